@@ -1,0 +1,8 @@
+"""``python -m lineal_cli`` is ``lineal``."""
+
+import sys
+
+from lineal_cli.app import main
+
+if __name__ == "__main__":
+    sys.exit(main())

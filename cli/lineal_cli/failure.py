@@ -1,0 +1,83 @@
+"""What a person or a script is told when a command ends with an error.
+
+Never a traceback: what the user did wrong is one sentence with a hint, and what Lineal did wrong is
+one sentence with a file to send.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from lineal_cli.render.text import clean, paint
+from lineal_cli.session import print_json, print_text
+from lineal_store.errors import LinealError
+
+
+def report(problem: Exception, *, as_json: bool) -> int:
+    """Tell it, as text on stderr or as a document on stdout; returns the exit code."""
+    hint: str | None
+    if isinstance(problem, click.ClickException):
+        kind, code, message = "usage", problem.exit_code, _sentence(problem.format_message())
+        ctx = getattr(problem, "ctx", None)
+        hint = f"See `{ctx.command_path} --help`." if ctx is not None else None
+    elif isinstance(problem, LinealError):
+        kind, code, message, hint = problem.kind, problem.exit_code, str(problem), problem.hint
+    else:
+        kind, code, message, hint = (
+            "internal",
+            1,
+            f"{type(problem).__name__}: {problem}",
+            _keep_traceback(problem),
+        )
+    if as_json:
+        print_json(
+            {"error": {"kind": kind, "type": type(problem).__name__, "message": message, "hint": hint}}
+        )
+    else:
+        title = "internal error" if kind == "internal" else "error"
+        print_text(f"{paint(title + ':', 'red')} {clean(message)}", err=True)
+        if hint:
+            print_text(f"{paint('hint:', 'cyan')} {clean(hint)}", err=True)
+    return code
+
+
+def _sentence(text: str) -> str:
+    """click's message as ours are: no capital, no full stop."""
+    text = text.strip().removesuffix(".")
+    return text[:1].lower() + text[1:]
+
+
+def _keep_traceback(problem: Exception) -> str:
+    """Put the traceback where it can be found again; returns what to do with it."""
+    text = "".join(traceback.format_exception(problem))
+    if os.environ.get("LINEAL_DEBUG"):
+        print_text(text, err=True)
+    else:
+        file = _traceback_folder() / f"error-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt"
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"{' '.join(sys.argv)}\nPython {sys.version}\n\n{text}", "utf-8")
+        except OSError:
+            return "This is a bug of Lineal; run again with LINEAL_DEBUG=1 and report what is printed."
+        return f"This is a bug of Lineal; please report it with the traceback in {file}."
+    return "This is a bug of Lineal; please report it with the traceback above."
+
+
+def _traceback_folder() -> Path:
+    """The project's own folder where there is a project, so that no other folder is littered."""
+    from lineal.api.config import PROJECT_FILES, find_root
+
+    try:
+        root = find_root(Path.cwd())
+    except OSError:  # the current folder is gone
+        return Path(tempfile.gettempdir())
+    if (root / ".lineal").is_dir() or any((root / name).is_file() for name in PROJECT_FILES):
+        return root / ".lineal" / "errors"
+    return Path(tempfile.gettempdir())

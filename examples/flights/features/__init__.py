@@ -1,0 +1,1 @@
+"""What is known of a flight before it departs: one module for each place the knowledge comes from."""

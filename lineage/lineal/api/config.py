@@ -1,0 +1,347 @@
+"""A project's settings: its files, then LINEAL_* variables, then flags.
+
+From weakest to strongest: ``[tool.lineal]`` of pyproject.toml, lineal.toml, lineal.local.toml (for
+one person, not committed), the chosen profile of those files in the same order, LINEAL_* variables,
+flags. Everything has a default, so that a project needs no configuration at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lineal.api.nearest import did_you_mean, find_nearest
+from lineal.errors import UsageError
+
+PROJECT_FILES = ("lineal.toml", "pyproject.toml")
+LOCAL_FILE = "lineal.local.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A project's settings after every source was read.
+
+    ``store`` and ``upstream`` are URLs or absolute paths; ``pipelines`` are targets relative to
+    ``root``. ``origins`` says for each setting where its value came from: a file's name, a
+    variable's name, ``flags`` or ``default``.
+    """
+
+    root: Path
+    store: str
+    upstream: tuple[str, ...] = ()
+    pipelines: tuple[str, ...] = ()
+    executor: str = "process"
+    namespace: str = "dev"
+    strict: bool = False
+    profile: str | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+class InvalidConfiguration(UsageError):
+    """Settings that cannot be used: every mistake found in them, in one error."""
+
+    kind = "configuration"
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder at or above ``start`` that holds a project file; else ``start``'s own folder.
+
+    ``start`` may be a file, which need not exist.
+    """
+    start = start.resolve()
+    folder = start if start.is_dir() else start.parent
+    for candidate in (folder, *folder.parents):
+        if any((candidate / name).is_file() for name in PROJECT_FILES):
+            return candidate
+    return folder
+
+
+def load_configuration(
+    start: Path,
+    *,
+    profile: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Configuration:
+    """The settings of the project around ``start``.
+
+    ``overrides`` are flags by setting name; those that are None were not given. Raises
+    InvalidConfiguration with all mistakes of all sources.
+    """
+    root = find_root(start)
+    environ = os.environ if environ is None else environ
+    mistakes: list[str] = []
+    files = list(_read_files(root, mistakes))
+    variables = _read_variables(environ, mistakes)
+    flags = {name: value for name, value in (overrides or {}).items() if value is not None}
+    mistakes.extend(f"flags: {text}" for text in _find_mistakes(flags, _Table(_SETTINGS), ""))
+
+    origin_of_profile = "--profile" if profile else "LINEAL_PROFILE"
+    profile = profile or environ.get("LINEAL_PROFILE") or None
+    layers = list(files)
+    if profile is not None and not mistakes:
+        layers += _profile_layers(profile, origin_of_profile, files, mistakes)
+    if mistakes:
+        raise InvalidConfiguration(
+            _one_or_many(mistakes), f"The settings are read for the project in {root}."
+        )
+
+    layers += [*((name, {setting: value}) for name, setting, value in variables), ("flags", flags)]
+    values: dict[str, object] = {}
+    origins = dict.fromkeys(_SETTINGS, "default")
+    for origin, settings in layers:
+        for name in _SETTINGS.keys() & settings.keys():
+            values[name], origins[name] = settings[name], origin
+    return _configuration(root, values, origins, profile)
+
+
+def _configuration(
+    root: Path, values: Mapping[str, object], origins: Mapping[str, str], profile: str | None
+) -> Configuration:
+    return Configuration(
+        root=root,
+        store=_location(root, str(values.get("store", Path(".lineal", "store")))),
+        upstream=tuple(_location(root, url) for url in _texts(values.get("upstream"))),
+        pipelines=_texts(values.get("pipelines")),
+        executor=str(values.get("executor", "process")),
+        namespace=str(values.get("namespace") or _user_namespace()),
+        strict=values.get("strict") is True,
+        profile=profile,
+        origins=origins,
+    )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list | tuple) else ()
+
+
+def _location(root: Path, text: str) -> str:
+    """A URL as it is; a path as an absolute one, relative to the project's root."""
+    if "://" in text:
+        return text
+    return os.path.normpath(root / Path(text).expanduser())
+
+
+def _user_namespace() -> str:
+    """The user's name as a namespace. ``production`` is only ever written when it was asked for."""
+    import getpass
+
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # no such user in the password file: usual in containers
+        name = ""
+    name = "".join(letter if _is_plain(letter) else "-" for letter in name)
+    return name if name.strip("-.") and name != "production" else "dev"
+
+
+# --- sources ---------------------------------------------------------------------------------------
+
+
+def _read_files(root: Path, mistakes: list[str]) -> Iterator[tuple[str, Mapping[str, object]]]:
+    """(file name, its settings), weakest first; mistakes are added to the list."""
+    for name, prefix in (("pyproject.toml", ("tool", "lineal")), ("lineal.toml", ()), (LOCAL_FILE, ())):
+        document: object = _read_toml(root / name, mistakes)
+        for key in prefix:
+            document = document.get(key, {}) if isinstance(document, Mapping) else {}
+        found = list(_find_mistakes(document, _Table(_FILE_SETTINGS), ""))
+        section = f"{name} [{'.'.join(prefix)}]" if prefix else name
+        mistakes.extend(f"{section}: {text}" for text in found)
+        if isinstance(document, Mapping) and document:
+            yield name, document
+
+
+def _read_toml(path: Path, mistakes: list[str]) -> Mapping[str, object]:
+    import tomllib
+
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as problem:
+        mistakes.append(f"{path.name}: cannot be read: {problem.strerror}")
+    except ValueError as problem:  # TOML or UTF-8
+        mistakes.append(f"{path.name}: is not TOML: {problem}")
+    return {}
+
+
+def _profile_layers(
+    profile: str, asked_by: str, files: list[tuple[str, Mapping[str, object]]], mistakes: list[str]
+) -> list[tuple[str, Mapping[str, object]]]:
+    """The profile's settings in each file that has it."""
+    layers: list[tuple[str, Mapping[str, object]]] = []
+    known: set[str] = set()
+    for name, document in files:
+        profiles = document.get("profiles", {})
+        if isinstance(profiles, Mapping):
+            known |= profiles.keys()
+            if profile in profiles:
+                layers.append((f"{name} [profiles.{profile}]", profiles[profile]))
+    if not layers:
+        there = f"; there are {', '.join(sorted(known))}" if known else "; the project declares none"
+        mistakes.append(f"{asked_by}: no profile {profile!r}{did_you_mean(profile, known) or there}")
+    return layers
+
+
+def _read_variables(environ: Mapping[str, str], mistakes: list[str]) -> list[tuple[str, str, object]]:
+    """(variable, setting, value) of every LINEAL_* variable that is a setting and is not empty.
+
+    Other LINEAL_ variables may belong to anyone and are left alone, unless the name is so near to a
+    setting's that it is a slip of the finger: a misspelt LINEAL_NAMESPACE must not go unnoticed.
+    """
+    found: list[tuple[str, str, object]] = []
+    ours = {"LINEAL_" + name.upper(): name for name in _SETTINGS}
+    for variable in sorted(name for name in environ if name.startswith("LINEAL_")):
+        text = environ[variable]
+        if variable not in ours:
+            slip = find_nearest(variable, (*ours, "LINEAL_PROFILE"), alike=0.9)
+            if slip is not None and variable != slip:
+                mistakes.append(f"{variable}: no such variable; did you mean {slip}?")
+        elif text:
+            setting = ours[variable]
+            value = _from_text(text, _SETTINGS[setting])
+            mistakes.extend(f"{variable}: {why}" for why in _find_mistakes(value, _SETTINGS[setting], ""))
+            found.append((variable, setting, value))
+    return found
+
+
+def _from_text(text: str, shape: _Value) -> object:
+    if shape is _FLAG:
+        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+    if shape is _TEXTS:
+        return [item.strip() for item in text.split(",") if item.strip()]
+    return text
+
+
+# --- what is known ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """One value: its type, and for text the words it may be."""
+
+    expected: str
+    types: tuple[type, ...]
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    keys: Mapping[str, _Shape]
+
+
+@dataclass(frozen=True, slots=True)
+class _TableOfTables:
+    each: _Table
+
+
+@dataclass(frozen=True, slots=True)
+class _ArrayOfTables:
+    each: _Table
+
+
+_Shape = _Value | _Table | _TableOfTables | _ArrayOfTables
+
+
+def _one_of(*words: str) -> _Value:
+    return _Value(" or ".join(f'"{word}"' for word in words), (str,), words)
+
+
+_TEXT = _Value("text", (str,))
+_FLAG = _Value("true or false", (bool,))
+_TEXTS = _Value("a list of texts", (list, tuple))
+_NAME = _Value("a name of letters, digits, '.', '_' and '-'", (str,))
+_SETTINGS: Mapping[str, _Value] = {
+    "store": _TEXT,
+    "upstream": _TEXTS,
+    "pipelines": _TEXTS,
+    "executor": _TEXT,
+    "namespace": _NAME,
+    "strict": _FLAG,
+}
+_ALERT = _Table({"to": _TEXT, "on": _TEXTS})
+_SCHEDULE = _Table(
+    {
+        "name": _TEXT,
+        "pipeline": _TEXT,
+        "cron": _TEXT,
+        "every": _TEXT,
+        "on": _Table({"path": _TEXT, "ref": _TEXT, "pipeline": _TEXT}),
+        "timezone": _TEXT,
+        "gap": _one_of("shift", "skip"),
+        "overlap": _one_of("once", "both"),
+        "catch_up": _one_of("all", "latest", "none"),
+        "when_running": _one_of("queue", "skip", "cancel"),
+        "logical_date_offset": _TEXT,
+        "parameters": _Value("a table", (dict,)),
+    }
+)
+_FILE_SETTINGS: Mapping[str, _Shape] = {
+    **_SETTINGS,
+    "profiles": _TableOfTables(_Table(_SETTINGS)),
+    "alerts": _ArrayOfTables(_ALERT),
+    "schedules": _ArrayOfTables(_SCHEDULE),
+}
+
+
+def _find_mistakes(value: object, shape: _Shape, at: str) -> Iterator[str]:
+    """What is wrong with ``value``, each as a sentence that begins with the dotted key."""
+    match shape:
+        case _Value():
+            if not _fits(value, shape):
+                yield f"{at + ': ' if at else ''}expected {shape.expected}, got {_shown(value)}"
+        case _Table(keys):
+            if not isinstance(value, Mapping):
+                yield f"{at + ': ' if at else ''}expected a table, got {_shown(value)}"
+                return
+            for key, inner in value.items():
+                if key in keys:
+                    yield from _find_mistakes(inner, keys[key], _dotted(at, key))
+                else:
+                    yield f"unknown key {_dotted(at, key)}{did_you_mean(key, keys)}"
+        case _TableOfTables(each):
+            if not isinstance(value, Mapping):
+                yield f"{at}: expected a table of tables, got {_shown(value)}"
+                return
+            for key, inner in value.items():
+                yield from _find_mistakes(inner, each, _dotted(at, key))
+        case _ArrayOfTables(each):
+            if not isinstance(value, list):
+                yield f"{at}: expected an array of tables, [[…{at}]], got {_shown(value)}"
+                return
+            for number, inner in enumerate(value, start=1):
+                yield from _find_mistakes(inner, each, f"{at}[{number}]")
+
+
+def _fits(value: object, shape: _Value) -> bool:
+    if shape is _TEXTS:
+        return isinstance(value, list | tuple) and all(isinstance(item, str) and item for item in value)
+    if shape is _NAME:
+        return (
+            isinstance(value, str) and value.strip(".") != "" and all(_is_plain(letter) for letter in value)
+        )
+    if not isinstance(value, shape.types):
+        return False
+    return value in shape.words if shape.words else value != ""
+
+
+def _is_plain(letter: str) -> bool:
+    return letter.isalnum() or letter in "._-"
+
+
+def _dotted(at: str, key: str) -> str:
+    return f"{at}.{key}" if at else key
+
+
+def _shown(value: object) -> str:
+    import json
+
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _one_or_many(mistakes: list[str]) -> str:
+    if len(mistakes) == 1:
+        return mistakes[0]
+    return "\n".join([f"{len(mistakes)} mistakes in the configuration", *(f"  {text}" for text in mistakes)])

@@ -1,0 +1,428 @@
+"""The public verbs, assembled: everything the command line does, as functions that return documents."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from lineal_store import Store, open_store
+
+from lineal.api.config import Configuration, load_configuration
+from lineal.api.targets import Target, import_folders, load_module, pick_pipeline, resolve
+from lineal.errors import NotFound, StoreUnavailable, UsageError
+from lineal.events import Listener
+from lineal.fingerprint import loader
+from lineal.fingerprint.sources import Sources
+
+if TYPE_CHECKING:
+    from lineal.api.addresses import Addresses, Found
+    from lineal.engine.session import RunRequest
+    from lineal.graph.records import RunRecord
+    from lineal.stages import Graph, Pipeline
+
+Document = dict[str, Any]
+
+
+def open_project(
+    start: Path | None = None, *, profile: str | None = None, overrides: Mapping[str, object] | None = None
+) -> Project:
+    """The project around ``start`` (the current folder by default), with its configuration read. Opens no store yet."""
+    return Project(load_configuration(start or Path.cwd(), profile=profile, overrides=overrides))
+
+
+class Project:
+    """A configured project. Verbs raise `lineal.errors.LinealError`; a failed run is a document like any other."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.root = configuration.root
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, made if it is a local one that is not there yet."""
+        return open_store(self.configuration.store)
+
+    @cached_property
+    def _store_as_it_is(self) -> Store:
+        """The store for questions: a project that has not run yet has an empty one, and asking makes none."""
+        try:
+            return open_store(self.configuration.store, create=False)
+        except StoreUnavailable:
+            local = "://" not in self.configuration.store
+            if local and not os.path.lexists(self.configuration.store):
+                return open_store("memory://nothing-yet")
+            raise
+
+    # -- running ------------------------------------------------------------------------------
+
+    def run(
+        self,
+        target: str | None,
+        assignments: Sequence[str] = (),
+        *,
+        params_file: Path | None = None,
+        dry_run: bool = False,
+        force: Sequence[str] = (),
+        only: Sequence[str] = (),
+        until: Sequence[str] = (),
+        fail_fast: bool = False,
+        jobs: int | None = None,
+        executor: str | None = None,
+        listener: Listener | None = None,
+    ) -> Document:
+        """Run what is invalid, or with ``dry_run`` say what would run."""
+        from lineal.engine.session import execute_run, preview_run
+        from lineal.views.runs import run_document
+
+        store = self._store_as_it_is if dry_run else self.store
+        request = replace(
+            self._request(target, assignments, params_file, store),
+            force=force,
+            only=only,
+            until=until,
+            fail_fast=fail_fast,
+            jobs=jobs,
+            executor=_known_executor(executor or self.configuration.executor),
+            **({} if listener is None else {"listener": listener}),
+        )
+        record = preview_run(request) if dry_run else execute_run(request)
+        return run_document(record, record.stages)
+
+    def rerun(
+        self,
+        run_id: str,
+        *,
+        listener: Listener | None = None,
+        jobs: int | None = None,
+        executor: str | None = None,
+    ) -> Document:
+        """Run the pipeline of an earlier run again, with its parameters and today's code."""
+        from lineal.artifacts.values import decode_value
+        from lineal.engine.session import execute_run
+        from lineal.views.runs import run_document
+
+        run = self._addresses.get_run(run_id)
+        target, pipeline, sources = self._load(run.target, self.root)
+        given = {name: decode_value(value) for name, value in run.parameters.items()}
+        ports = pipeline.signature.inputs
+        known = {
+            name: _outside(value, ports[name].annotation) if name in ports else value
+            for name, value in given.items()
+        }
+        request = replace(
+            self._request_of(target, pipeline.trace(known), sources, self.store),
+            jobs=jobs,
+            executor=_known_executor(executor or self.configuration.executor),
+            **({} if listener is None else {"listener": listener}),
+        )
+        record = execute_run(request)
+        return run_document(record, record.stages)
+
+    def status(
+        self, target: str | None, assignments: Sequence[str] = (), *, params_file: Path | None = None
+    ) -> Document:
+        """What a run would do."""
+        return self.run(target, assignments, params_file=params_file, dry_run=True)
+
+    def why(self, target: str | None, stage: str | None = None, assignments: Sequence[str] = ()) -> Document:
+        """Why stages would run: all misses, or the stages that ``stage`` names."""
+        from lineal.engine.session import explain_run, select
+        from lineal.views.why import why_document
+
+        request = self._request(target, assignments, None, self._store_as_it_is)
+        record, answers = explain_run(request)
+        if stage is not None:
+            wanted = set(select(request.graph, [stage], "stage"))
+            return why_document([one for one in record.stages if one.id in wanted], answers)
+        return why_document([one for one in record.stages if one.cache not in ("hit", None)], answers)
+
+    # -- code ---------------------------------------------------------------------------------
+
+    def fingerprint(self, target: str | None) -> Document:
+        """What the code hash of a function covers. Of a target without a name, the pipeline's own."""
+        from lineal.fingerprint import Fingerprinter
+        from lineal.stages import Pipeline, Stage
+
+        place = resolve(target, self.configuration)
+        sources = self._import_recorded(place)
+        module = load_module(place, self.root)
+        found: Any = vars(module).get(place.name) if place.name else pick_pipeline(module, None)
+        if found is None:
+            pipeline = pick_pipeline(module, None)
+            raise NotFound(f"{target} names no function of {module.__name__}", f"Its pipeline is {pipeline.name}.")
+        if not isinstance(found, (Stage, Pipeline)) and not callable(found):
+            raise UsageError(f"{place.name} is no function", "Name a function, a stage or a pipeline.")
+        reads = found.settings.reads if isinstance(found, Stage) else ()
+        depends_on = found.settings.depends_on if isinstance(found, Stage) else ()
+        owner = found.__module__ if found.__module__ != "__main__" else place.module
+        result = Fingerprinter(sources).stage(owner, found.__qualname__, reads=reads, depends_on=depends_on)
+        return {
+            "hex": result.hex,
+            "covers": [
+                {"unit": unit.unit, "file": unit.file, "line": unit.line, "hash": unit.hash}
+                for unit in result.covers
+            ],
+            "blind_spots": [
+                {"kind": spot.kind, "detail": spot.detail, "file": spot.file, "line": spot.line}
+                for spot in result.blind_spots
+            ],
+            "distributions": dict(result.distributions),
+        }
+
+    def dag(self, target: str | None, assignments: Sequence[str] = ()) -> Document:
+        """The graph of a pipeline."""
+        from lineal.stages.wiring import Source, leaves
+
+        place, pipeline, _ = self._load(target, None)
+        graph = self._trace(pipeline, assignments, None)
+        sources = [
+            leaf.value.url
+            for node in graph.nodes.values()
+            for binding in node.inputs.values()
+            for leaf in leaves(binding)
+            if isinstance(leaf, Source)
+        ]
+        return {
+            "pipeline": graph.pipeline,
+            "target": str(place),
+            "nodes": [
+                {
+                    "id": node.id,
+                    "stage": node.stage.name,
+                    "effect": node.options.effect,
+                    "conditional": bool(node.conditions),
+                    "conditions": [str(condition) for condition in node.conditions],
+                    "outputs": list(node.stage.signature.outputs.ports),
+                }
+                for node in graph.nodes.values()
+            ],
+            "edges": [[node_id, parent] for node_id in graph.nodes for parent in graph.parents(node_id)],
+            "sources": list(dict.fromkeys(sources)),
+        }
+
+    # -- history ------------------------------------------------------------------------------
+
+    def runs(self, *, state: str | None = None, since: str | None = None, limit: int = 50) -> Document:
+        """Runs, newest first; ``since`` is an ISO date or time."""
+        from lineal.graph.history import find_run
+        from lineal.views.runs import run_summary
+
+        store, found = self._store_as_it_is, []
+        for run_id in store.runs.newest_first():
+            run = find_run(store, run_id)
+            if run is None:
+                continue
+            if since is not None and run.started_at < since:
+                break
+            its_state = run_state(run)
+            if state is None or its_state == state:
+                found.append(run_summary(store, run, its_state))
+            if len(found) >= limit:
+                break
+        return {"runs": found}
+
+    def logs(self, run_id: str, stage: str | None = None) -> Document:
+        """What a run's stages wrote."""
+        from lineal.graph.history import read_stages
+        from lineal.views.runs import logs_document
+
+        run = self._addresses.get_run(run_id)
+        stages = read_stages(self._store_as_it_is, run)
+        if stage is not None:
+            wanted = [one for one in stages if stage in (one.id, one.name)]
+            if not wanted:
+                raise NotFound(
+                    f"run {run_id} has no stage {stage}", f"It has {', '.join(one.id for one in stages[:20])}."
+                )
+            stages = wanted
+        return logs_document(self._store_as_it_is, run, stages)
+
+    # -- lineage ------------------------------------------------------------------------------
+
+    def trace(self, what: str) -> Document:
+        """The ancestors of bytes, down to the raw inputs."""
+        from lineal.views.lineage import family_document
+
+        digest, lineage = str(self._artifact(what).digest), self._addresses.lineage
+        family = lineage.ancestors(digest) if lineage.knows(digest) else None
+        return family_document(self._store_as_it_is, family, digest)
+
+    def impact(self, what: str) -> Document:
+        """What was made from these bytes."""
+        from lineal.views.lineage import family_document
+
+        digest, lineage = str(self._artifact(what).digest), self._addresses.lineage
+        family = lineage.descendants(digest) if lineage.knows(digest) else None
+        return family_document(self._store_as_it_is, family, digest)
+
+    def get(self, what: str, output: Path | None = None) -> Document:
+        """Write the exact bytes out of the store; a directory becomes a folder."""
+        from lineal.api.export import write_out
+
+        found = self._artifact(what)
+        assert found.digest is not None
+        return write_out(self._store_as_it_is, self._addresses.lineage, found, output)
+
+    def show(self, what: str) -> Document:
+        """A safe preview of an artifact, or a run's detail. Nothing is unpickled."""
+        from lineal.views.artifacts import artifact_detail
+        from lineal.views.runs import run_detail
+
+        found = self._addresses.resolve(what)
+        if found.digest is None and found.run is not None:
+            return run_detail(self._store_as_it_is, found.run, run_state(found.run))
+        assert found.digest is not None
+        return artifact_detail(self._store_as_it_is, self._addresses.lineage, str(found.digest))
+
+    def _artifact(self, what: str) -> Found:
+        found = self._addresses.resolve(what)
+        if found.digest is None and found.run is not None:
+            found = self._addresses.of_run(found.run, what)
+        return found
+
+    # -- names --------------------------------------------------------------------------------
+
+    def tag(
+        self, name: str, what: str | None = None, *, deployed: bool = False, delete: bool = False
+    ) -> Document:
+        """Give bytes a name, or take the name away; the name's history stays."""
+        from datetime import UTC, datetime
+
+        from lineal_store.canonical import encode
+
+        from lineal.engine.provenance import user_name
+
+        tags = dict(self._addresses.tags())
+        digest: str | None = None
+        run_id: str | None = None
+        if delete:
+            if name not in tags:
+                raise NotFound(f"there is no tag {name}", "`lineal refs` lists them.")
+        elif what is None:
+            raise UsageError(f"what is {name} to name?", "Give a WHAT after the name.")
+        elif name == "latest":
+            raise UsageError("latest is not yours to give: it is the newest succeeded run", "Take another name.")
+        else:
+            found = self._artifact(what)
+            digest = str(found.digest)
+            maker = self._addresses.lineage.find_maker(digest)
+            run_id = found.run.run_id if found.run else maker.result.run_id if maker else None
+            if run_id is None:
+                raise NotFound(f"{what} is not in the store's lineage", "Only what a run made can be tagged.")
+        at = datetime.now(UTC).isoformat()
+        entry = {"digest": digest, "run_id": run_id, "deployed": deployed, "at": at, "who": user_name()}
+        self.store.refs.append(f"tags/{name}", encode(entry))
+        return {"name": name, **entry}
+
+    def refs(self) -> Document:
+        """All names, with what they stand for."""
+        return {"refs": [{"name": name, **entry} for name, entry in self._addresses.tags()]}
+
+    # -- the store ----------------------------------------------------------------------------
+
+    def store_stats(self) -> Document:
+        """How much the store holds."""
+        store = self._store_as_it_is
+        blobs = bytes_ = 0
+        for blob in store.blobs.list():
+            blobs, bytes_ = blobs + 1, bytes_ + blob.size_bytes
+        return {
+            "url": self.configuration.store,
+            "blobs": blobs,
+            "bytes": bytes_,
+            "actions": sum(1 for _ in store.actions.list()),
+            "runs": sum(1 for _ in store.runs.newest_first()),
+            "refs": len(dict(self._addresses.tags())),
+        }
+
+    def store_verify(self, read_data: bool = False) -> Document:
+        """Check that everything that records name is there; with ``read_data``, that it is what it is called."""
+        from lineal.views.verify import verify_document
+
+        return verify_document(self._store_as_it_is, read_data=read_data)
+
+    # -- parts --------------------------------------------------------------------------------
+
+    @cached_property
+    def _addresses(self) -> Addresses:
+        from lineal.api.addresses import Addresses
+
+        return Addresses(self._store_as_it_is, self.configuration.namespace)
+
+    def _request(
+        self, target: str | None, assignments: Sequence[str], params_file: Path | None, store: Store
+    ) -> RunRequest:
+        place, pipeline, sources = self._load(target, None)
+        return self._request_of(place, self._trace(pipeline, assignments, params_file), sources, store)
+
+    def _request_of(self, place: Target, graph: Graph, sources: Sources, store: Store) -> RunRequest:
+        from lineal.engine.session import RunRequest
+
+        return RunRequest(
+            graph=graph,
+            target=self._recorded_target(place),
+            sources=sources,
+            store=store,
+            namespace=self.configuration.namespace,
+            root=self.root,
+            import_roots=tuple(str(folder) for folder in import_folders(place, self.root)),
+        )
+
+    def _load(
+        self, target: str | None, folder: Path | None
+    ) -> tuple[Target, Pipeline[..., object], Sources]:
+        """Import the target's module from source bytes that were read once, and pick its pipeline."""
+        place = resolve(target, self.configuration, folder=folder)
+        sources = self._import_recorded(place)
+        pipeline = pick_pipeline(load_module(place, self.root), place.name)
+        return replace(place, name=pipeline.name), pipeline, sources
+
+    def _import_recorded(self, place: Target) -> Sources:
+        """From now on the project's modules are imported from the bytes that will be fingerprinted and recorded."""
+        sources = Sources.capture(self.root, import_roots=import_folders(place, self.root))
+        loader.install(sources.files, self.root)
+        return sources
+
+    def _trace(
+        self, pipeline: Pipeline[..., object], assignments: Sequence[str], params_file: Path | None
+    ) -> Graph:
+        from lineal.api.parameters import Declared, parse_assignments
+
+        ports = pipeline.signature.inputs.values()
+        declared = {port.name: Declared(port.annotation, port.has_default, port.default) for port in ports}
+        return pipeline.trace(parse_assignments(assignments, params_file, declared))
+
+    def _recorded_target(self, place: Target) -> str:
+        if place.file is not None and place.file.is_relative_to(self.root):
+            return f"{place.file.relative_to(self.root).as_posix()}:{place.name}"
+        return str(place)
+
+
+def run_state(run: RunRecord) -> str:
+    """The run's state; one that never finished and whose process is gone has failed."""
+    from lineal.engine.provenance import host_name
+
+    if run.finished_at is not None or run.state != "running":
+        return run.state
+    gone = run.host == host_name() and not psutil.pid_exists(run.process)
+    return "failed" if gone else "running"
+
+
+def _known_executor(name: str) -> str:
+    if name not in ("process", "inline"):
+        raise UsageError(f"there is no executor {name}", "Use process or inline.")
+    return name
+
+
+def _outside(value: object, annotation: object) -> object:
+    """A recorded address as the File or Directory that the parameter takes."""
+    from lineal.artifacts import Directory, File
+
+    if isinstance(value, str) and annotation in (File, Directory):
+        return annotation(value)  # type: ignore[operator]
+    return value

@@ -1,0 +1,64 @@
+"""Verbs for Python programs: what `pipeline.run(...)` and `lineal.trace(...)` do."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lineal.api.project import open_project
+from lineal.api.run import Run
+from lineal.api.targets import Target, import_folders, resolve
+from lineal.engine.session import RunRequest, execute_run
+from lineal.errors import UsageError
+from lineal.fingerprint.sources import Sources
+from lineal.stages import Pipeline
+
+
+def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object]) -> Run:
+    """Run ``pipeline`` in the project around its file, as ``lineal run`` would; no progress is shown.
+
+    A failed stage is told by the run's state; errors are raised for what cannot be run at all.
+    """
+    file = _file_of(pipeline)
+    project = open_project(file)
+    place = resolve(f"{file}:{pipeline.name}", project.configuration)
+    graph = pipeline.trace(parameters)
+    folders = import_folders(place, project.root)
+    request = RunRequest(
+        graph=graph,
+        target=_recorded(place, file, project.root, pipeline.name),
+        sources=Sources.capture(project.root, import_roots=folders),
+        store=project.store,
+        namespace=project.configuration.namespace,
+        root=project.root,
+        import_roots=tuple(str(folder) for folder in folders),
+        main_module=place.module,
+        executor=project.configuration.executor,
+    )
+    outputs = pipeline.signature.outputs.ports
+    return Run(
+        project.store, execute_run(request), {name: port.annotation for name, port in outputs.items()}
+    )
+
+
+def trace(what: str | Path) -> dict[str, Any]:
+    """Where ``what`` comes from: the document of ``lineal trace``, for the project around the current folder."""
+    return open_project().trace(str(what))
+
+
+def _file_of(pipeline: Pipeline[..., Any]) -> Path:
+    module = sys.modules.get(pipeline.module)
+    file = getattr(module, "__file__", None) or inspect.getsourcefile(pipeline.function)
+    if file is None or not Path(file).is_file():
+        raise UsageError(
+            f"pipeline {pipeline.name} is not defined in a file",
+            "Put the pipeline and its stages into a .py file and import it from there.",
+        )
+    return Path(file).resolve()
+
+
+def _recorded(place: Target, file: Path, root: Path, name: str) -> str:
+    return f"{file.relative_to(root).as_posix()}:{name}" if file.is_relative_to(root) else str(place)

@@ -1,0 +1,60 @@
+"""What `pipeline.run(...)` returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lineal_store import Digest, Store
+
+from lineal.artifacts import decode
+from lineal.errors import NotFound
+from lineal.graph.records import RunRecord
+from lineal.views.runs import run_document
+
+
+class Run:
+    """A run that has ended. ``state`` says how; a failed run is returned, not raised."""
+
+    def __init__(self, store: Store, record: RunRecord, annotations: Mapping[str, object]) -> None:
+        self._store, self._record, self._annotations = store, record, annotations
+
+    @property
+    def run_id(self) -> str:
+        return self._record.run_id
+
+    @property
+    def state(self) -> str:
+        return self._record.state
+
+    @property
+    def outputs(self) -> Mapping[str, str | None]:
+        """Digests of what the pipeline returned, by name; None for what was skipped or not made."""
+        return self._record.outputs
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return tuple(self._record.warnings)
+
+    def load(self, output: str = "result") -> Any:
+        """The value of one of the pipeline's outputs. `NotFound` where this run did not make it."""
+        digest = self._record.outputs.get(output)
+        if digest is None:
+            made = [name for name, made in self._record.outputs.items() if made is not None]
+            raise NotFound(
+                f"run {self.run_id} ({self.state}) has no output {output}",
+                f"It has {', '.join(made)}." if made else f"`lineal show {self.run_id}` says what failed.",
+            )
+        for stage in self._record.stages:
+            for made_output in stage.outputs.values():
+                if made_output.digest == digest:
+                    path = self._store.blobs.fetch(Digest.parse(digest))
+                    return decode(made_output.type, path, self._annotations.get(output, object))
+        raise NotFound(f"run {self.run_id} does not say what {output} is")
+
+    def document(self) -> dict[str, Any]:
+        """The run as `lineal run --json` prints it."""
+        return run_document(self._record, self._record.stages)
+
+    def __repr__(self) -> str:
+        return f"<run {self.run_id} of {self._record.pipeline}: {self.state}>"

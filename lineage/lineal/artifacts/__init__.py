@@ -1,0 +1,36 @@
+"""Artifacts: the values that stages take and make, and the bytes that stand for them.
+
+An artifact is named by the digest of its bytes, so equal values must become equal bytes. `encode` finds the codec
+by the annotation, checks that the value is what the annotation says, and writes canonical bytes; `decode` reads
+them. `values` does the same for parameters, which go into keys. A `Schema` is the contract of a table.
+`File`, `Directory`, `Metrics`, `LogicalDate` and `Secret` are what users annotate with.
+
+This room knows no store and no stage. Libraries are imported only when a value of theirs comes by.
+"""
+
+from __future__ import annotations
+
+from lineal.artifacts.codecs import Codec, UnreadableValue, UnsupportedValue
+from lineal.artifacts.files import Directory, File, NotLocal
+from lineal.artifacts.registry import Encoded, codec_for, codec_for_value, codec_named, decode, encode, misfit
+from lineal.artifacts.types import LogicalDate, Metrics, Secret, is_marked
+
+__all__ = [
+    "Codec",
+    "Directory",
+    "Encoded",
+    "File",
+    "LogicalDate",
+    "Metrics",
+    "NotLocal",
+    "Secret",
+    "UnreadableValue",
+    "UnsupportedValue",
+    "codec_for",
+    "codec_for_value",
+    "codec_named",
+    "decode",
+    "encode",
+    "is_marked",
+    "misfit",
+]

@@ -1,0 +1,46 @@
+"""`bytes`, as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lineal.artifacts.codecs.protocol import Description, UnsupportedValue, class_name
+
+
+class BytesCodec:
+    """The bytes themselves."""
+
+    name = "bytes"
+    suffix = ".bin"
+    executes_code = False
+
+    def encode(self, value: bytes, annotation: object, path: Path) -> Description:
+        if type(value) is not bytes:
+            raise UnsupportedValue(
+                f"{class_name(type(value))} would come back as plain bytes", "Return bytes(value)."
+            )
+        path.write_bytes(value)
+        return {"length": len(value)}
+
+    def decode(self, path: Path, annotation: object) -> bytes:
+        return path.read_bytes()
+
+    def preview(self, path: Path, limit: int = 20) -> Description:
+        return preview_of_file(path, limit)
+
+
+def preview_of_file(path: Path, limit: int) -> Description:
+    """Size and first lines where the bytes are text, else the first of them in hex."""
+    with path.open("rb") as stream:
+        head = stream.read(16 * 1024)
+    facts: Description = {"length": path.stat().st_size}
+    try:
+        text = head.decode("utf-8") if len(head) < 16 * 1024 else head.rpartition(b"\n")[0].decode("utf-8")
+    except UnicodeDecodeError:
+        text = "\0"
+    if all(character.isprintable() or character in "\t\r\n" for character in text):
+        return facts | {"lines": text.splitlines()[:limit]}
+    return facts | {"hex": head[: 16 * limit].hex(" ")}
+
+
+CODEC = BytesCodec()

@@ -1,0 +1,416 @@
+"""The engine's decisions: events in the past tense come in, instructions in the imperative go out.
+
+No input or output, no threads, no clock: the runner performs the instructions and reports back.
+The shape is that of distributed's worker state machine (docs/architecture.md, "Deciding and doing").
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Literal
+
+from lineal.errors import LinealError
+
+Status = Literal[
+    "waiting",  # for its parents
+    "looking",  # the runner asks the action cache
+    "ready",  # has to be executed, waits for a slot
+    "running",
+    "up_for_retry",
+    "unknown",  # previews only: would run, or depends on what would
+    "succeeded",
+    "failed",
+    "upstream_failed",
+    "skipped",
+    "cancelled",
+]
+ENDED: frozenset[Status] = frozenset(
+    {"succeeded", "failed", "upstream_failed", "skipped", "cancelled", "unknown"}
+)
+_LOSSES_TOLERATED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What the machine knows of a stage. ``tolerated`` are the parents that it can do without when they are skipped."""
+
+    id: str
+    parents: tuple[str, ...] = ()
+    tolerated: frozenset[str] = frozenset()
+    max_attempts: int = 1
+    retry_delay_seconds: float = 0.0
+
+
+# -- events -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionFailed:
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The stage cannot even be asked for: a source is missing, a parameter has no encoding."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """An attempt ended and its result is durable."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    stage: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """An attempt was killed because the run was interrupted."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDue:
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputLost:
+    """``stage`` could not read an output of ``producer``: its bytes are gone or damaged."""
+
+    stage: str
+    producer: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputHealed:
+    """``stage`` could not read an input, which has been taken from its source again."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    pass
+
+
+Event = (
+    Started
+    | Hit
+    | Missed
+    | ConditionFailed
+    | Refused
+    | Completed
+    | AttemptFailed
+    | Stopped
+    | RetryDue
+    | InputLost
+    | InputHealed
+    | Interrupted
+)
+
+
+# -- instructions -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Form the action of ``stage`` and ask the action cache."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Execute:
+    stage: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitToRetry:
+    stage: str
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Tell the world that ``stage`` is now in ``status``."""
+
+    stage: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    state: Literal["succeeded", "failed", "cancelled"]
+
+
+Instruction = Look | Execute | WaitToRetry | Kill | Enter | Finish
+
+
+class InvalidTransition(LinealError):
+    """An event reached a stage in a status in which it means nothing. This is a bug in Lineal."""
+
+    hint = "This should never happen; please report it with the run's log."
+
+    def __init__(self, stage: str, status: str, event: str, story: tuple[str, ...]) -> None:
+        super().__init__(stage, status, event, story)
+        self.stage, self.status, self.event, self.story = stage, status, event, story
+
+    def __str__(self) -> str:
+        return f"{self.stage} is {self.status} and cannot take {self.event}; its story: {' → '.join(self.story)}"
+
+
+class Machine:
+    """The state of one run, mutated through `handle` alone.
+
+    ``slots`` bounds the attempts that run at once. With ``preview`` nothing is executed: a miss
+    and all that hangs on it end as ``unknown``. Costs are linear in stages plus edges.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], *, slots: int, fail_fast: bool = False, preview: bool = False
+    ) -> None:
+        self._tasks = {task.id: task for task in tasks}
+        self._place = {task.id: place for place, task in enumerate(tasks)}
+        self._children: dict[str, list[str]] = {task.id: [] for task in tasks}
+        for task in tasks:
+            for parent in task.parents:
+                self._children[parent].append(task.id)
+        self._awaited = {task.id: set(task.parents) for task in tasks}
+        self._status: dict[str, Status] = {task.id: "waiting" for task in tasks}
+        self._story: dict[str, list[str]] = {task.id: [] for task in tasks}
+        self._attempts = dict.fromkeys(self._tasks, 0)
+        self._losses = dict.fromkeys(self._tasks, 0)
+        self._ready: list[tuple[int, str]] = []
+        self._running = 0
+        self._open = len(tasks)
+        self._slots, self._fail_fast, self._preview = slots, fail_fast, preview
+        self._interrupted = self._stopping = self._finished = False
+        self._out: list[Instruction] = []
+
+    def status(self, stage: str) -> Status:
+        return self._status[stage]
+
+    def attempts(self, stage: str) -> int:
+        """How many attempts this run has begun for ``stage``."""
+        return self._attempts[stage]
+
+    def handle(self, *events: Event) -> list[Instruction]:
+        """Take what happened; answer what is to be done, in order."""
+        self._out = []
+        for event in events:
+            self._take(event)
+        while self._ready and self._running < self._slots:
+            _, stage = heappop(self._ready)
+            if self._status[stage] == "ready":
+                self._execute(stage)
+        if not self._open and not self._finished:
+            self._finished = True
+            self._out.append(Finish(self._verdict()))
+        return self._out
+
+    # -- events -------------------------------------------------------------------------------
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Started():
+                for stage, awaited in self._awaited.items():
+                    if not awaited:
+                        self._settle(stage)
+            case Hit(stage):
+                self._expect(event, stage, "looking")
+                self._end(stage, "succeeded")
+            case Missed(stage):
+                self._expect(event, stage, "looking")
+                if self._preview:
+                    self._end(stage, "unknown")
+                else:
+                    self._queue(stage)
+            case ConditionFailed(stage):
+                self._expect(event, stage, "looking")
+                self._end(stage, "skipped")
+            case Refused(stage):
+                self._expect(event, stage, "looking")
+                self._fail(stage)
+            case Completed(stage):
+                self._leave_slot(event, stage)
+                self._end(stage, "succeeded")
+            case AttemptFailed(stage, retryable):
+                self._leave_slot(event, stage)
+                self._retry_or_fail(stage, retryable)
+            case Stopped(stage):
+                self._leave_slot(event, stage)
+                self._end(stage, "cancelled")
+            case RetryDue(stage):
+                if self._status[stage] == "up_for_retry":  # else it was cancelled meanwhile
+                    self._queue(stage)
+            case InputLost(stage, producer):
+                self._leave_slot(event, stage)
+                self._rebuild(stage, producer)
+            case InputHealed(stage):
+                self._leave_slot(event, stage)
+                self._begin_again(stage)
+            case Interrupted():
+                self._interrupt()
+
+    def _expect(self, event: Event, stage: str, status: Status) -> None:
+        if self._status[stage] != status:
+            raise InvalidTransition(
+                stage, self._status[stage], type(event).__name__, tuple(self._story[stage])
+            )
+
+    def _leave_slot(self, event: Event, stage: str) -> None:
+        self._expect(event, stage, "running")
+        self._running -= 1
+
+    # -- transitions --------------------------------------------------------------------------
+
+    def _enter(self, stage: str, status: Status) -> None:
+        self._status[stage] = status
+        self._story[stage].append(status)
+        self._out.append(Enter(stage, status))
+
+    def _settle(self, stage: str) -> None:
+        """Go on with a stage whose parents have all ended."""
+        verdict = self._verdict_of_parents(stage)
+        if verdict is None:
+            self._status[stage] = "looking"
+            self._out.append(Look(stage))
+        else:
+            self._end(stage, verdict)
+
+    def _verdict_of_parents(self, stage: str) -> Status | None:
+        """How ``stage`` ends for what became of its parents, or None where it goes on."""
+        task = self._tasks[stage]
+        statuses = {self._status[parent] for parent in task.parents}
+        if statuses & {"failed", "upstream_failed"}:
+            return "upstream_failed"
+        if self._stopping or "cancelled" in statuses:
+            return "cancelled"
+        if any(self._status[p] == "skipped" and p not in task.tolerated for p in task.parents):
+            return "skipped"
+        return "unknown" if "unknown" in statuses else None
+
+    def _end(self, stage: str, status: Status) -> None:
+        """End ``stage`` and, without recursion, all that this decides further down."""
+        ending = deque([(stage, status)])
+        while ending:
+            ended, its_status = ending.popleft()
+            self._enter(ended, its_status)
+            self._open -= 1
+            for child in self._children[ended]:
+                self._awaited[child].discard(ended)
+                if self._awaited[child] or self._status[child] != "waiting":
+                    continue
+                verdict = self._verdict_of_parents(child)
+                self._status[child] = verdict or "looking"  # so that a second parent does not settle it again
+                if verdict is None:
+                    self._out.append(Look(child))
+                else:
+                    ending.append((child, verdict))
+
+    def _queue(self, stage: str) -> None:
+        if self._stopping:
+            self._end(stage, "cancelled")
+            return
+        self._enter(stage, "ready")
+        heappush(self._ready, (self._place[stage], stage))
+
+    def _execute(self, stage: str) -> None:
+        self._attempts[stage] += 1
+        self._running += 1
+        self._enter(stage, "running")
+        self._out.append(Execute(stage, self._attempts[stage]))
+
+    def _retry_or_fail(self, stage: str, retryable: bool) -> None:
+        task = self._tasks[stage]
+        if self._interrupted:
+            self._end(stage, "cancelled")
+        elif retryable and not self._stopping and self._attempts[stage] < task.max_attempts:
+            self._enter(stage, "up_for_retry")
+            self._out.append(WaitToRetry(stage, task.retry_delay_seconds))
+        else:
+            self._fail(stage)
+
+    def _fail(self, stage: str) -> None:
+        self._end(stage, "failed")
+        if self._fail_fast:
+            self._stop_the_rest()
+
+    def _rebuild(self, stage: str, producer: str) -> None:
+        """Make ``producer`` again, then ``stage``; give up when the bytes vanish again and again."""
+        if self._losses[producer] >= _LOSSES_TOLERATED or self._stopping:
+            self._fail(stage)
+            return
+        if self._status[producer] == "succeeded":
+            self._losses[producer] += 1
+            self._open += 1
+            for child in self._children[producer]:
+                if self._status[child] == "waiting":
+                    self._awaited[child].add(producer)
+            self._queue(producer)
+        self._attempts[stage] -= 1  # an attempt that had no input is none of the stage's own
+        self._enter(stage, "waiting")
+        if self._status[producer] in ENDED:  # somebody else asked for the rebuild, and it failed
+            self._settle(stage)
+        else:
+            self._awaited[stage].add(producer)
+
+    def _begin_again(self, stage: str) -> None:
+        if self._losses[stage] >= _LOSSES_TOLERATED:
+            self._fail(stage)
+            return
+        self._losses[stage] += 1
+        self._attempts[stage] -= 1
+        self._queue(stage)
+
+    def _interrupt(self) -> None:
+        if not self._interrupted:
+            self._interrupted = True
+            self._out += [Kill(stage) for stage, status in self._status.items() if status == "running"]
+            self._stop_the_rest()
+
+    def _stop_the_rest(self) -> None:
+        self._stopping = True
+        for stage in self._tasks:
+            if self._status[stage] in ("ready", "up_for_retry"):
+                self._end(stage, "cancelled")
+
+    def _verdict(self) -> Literal["succeeded", "failed", "cancelled"]:
+        statuses = set(self._status.values())
+        if self._interrupted:
+            return "cancelled"
+        if statuses & {"failed", "upstream_failed"}:
+            return "failed"
+        return "cancelled" if "cancelled" in statuses else "succeeded"

@@ -1,0 +1,229 @@
+"""From a traced graph to what the engine works on: every stage with its identity, before any input is known."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import xxhash
+from lineal_store.canonical import encode
+
+from lineal.artifacts import Secret
+from lineal.artifacts.schema import describe
+from lineal.artifacts.values import encode_value
+from lineal.engine.machine import Task
+from lineal.executors.protocol import Argument, Given, Held, Hidden, Items
+from lineal.fingerprint import Fingerprint, Fingerprinter
+from lineal.graph.records import Action, Input, Manifest, Origin, Output
+from lineal.stages import Graph, Node, StageOptions
+from lineal.stages.wiring import Binding, Collection, Constant, Result, Source, leaves
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage of the graph with the parts of its action that do not depend on inputs."""
+
+    node: Node
+    module: str
+    fingerprint: Fingerprint
+    environment: Mapping[str, str]
+    schemas: Mapping[str, str]
+    task: Task
+
+    @property
+    def id(self) -> str:
+        return self.node.id
+
+    @property
+    def name(self) -> str:
+        return self.node.stage.name
+
+    @property
+    def options(self) -> StageOptions:
+        return self.node.options
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        found = self.fingerprint
+        return Manifest(
+            hex=found.hex,
+            units=[(unit.unit, unit.file, unit.line, unit.hash) for unit in found.covers],
+            blind_spots=[(spot.kind, spot.detail, spot.file, spot.line) for spot in found.blind_spots],
+            distributions=dict(found.distributions),
+        )
+
+    @property
+    def seeded(self) -> tuple[str, ...]:
+        """Libraries with global random generators that the stage's code reaches."""
+        return tuple(name for name in ("numpy", "torch") if name in self.fingerprint.distributions)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The stages of a run in an order in which parents come first."""
+
+    graph: Graph
+    stages: Mapping[str, PlannedStage]
+
+
+@dataclass(slots=True)
+class Bound:
+    """A stage's arguments as a worker takes them, and what they contribute to the action."""
+
+    arguments: dict[str, Argument] = field(default_factory=dict)
+    inputs: dict[str, Input] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, Origin] = field(default_factory=dict)
+
+
+def plan_run(
+    graph: Graph,
+    fingerprinter: Fingerprinter,
+    *,
+    main_module: str | None = None,
+    only: Sequence[str] | None = None,
+) -> Plan:
+    """Give every stage its fingerprint, contracts and declared environment; reads source code, and nothing else.
+
+    ``main_module`` is the importable name of what runs as ``__main__``. ``only`` leaves the other
+    stages out; it must hold the ancestors of each that it names.
+    """
+    contracts: dict[int, str] = {}
+    identities: dict[tuple[object, ...], tuple[Fingerprint, Mapping[str, str]]] = {}
+    wanted = None if only is None else set(only)
+    stages = {}
+    for stage_id in graph.order:
+        if wanted is not None and stage_id not in wanted:
+            continue
+        node = graph.nodes[stage_id]
+        options, stage = node.options, node.stage
+        module = main_module if stage.module == "__main__" and main_module else stage.module
+        known = (module, stage.qualname, options.reads, options.depends_on)
+        if known not in identities:
+            found = fingerprinter.stage(
+                module, stage.qualname, reads=options.reads, depends_on=options.depends_on
+            )
+            identities[known] = found, _contracts(node, contracts)
+        fingerprint, schemas = identities[known]
+        stages[stage_id] = PlannedStage(
+            node, module, fingerprint, _environment(options.env), schemas, _task(graph, node)
+        )
+    return Plan(graph, stages)
+
+
+def ancestors(graph: Graph, stage_ids: Sequence[str]) -> set[str]:
+    """``stage_ids`` and all that they depend on."""
+    found: set[str] = set()
+    pending = list(stage_ids)
+    while pending:
+        stage_id = pending.pop()
+        if stage_id not in found:
+            found.add(stage_id)
+            pending.extend(graph.parents(stage_id))
+    return found
+
+
+def bind(
+    stage: PlannedStage,
+    output_of: Callable[[Result], tuple[Output, Origin] | None],
+    source_of: Callable[[Source], tuple[Held, Origin]],
+) -> Bound:
+    """The stage's arguments, now that its inputs are known; ``output_of`` answers None for what was skipped."""
+    bound = Bound()
+    for name, binding in stage.node.inputs.items():
+        bound.arguments[name] = _bind(bound, name, binding, output_of, source_of)
+    return bound
+
+
+def action_of(stage: PlannedStage, bound: Bound) -> Action:
+    """What is asked for: the identity under which the result is filed."""
+    return Action(
+        stage=stage.node.stage.qualname,
+        fingerprint=stage.fingerprint.hex,
+        inputs=bound.inputs,
+        parameters=bound.parameters,
+        environment=dict(stage.environment),
+        schemas=dict(stage.schemas),
+        version=stage.options.version,
+    )
+
+
+def _bind(
+    bound: Bound,
+    port: str,
+    binding: Binding,
+    output_of: Callable[[Result], tuple[Output, Origin] | None],
+    source_of: Callable[[Source], tuple[Held, Origin]],
+) -> Argument:
+    match binding:
+        case Constant(value):
+            if isinstance(value, Secret):
+                return Hidden(value)
+            encoded = encode_value(value)
+            bound.parameters[port] = encoded
+            return Given(encoded)
+        case Result():
+            found = output_of(binding)
+            if found is None:
+                bound.parameters[port] = encode_value(None)
+                return Given(bound.parameters[port])
+            output, origin = found
+            held = Held(output.digest, output.type, tuple(binding.path))
+        case Source():
+            held, origin = source_of(binding)
+        case Collection(kind, items):
+            # brackets cannot be part of a parameter's name, so no two entries are confused
+            shape = [kind, *(encode_value(key) for key, _ in items)]
+            bound.parameters[f"{port}[]"] = shape
+            parts = tuple(
+                (key, _bind(bound, f"{port}[{key if key is not None else place!r}]", item, output_of, source_of))
+                for place, (key, item) in enumerate(items)
+            )
+            return Items(kind, parts, binding.type)
+    bound.inputs[port] = Input(digest=held.digest, type=held.type, item=list(held.item))
+    bound.origins[port] = origin
+    return held
+
+
+def _task(graph: Graph, node: Node) -> Task:
+    ports = node.stage.signature.inputs
+    required = {reference.node for condition in node.conditions for reference in condition.references()}
+    tolerated = set()
+    for name, binding in node.inputs.items():
+        parents = {leaf.node for leaf in leaves(binding) if isinstance(leaf, Result)}
+        if ports[name].optional and isinstance(binding, Result):
+            tolerated |= parents
+        else:
+            required |= parents
+    retries = node.options.retries if not node.options.effect or node.options.idempotent else 0
+    return Task(
+        node.id,
+        graph.parents(node.id),
+        frozenset(tolerated - required),
+        retries + 1,
+        node.options.retry_delay_seconds,
+    )
+
+
+def _contracts(node: Node, known: dict[int, str]) -> dict[str, str]:
+    ports = [*node.stage.signature.inputs.items()]
+    ports += [(f"-> {name}", port) for name, port in node.stage.signature.outputs.ports.items()]
+    found = {}
+    for name, port in ports:
+        if port.schema is not None:
+            key = id(port.schema)
+            if key not in known:
+                known[key] = xxhash.xxh3_128_hexdigest(b"lineal schema 1\0" + encode(describe(port.schema)))
+            found[name] = known[key]
+    return found
+
+
+def _environment(declared: Sequence[str]) -> dict[str, str]:
+    """Python's minor version, and the declared variables (one that is not set is left out)."""
+    return {"python": PYTHON, **{f"${name}": os.environ[name] for name in declared if name in os.environ}}

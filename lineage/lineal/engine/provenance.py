@@ -1,0 +1,104 @@
+"""Who ran what, where and on which code: recorded with every run, so that it can be rebuilt."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from lineal_store import Digest, Store
+from lineal_store.tree import Tree, TreeEntry
+
+from lineal.fingerprint.sources import Sources
+from lineal.graph.records import Environment, Git, to_bytes
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_GIT_SECONDS = 5.0
+
+
+def keep_code(store: Store, sources: Sources) -> Digest:
+    """Put the project's source files into the store as one tree; nothing is stored twice."""
+    entries = tuple(
+        TreeEntry(path, 0o644, sources.digest(path), len(data)) for path, data in sorted(sources.files.items())
+    )
+    data = Tree(entries).encode()
+    digest = Digest.of(data)
+    if digest not in store.blobs.sizes([digest]):  # children go before parents: a tree that is there is whole
+        store.blobs.put_many([*sources.files.values(), data])
+    return digest
+
+
+def keep_environment(store: Store, distributions: Mapping[str, str], variables: Iterable[str]) -> Digest:
+    """Put what the code runs on into the store: exact versions, Python's build, platform, declared variables."""
+    environment = Environment(
+        python=platform.python_version(),
+        implementation=platform.python_implementation(),
+        build=" ".join(platform.python_build()),
+        platform=platform.platform(),
+        machine=platform.machine(),
+        distributions=dict(distributions),
+        variables={name: os.environ[name] for name in (*_THREADS, *variables) if name in os.environ},
+    )
+    return store.blobs.put(to_bytes(environment))
+
+
+def user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def host_name() -> str:
+    return socket.gethostname()
+
+
+def command_line() -> list[str]:
+    """How this process was started, for people who read the record; only its own words, no variables."""
+    return [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv and sys.argv[0] else []
+
+
+class GitState:
+    """Asks git about the project while the run goes on; None where there is no repository, or no git."""
+
+    def __init__(self, root: Path) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        if any((folder / ".git").exists() for folder in (root, *root.parents)):
+            try:
+                self._process = subprocess.Popen(
+                    ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
+                    cwd=root,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                )
+            except OSError:
+                pass  # no git on this machine
+
+    def wait(self) -> Git | None:
+        if self._process is None:
+            return None
+        try:
+            text, _ = self._process.communicate(timeout=_GIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+            return None
+        return parse_status(text) if self._process.returncode == 0 else None
+
+
+def parse_status(text: str) -> Git | None:
+    """Commit, branch and dirtiness out of ``git status --porcelain=v2 --branch``."""
+    headers = dict(line[2:].split(" ", 1) for line in text.splitlines() if line.startswith("# branch."))
+    commit = headers.get("branch.oid")
+    if commit is None or commit == "(initial)":
+        return None
+    branch = headers.get("branch.head")
+    dirty = any(not line.startswith("#") for line in text.splitlines())
+    return Git(commit=commit, branch=None if branch == "(detached)" else branch, dirty=dirty)

@@ -1,0 +1,466 @@
+"""Performs what the machine decides: asks the cache, hands attempts to the executor, writes results, tells listeners."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from lineal_store import Digest, Store
+
+from lineal.artifacts import decode
+from lineal.engine import machine
+from lineal.engine.cache import ActionCache, Answer, Asked
+from lineal.engine.clock import Clock
+from lineal.engine.intake import Intake
+from lineal.engine.machine import Machine
+from lineal.engine.plan import Bound, Plan, PlannedStage, bind
+from lineal.errors import LinealError
+from lineal.events import (
+    Cache,
+    Event,
+    Failure,
+    Listener,
+    OutputCaptured,
+    RunFinished,
+    RunStarted,
+    RunState,
+    StageChanged,
+    StageState,
+)
+from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Outcome
+from lineal.graph.action import seed_of
+from lineal.graph.records import ActionResult, Origin, Output, from_bytes, to_bytes
+from lineal.stages.conditions import follow, holds
+from lineal.stages.wiring import Result, Source
+
+_LOG_KEPT_BYTES = 16 << 20
+
+
+@dataclass(slots=True)
+class StageProgress:
+    """What is known of one stage of the run so far."""
+
+    state: StageState = "queued"
+    cache: Cache | None = None
+    reason: str | None = None
+    asked: Asked | None = None
+    outputs: Mapping[str, Output] = field(default_factory=dict)
+    attempts: int = 0
+    seconds: float = 0.0
+    failure: Failure | None = None
+    logs: list[str] = field(default_factory=list)
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What all results of a run share; ``scratch`` is a local folder that the run may fill and removes."""
+
+    run_id: str
+    code_tree: Digest
+    environment: Digest
+    who: str
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    state: RunState
+    stages: Mapping[str, StageProgress]
+    warnings: tuple[str, ...]
+
+
+class Runner:
+    """One run of ``plan``, to its end.
+
+    ``executor_of`` makes the executor when something has to be executed, never before, so that a
+    run of hits starts no process; ``begin`` is called just before that. Without ``executor_of`` nothing is executed: the
+    answer is a preview.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        cache: ActionCache,
+        intake: Intake,
+        context: RunContext,
+        *,
+        slots: int = 1,
+        executor_of: Callable[[], Executor] | None = None,
+        begin: Callable[[], None] = lambda: None,
+        fail_fast: bool = False,
+        clock: Clock,
+        listener: Listener,
+    ) -> None:
+        self._plan, self._store, self._cache, self._intake = plan, store, cache, intake
+        self._context, self._clock, self._listener = context, clock, listener
+        self._executor_of, self._begin = executor_of, begin
+        self._executor: Executor | None = None
+        self._machine = Machine(
+            [stage.task for stage in plan.stages.values()],
+            slots=slots,
+            fail_fast=fail_fast,
+            preview=executor_of is None,
+        )
+        self.stages = {stage_id: StageProgress() for stage_id in plan.stages}
+        self.answers: dict[str, Answer] = {}
+        self._attempts: dict[str, _Attempt] = {}
+        self._retry_at: dict[str, float] = {}
+        self._lost: set[str] = set()
+        self._warnings: list[str] = []
+        self._state: RunState | None = None
+
+    def run(self) -> RunResult:
+        """Run until every stage has ended; Ctrl-C stops the attempts and ends the run as cancelled."""
+        self._tell(
+            RunStarted(self._clock.now(), self._context.run_id, self._plan.graph.pipeline, tuple(self.stages))
+        )
+        try:
+            self._handle(machine.Started())
+            while self._state is None:
+                try:
+                    self._step()
+                except KeyboardInterrupt:
+                    self._handle(machine.Interrupted())
+        finally:
+            if self._executor is not None:
+                self._executor.close()
+            shutil.rmtree(self._context.scratch, ignore_errors=True)
+        counts: dict[str, int] = {}
+        for stage in self.stages.values():
+            counts[stage.state] = counts.get(stage.state, 0) + 1
+        self._tell(RunFinished(self._clock.now(), self._context.run_id, self._state, counts))
+        return RunResult(self._state, self.stages, tuple(self._warnings))
+
+    # -- instructions -------------------------------------------------------------------------
+
+    def _handle(self, *events: machine.Event) -> None:
+        """Feed the machine and perform what it asks for, until it asks for nothing more."""
+        instructions = self._machine.handle(*events)
+        while instructions:
+            looks: list[str] = []
+            for instruction in instructions:
+                match instruction:
+                    case machine.Look(stage):
+                        looks.append(stage)
+                    case machine.Execute(stage, attempt):
+                        self._execute(stage, attempt)
+                    case machine.WaitToRetry(stage, delay_seconds):
+                        self._retry_at[stage] = self._clock.monotonic() + delay_seconds
+                    case machine.Kill(stage):
+                        self._kill(stage)
+                    case machine.Enter(stage, status):
+                        self._enter(stage, status)
+                    case machine.Finish(state):
+                        self._state = state
+            instructions = self._machine.handle(*self._look(looks)) if looks else []
+
+    def _enter(self, stage_id: str, status: machine.Status) -> None:
+        progress = self.stages[stage_id]
+        state = _STATES[status]
+        if status == "unknown" and progress.cache is None:
+            progress.cache, progress.reason = "unknown", "upstream"
+        elif status == "skipped" and progress.reason is None:
+            progress.reason = "upstream"
+        progress.state = state
+        self._tell(
+            StageChanged(
+                self._clock.now(),
+                self._context.run_id,
+                stage_id,
+                state,
+                progress.cache,
+                progress.reason,
+                self._machine.attempts(stage_id),
+                progress.seconds,
+                progress.failure if state in ("failed", "up_for_retry") else None,
+            )
+        )
+
+    # -- asking the cache ---------------------------------------------------------------------
+
+    def _look(self, stage_ids: Sequence[str]) -> list[machine.Event]:
+        events: list[machine.Event] = []
+        asked: list[Asked] = []
+        for stage_id in stage_ids:
+            stage = self._plan.stages[stage_id]
+            try:
+                if not all(holds(condition, self._scalar) for condition in stage.node.conditions):
+                    self.stages[stage_id].reason = "condition_false"
+                    events.append(machine.ConditionFailed(stage_id))
+                    continue
+                asked.append(self._cache.ask(stage, self._bind(stage)))
+            except LinealError as error:
+                self._refuse(stage_id, Failure("contract", type(error).__name__, str(error), error.hint))
+                events.append(machine.Refused(stage_id))
+        events += [self._take_answer(answer) for answer in self._cache.look(asked)]
+        return events
+
+    def _take_answer(self, answer: Answer) -> machine.Event:
+        stage_id = answer.asked.stage.id
+        progress = self.stages[stage_id]
+        self.answers[stage_id] = answer
+        progress.asked, progress.cache, progress.reason = answer.asked, answer.cache, answer.reason
+        if answer.failure is not None:
+            self._refuse(stage_id, answer.failure)
+            return machine.Refused(stage_id)
+        if answer.result is None:
+            return machine.Missed(stage_id)
+        progress.outputs = answer.result.outputs
+        return machine.Hit(stage_id)
+
+    def _refuse(self, stage_id: str, failure: Failure) -> None:
+        self.stages[stage_id].failure = failure
+
+    def _bind(self, stage: PlannedStage) -> Bound:
+        return bind(stage, self._output, self._source)
+
+    def _output(self, result: Result) -> tuple[Output, Origin] | None:
+        producer = self.stages[result.node]
+        if producer.asked is None or result.output not in producer.outputs:
+            return None
+        origin = Origin(action_key=producer.asked.key, output=result.output)
+        return producer.outputs[result.output], origin
+
+    def _source(self, source: Source) -> tuple[Held, Origin]:
+        taken = self._intake.take(source.value)
+        return Held(str(taken.digest), taken.type, (), taken.url), Origin(url=taken.url)
+
+    def _scalar(self, result: Result) -> object:
+        """The value that a condition compares: from the record itself where it is small, else from the store."""
+        output = self.stages[result.node].outputs[result.output]
+        if output.inline is not None:
+            return follow(result, json.loads(output.inline))
+        stage = self._plan.stages[result.node].node.stage
+        annotation = stage.signature.outputs.ports[result.output].annotation
+        return follow(result, decode(output.type, self._store.blobs.fetch(Digest.parse(output.digest)), annotation))
+
+    # -- executing ----------------------------------------------------------------------------
+
+    def _execute(self, stage_id: str, attempt: int) -> None:
+        assert self._executor_of is not None
+        if self._executor is None:
+            self._begin()
+            self._executor = self._executor_of()
+        answer = self.answers[stage_id]
+        stage, asked = answer.asked.stage, answer.asked
+        progress = self.stages[stage_id]
+        progress.started_at, progress.attempts = self._clock.now(), attempt
+        attempt_id = f"{len(self._attempts):06d}"
+        scratch = self._context.scratch / attempt_id
+        scratch.mkdir(parents=True)
+        if stage.options.effect:
+            self._cache.effects.append(asked, "claimed", self._context.run_id)
+        envelope = Envelope(
+            attempt_id,
+            stage_id,
+            stage.module,
+            stage.node.stage.qualname,
+            self._store.url,
+            str(scratch),
+            asked.bound.arguments,
+            seed_of(asked.action),
+            heal=stage_id in self._lost or answer.reason == "lost",
+            seeded=stage.seeded,
+        )
+        self._attempts[attempt_id] = _Attempt(stage_id, envelope)
+        self._executor.submit(envelope)
+
+    def _kill(self, stage_id: str) -> None:
+        for attempt_id, attempt in self._attempts.items():
+            if attempt.stage_id == stage_id and not attempt.ended:
+                attempt.stopped = True
+                assert self._executor is not None
+                self._executor.kill(attempt_id)
+
+    def _step(self) -> None:
+        """Wait for the next thing that happens, and let the machine know."""
+        now = self._clock.monotonic()
+        due = [stage for stage, at in self._retry_at.items() if at <= now]
+        if due:
+            for stage_id in due:
+                del self._retry_at[stage_id]
+            self._handle(*(machine.RetryDue(stage_id) for stage_id in due))
+            return
+        running = {key: attempt for key, attempt in self._attempts.items() if not attempt.ended}
+        for attempt_id, attempt in running.items():
+            if attempt.deadline is not None and attempt.deadline <= now and not attempt.timed_out:
+                attempt.timed_out = True
+                assert self._executor is not None
+                self._executor.kill(attempt_id)
+        ends = [attempt.deadline for attempt in running.values() if attempt.deadline and not attempt.timed_out]
+        moments = [*ends, *self._retry_at.values()]
+        wait_seconds = max(0.0, min(moments) - now) if moments else None
+        if not running:
+            self._clock.sleep(wait_seconds or 0.0)
+            return
+        assert self._executor is not None
+        for report in self._executor.wait(wait_seconds):
+            match report:
+                case Begun(attempt_id):
+                    attempt = self._attempts[attempt_id]
+                    timeout = self._plan.stages[attempt.stage_id].options.timeout_seconds
+                    attempt.deadline = self._clock.monotonic() + timeout
+                case Captured(attempt_id, text):
+                    stage_id = self._attempts[attempt_id].stage_id
+                    number = self._machine.attempts(stage_id)
+                    self._tell(
+                        OutputCaptured(
+                            self._clock.now(), self._context.run_id, stage_id, number, "output", text
+                        )
+                    )
+                case Outcome():
+                    self._handle(self._take_outcome(report))
+
+    def _take_outcome(self, outcome: Outcome) -> machine.Event:
+        attempt = self._attempts[outcome.attempt_id]
+        attempt.ended = True
+        stage_id = attempt.stage_id
+        progress = self.stages[stage_id]
+        progress.seconds += outcome.seconds
+        log = self._keep_log(outcome)
+        if log is not None:
+            progress.logs.append(log)
+        try:
+            return self._judge(attempt, outcome, log)
+        finally:
+            shutil.rmtree(attempt.envelope.scratch, ignore_errors=True)
+
+    def _judge(self, attempt: _Attempt, outcome: Outcome, log: str | None) -> machine.Event:
+        stage_id = attempt.stage_id
+        progress, answer = self.stages[stage_id], self.answers[stage_id]
+        if attempt.stopped:
+            return machine.Stopped(stage_id)
+        if outcome.failure is None:
+            progress.failure = None
+            self._publish(answer, outcome, progress, log)
+            return machine.Completed(stage_id)
+        progress.failure = self._timeout(stage_id) if attempt.timed_out else outcome.failure
+        if answer.asked.stage.options.effect and progress.failure.kind in ("exception", "contract"):
+            self._cache.effects.append(answer.asked, "failed", self._context.run_id)
+        if outcome.lost is not None:
+            return self._input_lost(stage_id, outcome.lost)
+        return machine.AttemptFailed(stage_id, retryable=progress.failure.kind != "contract")
+
+    def _timeout(self, stage_id: str) -> Failure:
+        seconds = self._plan.stages[stage_id].options.timeout_seconds
+        return Failure(
+            "timeout",
+            "TimeoutError",
+            f"the attempt took longer than its timeout of {seconds:g} s and was stopped",
+            "Give the stage a longer timeout=, or find out what it waits for with `lineal logs`.",
+        )
+
+    def _keep_log(self, outcome: Outcome) -> str | None:
+        if outcome.log is None:
+            return None
+        with Path(outcome.log).open("rb") as log:
+            size = log.seek(0, 2)
+            log.seek(max(0, size - _LOG_KEPT_BYTES))
+            text = log.read()
+        return str(self._store.blobs.put(text)) if text else None
+
+    def _publish(self, answer: Answer, outcome: Outcome, progress: StageProgress, log: str | None) -> None:
+        """File the result; what is canonical is what the store says afterwards."""
+        asked = answer.asked
+        assert progress.started_at is not None
+        result = ActionResult(
+            action=asked.action,
+            outputs=dict(outcome.outputs),
+            origins=asked.bound.origins,
+            side_products=list(outcome.side_products),
+            manifest=str(self._store.blobs.put(to_bytes(asked.stage.manifest))),
+            code_tree=str(self._context.code_tree),
+            environment=str(self._context.environment),
+            seed=seed_of(asked.action),
+            run_id=self._context.run_id,
+            stage_id=asked.stage.id,
+            attempt=progress.attempts,
+            started_at=progress.started_at.isoformat(),
+            seconds=outcome.seconds,
+            log=log,
+        )
+        if answer.retire is not None:
+            generation, reason = answer.retire
+            self._store.actions.retire(
+                asked.key, generation, reason, by=self._context.who, at=self._clock.now()
+            )
+            self.answers[asked.stage.id] = Answer(asked, answer.cache, answer.reason)
+        filed = self._store.actions.publish([(asked.key, to_bytes(result))])[0]
+        canonical = from_bytes(filed.data, ActionResult)
+        ours = {name: output.digest for name, output in outcome.outputs.items()}
+        if {name: output.digest for name, output in canonical.outputs.items()} != ours:
+            self._warnings.append(
+                f"{asked.stage.id} is not deterministic: run {canonical.run_id} made other bytes of the same action; "
+                "its result, filed first, is used"
+            )
+        progress.outputs = canonical.outputs
+        if asked.stage.options.effect:
+            self._cache.effects.append(asked, "done", self._context.run_id)
+
+    # -- healing ------------------------------------------------------------------------------
+
+    def _input_lost(self, stage_id: str, lost: str) -> machine.Event:
+        """Have the damaged input made again: by the stage that made it, or from its source."""
+        bound = self.answers[stage_id].asked.bound
+        for port, taken in bound.inputs.items():
+            origin = bound.origins[port]
+            if taken.digest != lost and taken.type != "directory":
+                continue
+            producer = next(
+                (
+                    parent
+                    for parent in self._plan.stages[stage_id].task.parents
+                    if (asked := self.stages[parent].asked) and asked.key == origin.action_key
+                ),
+                None,
+            )
+            if producer is not None:
+                self._condemn(producer)
+                return machine.InputLost(stage_id, producer)
+            if origin.url is not None and self._intake.heal(Digest.parse(lost)):
+                return machine.InputHealed(stage_id)
+        return machine.AttemptFailed(stage_id, retryable=False)
+
+    def _condemn(self, producer: str) -> None:
+        """Retire the result whose bytes are damaged, so that it is made again."""
+        answer = self.answers[producer]
+        self._lost.add(producer)
+        filed = self._store.actions.find([answer.asked.key]).get(answer.asked.key)
+        retire = None if filed is None else (filed.generation, "corrupt")
+        self.answers[producer] = Answer(answer.asked, "miss", "lost", retire=retire)
+        self.stages[producer].cache, self.stages[producer].reason = "miss", "lost"
+
+    def _tell(self, event: Event) -> None:
+        self._listener(event)
+
+
+@dataclass(slots=True)
+class _Attempt:
+    stage_id: str
+    envelope: Envelope
+    deadline: float | None = None
+    timed_out: bool = False
+    stopped: bool = False
+    ended: bool = False
+
+
+_STATES: Mapping[machine.Status, StageState] = {
+    "waiting": "queued",
+    "looking": "queued",
+    "ready": "queued",
+    "unknown": "queued",
+    "running": "running",
+    "up_for_retry": "up_for_retry",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "upstream_failed": "upstream_failed",
+    "skipped": "skipped",
+    "cancelled": "cancelled",
+}

@@ -1,0 +1,330 @@
+"""One run from its graph to its record: plan, look up, execute what is invalid, write down what became of it."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import importlib.metadata
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lineal_store import Digest, Store
+
+from lineal.artifacts.values import encode_value
+from lineal.engine.cache import ActionCache, Answer
+from lineal.engine.clock import Clock, SystemClock
+from lineal.engine.intake import Intake
+from lineal.engine.plan import Plan, ancestors, plan_run
+from lineal.engine.provenance import (
+    GitState,
+    command_line,
+    host_name,
+    keep_code,
+    keep_environment,
+    user_name,
+)
+from lineal.engine.runner import RunContext, Runner, RunResult, StageProgress
+from lineal.errors import UsageError
+from lineal.events import Listener
+from lineal.executors.inline import InlineExecutor
+from lineal.executors.process import ProcessExecutor
+from lineal.executors.protocol import Executor, Setup
+from lineal.fingerprint import Fingerprinter, installed_distributions
+from lineal.fingerprint.sources import Sources
+from lineal.graph.records import PAGE_SIZE, STAGES_INLINE, RunRecord, StagePage, StageRecord, to_bytes
+from lineal.stages import Graph
+from lineal.stages.wiring import Result, Source
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What to run, and how. ``force``, ``only`` and ``until`` hold stage names, ids or globs."""
+
+    graph: Graph
+    target: str
+    sources: Sources
+    store: Store
+    namespace: str
+    root: Path
+    import_roots: tuple[str, ...]
+    main_module: str | None = None
+    executor: str = "process"
+    jobs: int | None = None
+    force: Sequence[str] = ()
+    only: Sequence[str] = ()
+    until: Sequence[str] = ()
+    fail_fast: bool = False
+    clock: Clock = field(default_factory=SystemClock)
+    listener: Listener = lambda event: None
+
+
+def preview_run(request: RunRequest) -> RunRecord:
+    """What `execute_run` would do, as far as it can be known without running anything; writes no record."""
+    return _Session(request).preview()
+
+
+def explain_run(request: RunRequest) -> tuple[RunRecord, Mapping[str, Answer]]:
+    """A preview, with what the action cache answered for each stage that could be asked for."""
+    session = _Session(request)
+    record = session.preview()
+    return record, session.answers
+
+
+def execute_run(request: RunRequest) -> RunRecord:
+    """Run what is invalid, to the end, and leave the run's record in the store.
+
+    A failed stage is part of the record, not an exception. `UsageError` where a selection names no
+    stage, or needs stages that are not hits.
+    """
+    return _Session(request).execute()
+
+
+class _Session:
+    def __init__(self, request: RunRequest) -> None:
+        self._request = request
+        self._store = request.store
+        self._clock = request.clock
+        graph = request.graph
+        self._forced = set(select(graph, request.force, "--force"))
+        self._selected = self._selection()
+        self._plan: Plan = plan_run(
+            graph, Fingerprinter(request.sources), main_module=request.main_module, only=self._selected
+        )
+        self._started_at = self._clock.now()
+        self._run_id = self._store.runs.new_id(self._started_at, os.urandom(3).hex())
+        self._local = request.root / ".lineal"
+        self.answers: Mapping[str, Answer] = {}
+
+    def preview(self) -> RunRecord:
+        nowhere = Digest.of(b"")
+        runner = self._runner(self._context(nowhere, nowhere), None, lambda: None, 1)
+        result = runner.run()
+        self.answers = runner.answers
+        record = self._record(result, self._context(nowhere, nowhere), None)
+        return _replaced(record, run_id="", finished_at=None)
+
+    def execute(self) -> RunRecord:
+        self._check_only()
+        git = GitState(self._request.root)
+        variables = {name for stage in self._plan.stages.values() for name in stage.options.env}
+        context = self._context(
+            keep_code(self._store, self._request.sources),
+            keep_environment(self._store, installed_distributions(), sorted(variables)),
+        )
+        slots = 1 if self._request.executor == "inline" else self._request.jobs or os.cpu_count() or 1
+
+        def begin() -> None:
+            self._store.runs.begin(self._run_id, to_bytes(self._blank(context)))
+
+        runner = self._runner(context, lambda: self._executor(context, slots), begin, slots)
+        result = runner.run()
+        record = self._record(result, context, git)
+        self._store.runs.finish(self._run_id, to_bytes(self._paged(record)))
+        return record
+
+    # -- parts --------------------------------------------------------------------------------
+
+    def _selection(self) -> list[str] | None:
+        graph, request = self._request.graph, self._request
+        only = select(graph, request.only, "--only")
+        until = select(graph, request.until, "--until")
+        wanted = ancestors(graph, [*only, *until])
+        return [stage_id for stage_id in graph.nodes if stage_id in wanted] if only or until else None
+
+    def _check_only(self) -> None:
+        """``--only`` executes nothing but what it names: the stages before them have to be hits."""
+        if not self._request.only:
+            return
+        request = self._request
+        allowed = set(select(request.graph, request.only, "--only"))
+        nowhere = Digest.of(b"")
+        result = self._runner(self._context(nowhere, nowhere), None, lambda: None, 1).run()
+        until = select(request.graph, request.until, "--until")
+        allowed |= {name for name in ancestors(request.graph, until) if _reaches(request.graph, name, allowed)}
+        stale = [name for name, stage in result.stages.items() if stage.cache != "hit" and name not in allowed]
+        stale = [name for name in stale if result.stages[name].state != "skipped"]
+        if stale:
+            raise UsageError(
+                f"--only needs the stages before it to be hits, and these are not: {', '.join(stale)}",
+                "Run them first: leave --only away, or use --until.",
+            )
+
+    def _context(self, code_tree: Digest, environment: Digest) -> RunContext:
+        return RunContext(self._run_id, code_tree, environment, user_name(), self._scratch())
+
+    def _scratch(self) -> Path:
+        folder = self._local / "scratch" / self._run_id
+        with contextlib.suppress(OSError):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            return folder
+        return Path(tempfile.gettempdir()) / f"lineal-{self._run_id}"
+
+    def _runner(
+        self,
+        context: RunContext,
+        executor_of: Callable[[], Executor] | None,
+        begin: Callable[[], None],
+        slots: int,
+    ) -> Runner:
+        request = self._request
+        cache = ActionCache(
+            self._store,
+            pipeline=request.graph.pipeline,
+            namespace=request.namespace,
+            run_id=self._run_id,
+            forced=self._forced.__contains__,
+        )
+        intake = Intake(self._store, request.root, self._local / "observed", keep=executor_of is not None)
+        return Runner(
+            self._plan,
+            self._store,
+            cache,
+            intake,
+            context,
+            slots=slots,
+            executor_of=executor_of,
+            begin=begin,
+            fail_fast=request.fail_fast,
+            clock=self._clock,
+            listener=request.listener if executor_of else lambda event: None,
+        )
+
+    def _executor(self, context: RunContext, slots: int) -> Executor:
+        if self._request.executor == "inline":
+            stages = {
+                (stage.module, stage.node.stage.qualname): stage.node.stage
+                for stage in self._plan.stages.values()
+            }
+            return InlineExecutor(self._store, lambda module, qualname: stages[module, qualname])
+        modules = dict.fromkeys(stage.module for stage in self._plan.stages.values())
+        return ProcessExecutor(
+            Setup(
+                self._store.url,
+                str(context.code_tree),
+                str(self._request.root),
+                self._request.import_roots,
+                tuple(modules),
+                {},
+            ),
+            slots,
+        )
+
+    # -- records ------------------------------------------------------------------------------
+
+    def _blank(self, context: RunContext) -> RunRecord:
+        graph, request = self._request.graph, self._request
+        return RunRecord(
+            run_id=self._run_id,
+            pipeline=graph.pipeline,
+            target=request.target,
+            state="running",
+            namespace=request.namespace,
+            parameters={name: _recorded(value) for name, value in graph.parameters.items()},
+            logical_date=graph.logical_date.isoformat() if graph.logical_date is not None else None,
+            code_tree=str(context.code_tree),
+            environment=str(context.environment),
+            who=context.who,
+            host=host_name(),
+            process=os.getpid(),
+            command=command_line(),
+            lineal=importlib.metadata.version("lineal"),
+            started_at=self._started_at.isoformat(),
+        )
+
+    def _record(self, result: RunResult, context: RunContext, git: GitState | None) -> RunRecord:
+        finished_at = self._clock.now()
+        return _replaced(
+            self._blank(context),
+            state=result.state,
+            stages=[self._stage_record(stage_id, result) for stage_id in self._request.graph.nodes],
+            outputs=self._outputs(result),
+            warnings=list(result.warnings),
+            git=git.wait() if git is not None else None,
+            finished_at=finished_at.isoformat(),
+            seconds=(finished_at - self._started_at).total_seconds(),
+        )
+
+    def _stage_record(self, stage_id: str, result: RunResult) -> StageRecord:
+        progress = result.stages.get(stage_id) or StageProgress(state="skipped")
+        planned = self._plan.stages.get(stage_id)
+        failure = progress.failure if progress.state in ("failed", "up_for_retry") else None
+        return StageRecord(
+            id=stage_id,
+            name=self._request.graph.nodes[stage_id].stage.name,
+            state=progress.state,
+            cache=progress.cache,
+            reason=progress.reason,
+            action_key=progress.asked.key if progress.asked else None,
+            fingerprint=planned.fingerprint.hex if planned else None,
+            attempts=progress.attempts,
+            seconds=round(progress.seconds, 6),
+            error=failure.document() if failure else None,
+            traceback=failure.traceback if failure else "",
+            outputs={
+                name: _replaced(output, inline=None) for name, output in progress.outputs.items()
+            },
+            logs=progress.logs,
+        )
+
+    def _outputs(self, result: RunResult) -> dict[str, str | None]:
+        found: dict[str, str | None] = {}
+        for name, binding in self._request.graph.outputs.items():
+            digest = None
+            if isinstance(binding, Result) and binding.node in result.stages:
+                output = result.stages[binding.node].outputs.get(binding.output)
+                digest = output.digest if output is not None else None
+            found[name] = digest
+        return found
+
+    def _paged(self, record: RunRecord) -> RunRecord:
+        if len(record.stages) <= STAGES_INLINE:
+            return record
+        pages = [
+            to_bytes(StagePage(stages=record.stages[start : start + PAGE_SIZE]))
+            for start in range(0, len(record.stages), PAGE_SIZE)
+        ]
+        kept = self._store.blobs.put_many(pages)
+        return _replaced(record, stages=[], pages=[str(blob.digest) for blob in kept])
+
+
+def select(graph: Graph, patterns: Sequence[str], option: str) -> list[str]:
+    """The ids of the stages that ``patterns`` name: names, ids or globs. `UsageError` for one that names none."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        matching = [
+            stage_id
+            for stage_id, node in graph.nodes.items()
+            if pattern in (stage_id, node.stage.name) or fnmatch.fnmatchcase(stage_id, pattern)
+        ]
+        if not matching:
+            raise UsageError(
+                f"{option} {pattern}: the pipeline {graph.pipeline} has no such stage",
+                f"Its stages are {', '.join(list(graph.nodes)[:20])}.",
+            )
+        found.update(dict.fromkeys(matching))
+    return list(found)
+
+
+def _reaches(graph: Graph, stage_id: str, targets: set[str]) -> bool:
+    return bool(ancestors(graph, [stage_id]) & targets)
+
+
+def _recorded(value: object) -> Any:
+    """A pipeline parameter for the record: its type-tagged encoding, outside data by its address."""
+    from lineal.artifacts import Directory, File, Secret
+
+    if isinstance(value, Secret):
+        return encode_value("***")
+    if isinstance(value, (File, Directory)):
+        return encode_value(value.url)
+    return encode_value(value)
+
+
+def _replaced(record: Any, **changes: Any) -> Any:
+    import msgspec
+
+    return msgspec.structs.replace(record, **changes)

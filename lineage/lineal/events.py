@@ -1,0 +1,83 @@
+"""What happened, told to whoever listens: progress display, run records, alerts, metrics.
+
+Events are the only way out of the engine. They are frozen values in the past tense, each with an
+aware UTC time, and hold nothing that a secret could be in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+StageState = Literal[
+    "queued", "running", "up_for_retry", "succeeded", "failed", "upstream_failed", "skipped", "cancelled"
+]
+RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+Cache = Literal["hit", "miss", "off", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt or a stage failed.
+
+    ``kind`` is one of exception, timeout, killed, contract, out_of_memory, code_changed,
+    effect_unknown; ``traceback`` holds the user's own frames, as text.
+    """
+
+    kind: str
+    type: str
+    message: str
+    hint: str | None = None
+    traceback: str = ""
+
+    def document(self) -> dict[str, str | None]:
+        return {"kind": self.kind, "type": self.type, "message": self.message, "hint": self.hint}
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    at: datetime
+    run_id: str
+    pipeline: str
+    stages: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StageChanged:
+    """A stage entered ``state``; ``cache`` and ``reason`` are None until they are decided."""
+
+    at: datetime
+    run_id: str
+    stage: str
+    state: StageState
+    cache: Cache | None = None
+    reason: str | None = None
+    attempt: int = 0
+    seconds: float = 0.0
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCaptured:
+    """Text that a stage's attempt wrote; ``stream`` is stdout or stderr."""
+
+    at: datetime
+    run_id: str
+    stage: str
+    attempt: int
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    at: datetime
+    run_id: str
+    state: RunState
+    counts: Mapping[str, int]
+
+
+Event = RunStarted | StageChanged | OutputCaptured | RunFinished
+Listener = Callable[[Event], None]

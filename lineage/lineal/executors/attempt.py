@@ -1,0 +1,267 @@
+"""One attempt: take the inputs out of the store, call the stage, put the outputs into it."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from lineal_store import Digest, Store
+from lineal_store.errors import BlobMissing, DigestMismatch
+from lineal_store.tree import Tree, TreeEntry
+
+from lineal.artifacts import Directory, File, codec_named, decode, encode
+from lineal.artifacts.schema import check
+from lineal.artifacts.values import decode_value
+from lineal.errors import LinealError
+from lineal.events import Failure
+from lineal.executors.observe import observed_writes, side_products
+from lineal.executors.protocol import Argument, Envelope, Given, Held, Hidden, Items, Outcome
+from lineal.graph.records import Output
+from lineal.stages import Stage
+from lineal.stages.conditions import follow
+from lineal.stages.running import outputs_in
+from lineal.stages.wiring import Collection, Result
+
+INLINE_BYTES = 16 * 1024
+
+
+def perform(envelope: Envelope, stage: Stage[Any, Any], store: Store) -> Outcome:
+    """Run the attempt in this process. Every outcome is returned, none raised, but for `KeyboardInterrupt`.
+
+    When it returns outputs, their bytes are durable.
+    """
+    started = time.monotonic()
+    scratch = Path(envelope.scratch)
+
+    def ended(**facts: Any) -> Outcome:
+        return Outcome(envelope.attempt_id, seconds=time.monotonic() - started, **facts)
+
+    try:
+        arguments = _take(envelope, stage, store)
+    except (BlobMissing, DigestMismatch) as error:
+        lost = error.expected if isinstance(error, DigestMismatch) else error.digest
+        return ended(lost=str(lost), failure=_contract(error))
+    except LinealError as error:
+        return ended(failure=_contract(error))
+    try:
+        with outputs_in(scratch / "output"), observed_writes() as written:
+            _seed(envelope)
+            args, kwargs = stage.signature.arguments(arguments)
+            value = stage.function(*args, **kwargs)
+    except Exception as error:
+        return ended(failure=failure_of(error), raised=_class_names(error))
+    except SystemExit as error:
+        return ended(
+            failure=Failure(
+                "exception",
+                "SystemExit",
+                f"the stage called sys.exit({error.code!r})",
+                "Return a value from the stage, or raise an exception that says what is wrong.",
+            ),
+            raised=("SystemExit",),
+        )
+    try:
+        outputs = _put(envelope, stage, value, store)
+    except LinealError as error:
+        return ended(failure=_contract(error), raised=_class_names(error))
+    return ended(outputs=outputs, side_products=side_products(written, apart_from=scratch))
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The failure that ``error`` is, with the user's own frames."""
+    if isinstance(error, LinealError):
+        return _contract(error)
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OURS)
+    ]
+    text = "".join(traceback.format_list(frames)) + "".join(traceback.format_exception_only(error))
+    return Failure("exception", type(error).__name__, str(error), None, text)
+
+
+_OURS = str(Path(__file__).parents[1]) + os.sep
+
+
+def _contract(error: LinealError) -> Failure:
+    return Failure("contract", type(error).__name__, str(error), error.hint)
+
+
+def _class_names(error: BaseException) -> tuple[str, ...]:
+    return tuple(kind.__name__ for kind in type(error).__mro__ if kind is not object)
+
+
+# -- inputs -----------------------------------------------------------------------------------
+
+
+def _take(envelope: Envelope, stage: Stage[Any, Any], store: Store) -> dict[str, Any]:
+    arguments = {}
+    for name, argument in envelope.arguments.items():
+        port = stage.signature.inputs[name]
+        value = _value(argument, port.annotation, store, Path(envelope.scratch) / "input" / name)
+        if port.schema is not None and not (value is None and port.optional):
+            check(port.schema, value, where=f"{envelope.stage_id}, parameter {name}")
+        arguments[name] = value
+    return arguments
+
+
+def _value(argument: Argument, annotation: object, store: Store, folder: Path) -> Any:
+    match argument:
+        case Given(encoded):
+            return decode_value(encoded)
+        case Hidden(value):
+            return value
+        case Items(kind, items, cls):
+            values = [
+                _value(item, _element(annotation, place), store, folder / str(place))
+                for place, (_, item) in enumerate(items)
+            ]
+            return Collection(kind, items, cls).build(values)
+        case Held():
+            return _held(argument, annotation, store, folder)
+
+
+def _held(held: Held, annotation: object, store: Store, folder: Path) -> Any:
+    digest = Digest.parse(held.digest)
+    if held.type == "directory":
+        return Directory.held(held.url or "", _laid_out(store, digest, folder / "tree"))
+    path = store.blobs.fetch(digest)
+    if held.type == "file":
+        # readers infer formats from a name's ending, so the store's copy goes by the source's name
+        folder.mkdir(parents=True, exist_ok=True)
+        link = folder / (Path(held.url or "").name or "file")
+        link.symlink_to(path)
+        return File.held(held.url or str(path), link)
+    value = decode(held.type, path, object if held.item else annotation)
+    return follow(Result("the upstream stage", "result", held.item), value) if held.item else value
+
+
+def _laid_out(store: Store, digest: Digest, folder: Path) -> Path:
+    """The tree under ``digest`` as a folder of links to the store's read-only files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in Tree.decode(store.blobs.read(digest)).entries:
+        link = folder / entry.path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(store.blobs.fetch(entry.digest))
+    return folder
+
+
+def _element(annotation: object, place: int) -> object:
+    """The annotation of an element of a list, tuple or dict, where the container's says it."""
+    arguments = get_args(annotation)
+    if not arguments:
+        return object
+    if get_origin(annotation) is tuple and arguments[-1] is not ...:
+        return arguments[place] if place < len(arguments) else object
+    return arguments[-1] if get_origin(annotation) is dict else arguments[0]
+
+
+def _seed(envelope: Envelope) -> None:
+    random.seed(envelope.seed)
+    for library in envelope.seeded:
+        if library == "numpy":
+            import numpy
+
+            numpy.random.seed(envelope.seed % 2**32)
+        elif library == "torch":
+            sys.modules["torch"].manual_seed(envelope.seed)
+
+
+# -- outputs ----------------------------------------------------------------------------------
+
+
+def _put(
+    envelope: Envelope, stage: Stage[Any, Any], value: object, store: Store
+) -> Mapping[str, Output]:
+    """Encode every output, make the bytes durable in one batch, and describe them."""
+    spool = store.backend.spool()
+    parts = _parts(stage, value)
+    sources: list[bytes | Path] = []
+    finish: list[Callable[[], Output]] = []
+    for name, port in stage.signature.outputs.ports.items():
+        part = parts[name]
+        if port.schema is not None and not (part is None and port.optional):
+            check(port.schema, part, where=f"{envelope.stage_id}, output {name}")
+        encoded = encode(part, port.annotation, spool / f"{envelope.attempt_id}-{name}")
+        description = dict(encoded.description)
+        if encoded.codec == "directory":
+            tree, members = _tree_of(encoded.path)
+            sources += members
+            data = tree.encode()
+            sources.append(data)
+            size, inline = len(data), None
+            digest = Digest.of(data)
+        else:
+            digest, size = Digest.of_file(encoded.path)
+            small_json = encoded.codec == "json" and size <= INLINE_BYTES
+            inline = encoded.path.read_bytes() if small_json else None
+            sources.append(encoded.path)
+        finish.append(_describer(digest, encoded.codec, size, description, inline))
+    if envelope.heal:
+        for source in sources:
+            store.blobs.heal(source)
+    else:
+        store.blobs.put_many(sources)
+    return {name: describe() for name, describe in zip(stage.signature.outputs.ports, finish, strict=True)}
+
+
+class WrongOutputs(LinealError):
+    """A stage returned something else than the several outputs that it declares."""
+
+    kind = "contract"
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.message, self.hint = message, hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def _parts(stage: Stage[Any, Any], value: Any) -> dict[str, object]:
+    """What the stage returned, by the names of its outputs."""
+    outputs = stage.signature.outputs
+    names = list(outputs.ports)
+    if outputs.kind == "single":
+        return {"result": value}
+    if outputs.kind == "typeddict":
+        fits = isinstance(value, Mapping) and set(value) == set(names)
+    elif outputs.kind == "tuple":
+        fits = isinstance(value, tuple) and len(value) == len(names)
+    else:
+        assert outputs.type is not None
+        fits = isinstance(value, outputs.type)
+    if not fits:
+        declared = outputs.type.__name__ if outputs.type is not None else "tuple"
+        raise WrongOutputs(
+            f"{stage.name} returned {type(value).__name__} where {declared} of {', '.join(names)} is declared",
+            "Return exactly what the annotation says.",
+        )
+    if outputs.kind == "typeddict":
+        return {name: value[name] for name in names}
+    if outputs.kind == "tuple":
+        return dict(zip(names, value, strict=True))
+    return {name: getattr(value, name) for name in names}
+
+
+def _describer(
+    digest: Digest, codec: str, size: int, description: dict[str, Any], inline: bytes | None
+) -> Callable[[], Output]:
+    return lambda: Output(
+        digest=str(digest), type=codec, size_bytes=size, description=description, inline=inline
+    )
+
+
+def _tree_of(folder: Path) -> tuple[Tree, list[bytes | Path]]:
+    entries: list[TreeEntry] = []
+    sources: list[bytes | Path] = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest, size = Digest.of_file(path)
+        mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+        entries.append(TreeEntry(path.relative_to(folder).as_posix(), mode, digest, size))
+        sources.append(path)
+    return Tree(tuple(sorted(entries, key=lambda entry: entry.path))), sources

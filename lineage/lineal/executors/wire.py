@@ -1,0 +1,37 @@
+"""What the process executor and its zygote say to each other: pickles over a socket pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lineal.events import Failure
+from lineal.executors.protocol import Envelope
+
+OUTCOME_FILE = "outcome.pickle"
+LOG_FILE = "output.log"
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    attempt_id: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """``status`` as `os.waitstatus_to_exitcode` gives it: negative for a signal."""
+
+    attempt_id: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotImported:
+    """The project's code could not be imported; no attempt can run."""
+
+    failure: Failure

@@ -1,0 +1,357 @@
+"""The canonical form of syntax: equal for code that behaves alike, whatever its formatting.
+
+A writer of our own, for `ast.dump` and bytecode differ between Python versions. It leaves out positions,
+comments, docstrings, bare literals, ``pass`` and local annotations, and tags constants by type, so that
+1, 1.0, True and -0.0 stay apart. What counts only sometimes is written beside: docstrings, and the
+annotations of parameters, returns and class or module variables.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import NamedTuple
+
+import xxhash
+
+_Emit = Callable[[str], None]
+_SKIPPED_FIELDS = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
+
+
+class Hashes(NamedTuple):
+    """XXH3-128 of one piece of syntax: its code, its annotations, its docstrings (16 bytes each)."""
+
+    code: bytes
+    annotations: bytes
+    docs: bytes
+
+
+class _Aside:
+    """What is written beside the code, and whether the writer is inside a function."""
+
+    __slots__ = ("annotations", "docs", "in_function")
+
+    def __init__(self, in_function: bool) -> None:
+        self.annotations: list[str] = []
+        self.docs: list[str] = []
+        self.in_function = in_function
+
+
+def hash_syntax(*nodes: ast.AST, in_function: bool = False) -> Hashes:
+    """The hashes of some pieces of syntax, in their order."""
+    code: list[str] = []
+    aside = _Aside(in_function)
+    for node in nodes:
+        _write(node, code.append, aside)
+    return Hashes(_hash(code), _hash(aside.annotations), _hash(aside.docs))
+
+
+def hash_definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Hashes:
+    """The hashes of a definition without its own decorators."""
+    code: list[str] = []
+    aside = _Aside(False)
+    _definition(node, code.append, aside, decorators=False)
+    return Hashes(_hash(code), _hash(aside.annotations), _hash(aside.docs))
+
+
+def _hash(tokens: list[str]) -> bytes:
+    text = "\0".join(tokens)
+    try:
+        return xxhash.xxh3_128_digest(text.encode())
+    except UnicodeEncodeError:  # a lone surrogate in a string literal
+        return xxhash.xxh3_128_digest(text.encode("utf-8", "surrogatepass"))
+
+
+def _write(node: ast.AST, emit: _Emit, aside: _Aside) -> None:
+    cls = node.__class__
+    writer = _WRITERS.get(cls)
+    if writer is not None:
+        writer(node, emit, aside)
+        return
+    emit(_TAGS[cls])
+    for field in _FIELDS[cls]:
+        value = getattr(node, field, None)
+        if isinstance(value, list):
+            _list(value, emit, aside)
+        else:
+            _value(value, emit, aside)
+
+
+def _value(value: object, emit: _Emit, aside: _Aside) -> None:
+    if value is None:
+        emit("~")
+    elif isinstance(value, ast.AST):
+        _write(value, emit, aside)
+    elif isinstance(value, str):
+        emit("'" + value)
+    else:
+        emit(f"={value!r}")
+
+
+def _list(values: list[object], emit: _Emit, aside: _Aside) -> None:
+    emit("[")
+    for value in values:
+        _value(value, emit, aside)
+    emit("]")
+
+
+def _body(body: list[ast.stmt], emit: _Emit, aside: _Aside) -> None:
+    emit("{")
+    for statement in body:
+        cls = statement.__class__
+        if cls is ast.Pass or (cls is ast.Expr and statement.value.__class__ is ast.Constant):  # type: ignore[attr-defined]
+            continue
+        _write(statement, emit, aside)
+    emit("}")
+
+
+def _constant(node: ast.Constant, emit: _Emit, aside: _Aside) -> None:
+    emit(_literal(node.value))
+
+
+def _literal(value: object) -> str:
+    cls = value.__class__
+    if cls is str:
+        return f"s{len(value)}:{value}"  # type: ignore[arg-type]
+    if cls is int:
+        return f"i{value:x}"
+    if cls is float:
+        return "f" + value.hex()  # type: ignore[attr-defined, no-any-return]
+    if cls is complex:
+        return f"c{value.real.hex()},{value.imag.hex()}"  # type: ignore[attr-defined]
+    if cls is bytes:
+        return "b" + value.hex()  # type: ignore[attr-defined, no-any-return]
+    return f"k{value!r}"  # True, False, None, Ellipsis
+
+
+def _name(node: ast.Name, emit: _Emit, aside: _Aside) -> None:
+    emit("@" + node.id)
+
+
+def _attribute(node: ast.Attribute, emit: _Emit, aside: _Aside) -> None:
+    emit("." + node.attr)
+    _write(node.value, emit, aside)
+
+
+def _call(node: ast.Call, emit: _Emit, aside: _Aside) -> None:
+    emit("(")
+    _write(node.func, emit, aside)
+    for argument in node.args:
+        _write(argument, emit, aside)
+    for keyword in node.keywords:
+        emit(f",{keyword.arg or '**'}")
+        _write(keyword.value, emit, aside)
+    emit(")")
+
+
+def _expression(node: ast.Expr, emit: _Emit, aside: _Aside) -> None:
+    emit(";")
+    _write(node.value, emit, aside)
+
+
+def _assign(node: ast.Assign, emit: _Emit, aside: _Aside) -> None:
+    for target in node.targets:
+        emit("=")
+        _write(target, emit, aside)
+    emit(":=")
+    _write(node.value, emit, aside)
+
+
+def _annotated(node: ast.AnnAssign, emit: _Emit, aside: _Aside) -> None:
+    if node.value is not None:
+        emit("=")
+        _write(node.target, emit, aside)
+        emit(":=")
+        _write(node.value, emit, aside)
+    if not aside.in_function:  # a function's own annotations are never evaluated
+        aside.annotations.append("?" if node.value is None else "!")
+        _write(node.target, aside.annotations.append, aside)
+        _annotation(node.annotation, aside)
+
+
+def _annotation(node: ast.expr | None, aside: _Aside) -> None:
+    if node is None:
+        aside.annotations.append("~")
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        node = parsed_annotation(node.value) or node  # "int" and int name one type
+    _write(node, aside.annotations.append, aside)
+
+
+def parsed_annotation(text: str) -> ast.expr | None:
+    """The expression in a string annotation, or None when it is not one."""
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _arguments(node: ast.arguments, emit: _Emit, aside: _Aside) -> None:
+    emit("(")
+    for parameter in node.posonlyargs:
+        _parameter(parameter, emit, aside)
+    emit("/")
+    for parameter in node.args:
+        _parameter(parameter, emit, aside)
+    for default in node.defaults:
+        emit("=")
+        _write(default, emit, aside)
+    if node.vararg is not None:
+        emit("*")
+        _parameter(node.vararg, emit, aside)
+    for parameter, value in zip(node.kwonlyargs, node.kw_defaults, strict=True):
+        emit("**")
+        _parameter(parameter, emit, aside)
+        if value is not None:
+            emit("=")
+            _write(value, emit, aside)
+    if node.kwarg is not None:
+        emit("***")
+        _parameter(node.kwarg, emit, aside)
+    emit(")")
+
+
+def _parameter(node: ast.arg, emit: _Emit, aside: _Aside) -> None:
+    emit(node.arg)
+    _annotation(node.annotation, aside)
+
+
+def _definition(node: ast.AST, emit: _Emit, aside: _Aside, decorators: bool = True) -> None:
+    assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    outer, is_class = aside.in_function, isinstance(node, ast.ClassDef)
+    emit(f"{_TAGS[node.__class__]} {node.name}")
+    if decorators:
+        for decorator in node.decorator_list:
+            emit("deco")
+            _write(decorator, emit, aside)
+    for parameter in getattr(node, "type_params", ()):
+        _write(parameter, emit, aside)
+    if isinstance(node, ast.ClassDef):
+        for base in node.bases:
+            emit("base")
+            _write(base, emit, aside)
+        for keyword in node.keywords:
+            emit(f",{keyword.arg or '**'}")
+            _write(keyword.value, emit, aside)
+    else:
+        _arguments(node.args, emit, aside)
+        _annotation(node.returns, aside)
+    aside.docs.append(f"{node.name} {find_docstring(node.body)!r}")
+    aside.in_function = not is_class
+    _body(node.body, emit, aside)
+    aside.in_function = outer
+
+
+def find_docstring(body: list[ast.stmt]) -> str | None:
+    """The docstring at the start of ``body``, as it is written."""
+    if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        text = body[0].value.value
+        return text if isinstance(text, str) else None
+    return None
+
+
+def _lambda(node: ast.Lambda, emit: _Emit, aside: _Aside) -> None:
+    emit("lambda")
+    _arguments(node.args, emit, aside)
+    _write(node.body, emit, aside)
+
+
+def _compound(node: ast.AST, emit: _Emit, aside: _Aside) -> None:
+    """A statement with blocks: as any node, but its blocks lose what does nothing."""
+    emit(_TAGS[node.__class__])
+    for field in _FIELDS[node.__class__]:
+        value = getattr(node, field, None)
+        if field in ("body", "orelse", "finalbody"):
+            _body(value or [], emit, aside)
+        elif isinstance(value, list):
+            _list(value, emit, aside)
+        else:
+            _value(value, emit, aside)
+
+
+def _joined(node: ast.AST, emit: _Emit, aside: _Aside) -> None:
+    """An f-string: neighbouring text joined, empty text dropped, so that how it was split is not seen."""
+    text = ""
+    parts: list[ast.AST | str] = []
+    for value in node.values:  # type: ignore[attr-defined]
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            text += value.value
+            continue
+        if text:
+            parts.append(text)
+            text = ""
+        parts.append(value)
+    if text:
+        parts.append(text)
+    if isinstance(node, ast.JoinedStr) and all(isinstance(part, str) for part in parts):
+        emit(_literal("".join(part for part in parts if isinstance(part, str))))
+        return
+    emit(_TAGS[node.__class__])
+    for part in parts:
+        if isinstance(part, str):
+            emit(_literal(part))
+        else:
+            _write(part, emit, aside)
+    emit("]")
+
+
+def _formatted(node: ast.FormattedValue, emit: _Emit, aside: _Aside) -> None:
+    emit(f"{{{node.conversion}")
+    _write(node.value, emit, aside)
+    spec = node.format_spec
+    if isinstance(spec, ast.JoinedStr) and spec.values:
+        emit(":")
+        _write(spec, emit, aside)
+    emit("}")
+
+
+def _singleton(node: ast.MatchSingleton, emit: _Emit, aside: _Aside) -> None:
+    emit("case " + _literal(node.value))
+
+
+def _binary(node: ast.AST, emit: _Emit, aside: _Aside) -> None:
+    """A chain of binary operators, written without recursion on its left side: ``a + b + …`` may be long."""
+    pending: list[ast.BinOp] = []
+    left: ast.AST = node
+    while left.__class__ is ast.BinOp:
+        pending.append(left)  # type: ignore[arg-type]
+        left = left.left  # type: ignore[attr-defined]
+    emit(f"bin{len(pending)}")
+    _write(left, emit, aside)
+    for operation in reversed(pending):
+        emit(_TAGS[operation.op.__class__])
+        _write(operation.right, emit, aside)
+
+
+def _subclasses(cls: type[ast.AST]) -> list[type[ast.AST]]:
+    found = [cls]
+    for child in cls.__subclasses__():
+        found += _subclasses(child)
+    return found
+
+
+_NODES = _subclasses(ast.AST)
+_TAGS = {cls: f"<{cls.__name__}" for cls in _NODES}
+_FIELDS = {cls: tuple(f for f in cls._fields if f not in _SKIPPED_FIELDS) for cls in _NODES}
+_WRITERS: dict[type[ast.AST], Callable[..., None]] = {
+    ast.Name: _name,
+    ast.Attribute: _attribute,
+    ast.Call: _call,
+    ast.Constant: _constant,
+    ast.Expr: _expression,
+    ast.Assign: _assign,
+    ast.AnnAssign: _annotated,
+    ast.arguments: _arguments,
+    ast.FunctionDef: _definition,
+    ast.AsyncFunctionDef: _definition,
+    ast.ClassDef: _definition,
+    ast.Lambda: _lambda,
+    ast.JoinedStr: _joined,
+    ast.FormattedValue: _formatted,
+    ast.MatchSingleton: _singleton,
+    ast.BinOp: _binary,
+}
+for _block in ("If", "For", "AsyncFor", "While", "With", "AsyncWith", "Try", "TryStar", "ExceptHandler", "match_case"):
+    _WRITERS[getattr(ast, _block)] = _compound
+if hasattr(ast, "TemplateStr"):  # Python 3.14
+    _WRITERS[ast.TemplateStr] = _joined

@@ -1,0 +1,203 @@
+"""The records that say what was made, from what, by which code: frozen, versioned, never replaced.
+
+They are written as canonical MessagePack (docs/formats.md). A reader accepts fields it does not
+know, so that later versions may add some, and refuses everything else that does not fit with
+:class:`~lineal_store.errors.CorruptRecord`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from lineal_store.canonical import decode, encode
+from lineal_store.errors import CorruptRecord
+
+FORMAT = 1
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True):
+    """The content that an action takes through one port.
+
+    ``type`` is the codec that reads it; ``item`` is the path of keys and indexes inside the value,
+    where only a part of it is taken.
+    """
+
+    digest: str
+    type: str
+    item: list[str | int] = []
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """One stage with one fingerprint, its inputs, parameters and declared environment.
+
+    Two actions with equal fields give the same result, as far as Lineal can know. ``parameters``
+    hold type-tagged values (`lineal.artifacts.values`), ``schemas`` the hash of the contract of a
+    port.
+    """
+
+    stage: str
+    fingerprint: str
+    inputs: dict[str, Input] = {}
+    parameters: dict[str, Any] = {}
+    environment: dict[str, str] = {}
+    schemas: dict[str, str] = {}
+    version: str | None = None
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """One artifact that came out; ``inline`` repeats the bytes of a small JSON value."""
+
+    digest: str
+    type: str
+    size_bytes: int
+    description: dict[str, Any] = {}
+    inline: bytes | None = None
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an input came from: outside (``url``), or an output of an earlier action."""
+
+    url: str | None = None
+    action_key: str | None = None
+    output: str | None = None
+
+
+class SideProduct(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that a stage wrote outside its scratch folder and left there."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
+class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out of an action, and how: the unit of lineage.
+
+    ``manifest``, ``code_tree`` and ``environment`` are digests of the fingerprint's units, of the
+    project's source files and of the exact distributions, Python and platform. Times are UTC in
+    ISO 8601.
+    """
+
+    format: int = FORMAT
+    action: Action
+    outputs: dict[str, Output]
+    origins: dict[str, Origin] = {}
+    side_products: list[SideProduct] = []
+    manifest: str
+    code_tree: str
+    environment: str
+    seed: int
+    run_id: str
+    stage_id: str
+    attempt: int
+    started_at: str
+    seconds: float
+    log: str | None = None
+
+
+class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one stage in one run."""
+
+    id: str
+    name: str
+    state: str
+    cache: str | None = None
+    reason: str | None = None
+    action_key: str | None = None
+    fingerprint: str | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+    error: dict[str, str | None] | None = None
+    traceback: str = ""
+    outputs: dict[str, Output] = {}
+    logs: list[str] = []
+
+
+class Git(msgspec.Struct, frozen=True, kw_only=True):
+    commit: str
+    branch: str | None = None
+    dirty: bool = False
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A run: what was asked, by whom, with which code, and what became of every stage.
+
+    Written once when the run begins (``state`` is running) where something has to be executed, and once when it has ended.
+    More than `STAGES_INLINE` stages lie in blobs, named by ``pages``.
+    """
+
+    format: int = FORMAT
+    run_id: str
+    pipeline: str
+    target: str
+    state: str
+    namespace: str
+    parameters: dict[str, Any] = {}
+    logical_date: str | None = None
+    stages: list[StageRecord] = []
+    pages: list[str] = []
+    outputs: dict[str, str | None] = {}
+    warnings: list[str] = []
+    code_tree: str
+    environment: str
+    git: Git | None = None
+    who: str
+    host: str
+    process: int
+    command: list[str] = []
+    lineal: str
+    started_at: str
+    finished_at: str | None = None
+    seconds: float = 0.0
+
+
+class StagePage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some of the stages of a run that has too many for one record."""
+
+    stages: list[StageRecord]
+
+
+STAGES_INLINE = 200
+PAGE_SIZE = 400
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fingerprint covers: the hash and place of every unit, and the distributions reached."""
+
+    hex: str
+    units: list[tuple[str, str, int, str]] = []  # unit, file, line, hash
+    blind_spots: list[tuple[str, str, str, int]] = []  # kind, detail, file, line
+    distributions: dict[str, str] = {}
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What the code ran on. ``variables`` are taken by an allow-list, never the whole environment."""
+
+    python: str
+    implementation: str
+    build: str
+    platform: str
+    machine: str
+    distributions: dict[str, str]
+    variables: dict[str, str] = {}
+
+
+_Record = TypeVar("_Record", bound=msgspec.Struct)
+
+
+def to_bytes(record: msgspec.Struct) -> bytes:
+    """The canonical bytes of ``record``."""
+    return encode(msgspec.to_builtins(record, builtin_types=(bytes,)))
+
+
+def from_bytes(data: bytes, kind: type[_Record]) -> _Record:
+    """The record in ``data``; `CorruptRecord` for anything that is not one of this ``kind``."""
+    try:
+        record = msgspec.convert(decode(data), kind)
+    except msgspec.ValidationError as error:
+        raise CorruptRecord(f"not a valid {kind.__name__} record: {error}") from None
+    written = getattr(record, "format", FORMAT)
+    if written > FORMAT:
+        raise CorruptRecord(f"a {kind.__name__} record of format {written}; this Lineal reads {FORMAT}")
+    return record

@@ -1,0 +1,134 @@
+"""From the arguments of a traced call to bindings, and from outputs to promises."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from lineal.artifacts import Directory, File, Secret
+from lineal.artifacts.annotations import union_members
+from lineal.stages.annotations import describe, disjoint
+from lineal.stages.errors import WiringError
+from lineal.stages.promise import Promise, PromisedCondition
+from lineal.stages.signature import Outputs, Port, Signature
+from lineal.stages.tracing import Tracer
+from lineal.stages.wiring import Binding, Collection, CollectionKind, Constant, Result, Source, fill_dataclass
+
+# What most arguments are, and what can neither be changed later nor hide a promise.
+_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+MAX_DEPTH = 64  # that of a canonical record, which is what a constant will become
+
+
+def bind(value: object, who: str) -> Binding:
+    """The binding of one argument. ``who`` is the stage and parameter, for errors.
+
+    Lists, tuples and dicts are copied, so that changing them later changes nothing that was wired.
+    """
+    return _bind(value, who, 0)
+
+
+def check_argument(who: str, port: Port, signature: Signature, value: object) -> None:
+    """Raise WiringError where ``value``, a constant or a promise, is surely of the wrong type for the port."""
+    problem = mismatch(port, signature, value)
+    if problem is not None:
+        raise WiringError(
+            f"{who} takes {port.name} as {describe(port.annotation)}, not {problem[0]}", problem[1]
+        )
+
+
+def mismatch(port: Port, signature: Signature, value: object) -> tuple[str, str | None] | None:
+    """What ``value`` is and a hint, where it is surely of the wrong type for the port."""
+    if type(value) is Promise:
+        given = value._annotation
+        if given is Any or given is port.annotation or not disjoint(given, port.annotation):
+            return None
+        return f"{describe(given)}, which {value!r} is", None
+    check = signature.checks.get(port.name)
+    if check is None or check(value):
+        return None
+    if value is None:
+        return "None", f"If it may be absent, annotate it `{describe(port.annotation)} | None`."
+    wrappers = [one for one in union_members(port.annotation) if one in (File, Directory, Secret)]
+    if isinstance(value, str) and wrappers:
+        return "str", f"Write {describe(wrappers[0])}(...) around it."
+    return type(value).__name__, None
+
+
+def promises(outputs: Outputs, tracer: Tracer, node_id: str) -> object:
+    """What a traced call returns: one promise, or the declared kind of collection, of promises."""
+    made = [Promise(tracer, Result(node_id, name), port.annotation) for name, port in outputs.ports.items()]
+    if outputs.kind == "single":
+        return made[0]
+    if outputs.kind == "tuple":
+        return tuple(made)
+    named = zip(outputs.ports, made, strict=True)
+    if outputs.kind == "typeddict":
+        return dict(named)
+    assert outputs.type is not None
+    if outputs.kind == "namedtuple":
+        return tuple.__new__(outputs.type, made)
+    return fill_dataclass(outputs.type, named)
+
+
+def _bind(value: Any, who: str, depth: int) -> Binding:
+    kind = type(value)
+    if kind in _SCALARS:
+        return Constant(value)
+    if kind is Promise:
+        value.check_live()
+        return value._result  # type: ignore[no-any-return]
+    if isinstance(value, File | Directory):
+        return Source(value)
+    if depth > MAX_DEPTH:
+        raise WiringError(f"{who} is nested more than {MAX_DEPTH} levels deep", "Does it contain itself?")
+    if kind is list or kind is tuple:
+        if _SCALARS.issuperset(map(type, value)):  # long lists of numbers are common, and need no second look
+            return Constant(kind(value))
+        return _collected(
+            "list" if kind is list else "tuple", [(None, one) for one in value], value, who, depth
+        )
+    if kind is dict:
+        if any(isinstance(key, Promise | PromisedCondition) for key in value):
+            raise WiringError(f"{who} has a promise as a key of a dict", "Keys must be constants.")
+        return _collected("dict", list(value.items()), value, who, depth)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return _collected("namedtuple", list(zip(value._fields, value, strict=True)), value, who, depth)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = [
+            (one.name, getattr(value, one.name))
+            for one in dataclasses.fields(value)
+            if hasattr(value, one.name)
+        ]
+        return _collected("dataclass", fields, value, who, depth)
+    _refuse_hidden_promise(value, who)
+    return Constant(value)
+
+
+def _collected(
+    kind: CollectionKind, items: list[tuple[Any, object]], value: object, who: str, depth: int
+) -> Binding:
+    bound = tuple((key, _bind(item, who, depth + 1)) for key, item in items)
+    collection = Collection(kind, bound, type(value) if kind in ("namedtuple", "dataclass") else None)
+    constants = [item.value for _, item in bound if isinstance(item, Constant)]
+    if len(constants) < len(bound):
+        return collection
+    return Constant(value if kind == "dataclass" else collection.build(constants))
+
+
+def _refuse_hidden_promise(value: object, who: str) -> None:
+    """Find the promises that can be found where they cannot be bound."""
+    if isinstance(value, PromisedCondition):
+        raise WiringError(f"{who} is {value!r}, which is no value", "A condition is for `with when(...)`.")
+    inside: list[object] = []
+    if isinstance(value, set | frozenset | list | tuple):
+        inside = list(value)
+    elif isinstance(value, dict):
+        inside = [*value, *value.values()]
+    elif not isinstance(value, type):
+        inside = list(getattr(value, "__dict__", {}).values())
+    if any(type(one) is Promise for one in inside):
+        raise WiringError(
+            f"{who} is a {type(value).__name__} with a promise inside",
+            "Promises may be nested in lists, tuples, dicts, NamedTuples and dataclasses.",
+        )

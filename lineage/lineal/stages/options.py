@@ -1,0 +1,206 @@
+"""What a stage may be told about its running, caching and identity."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from os import PathLike, fspath
+from typing import Any, TypedDict
+
+from lineal.stages.errors import StageDefinitionError
+from lineal.stages.names import check_name, nearest_hint
+
+Duration = str | float | timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class StageOptions:
+    """The options of one stage, as validated.
+
+    ``name`` is None for the function's own. ``retries=3`` is at most four attempts, ``timeout_seconds`` is
+    for each of them. ``resources`` are amounts by name; ``limit`` is a concurrency group, ``"warehouse:2"``.
+    ``version`` is a manual salt, ``env`` the declared environment variables, ``reads`` the declared data
+    files, ``depends_on`` objects whose code counts as the stage's own. ``effect`` marks a stage that
+    changes the world: it is retried only if it is ``idempotent``, doing no harm when done twice.
+
+    Only what can change a result enters its key: never retries, timeout, resources or limit.
+    """
+
+    name: str | None = None
+    retries: int = 0
+    retry_delay_seconds: float = 1.0
+    timeout_seconds: float = 86400.0
+    resources: Mapping[str, float] = field(default_factory=dict)
+    limit: str | None = None
+    cache: bool = True
+    version: str | None = None
+    env: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    depends_on: tuple[object, ...] = ()
+    effect: bool = False
+    idempotent: bool = False
+
+    def changed(self, options: Mapping[str, object]) -> StageOptions:
+        """These options with others by the names that users write (`timeout`, not `timeout_seconds`).
+
+        StageDefinitionError for a name that there is none of, or a value that is not allowed.
+        """
+        fields: dict[str, Any] = {}
+        for name, value in options.items():
+            if name not in _OPTIONS:
+                raise StageDefinitionError(
+                    f"a stage has no option {name}", nearest_hint(name, _OPTIONS, "The options are")
+                )
+            attribute, read = _OPTIONS[name]
+            fields[attribute] = read(name, value)
+        return replace(self, **fields)
+
+
+class StageKeywords(TypedDict, total=False):
+    """The options as users write them, for type checkers."""
+
+    name: str
+    retries: int
+    retry_delay: Duration
+    timeout: Duration
+    resources: Mapping[str, float]
+    limit: str | None
+    cache: bool
+    version: str | None
+    env: Iterable[str]
+    reads: Iterable[str | PathLike[str]]
+    depends_on: Iterable[object]
+    effect: bool
+    idempotent: bool
+
+
+_UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\Z")
+
+
+def parse_duration(value: object) -> float:
+    """Seconds from ``"30s"``, ``"5m"``, ``"2h"``, ``"1d"``, ``"250ms"``, a number of seconds, or a timedelta.
+
+    ValueError for anything else, and for what is negative or not finite.
+    """
+    seconds = math.nan
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and (match := _DURATION.match(value.strip())):
+        seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ValueError(f"{value!r} is not a duration")
+    return seconds
+
+
+def _refused(option: str, value: object, allowed: str) -> StageDefinitionError:
+    return StageDefinitionError(f"{option}={value!r} cannot be used", f"{option} takes {allowed}.")
+
+
+def _name(option: str, value: object) -> str:
+    return check_name(value, "stage")
+
+
+def _count(option: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise _refused(option, value, "a whole number from 0")
+    return value
+
+
+def _duration(option: str, value: object) -> float:
+    try:
+        return parse_duration(value)
+    except ValueError:
+        raise _refused(option, value, 'seconds, a timedelta, or text like "30s", "5m", "2h", "1d"') from None
+
+
+def _timeout(option: str, value: object) -> float:
+    seconds = _duration(option, value)
+    if seconds == 0:
+        raise _refused(option, value, "a time longer than zero, for instance 30 or 2h")
+    return seconds
+
+
+def _flag(option: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _refused(option, value, "True or False")
+    return value
+
+
+def _version(option: str, value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise _refused(option, value, 'a text, for instance "2"')
+    return value
+
+
+def _limit(option: str, value: object) -> str | None:
+    if value is None:
+        return None
+    group, _, places = value.rpartition(":") if isinstance(value, str) else ("", "", "")
+    if not re.match(r"[A-Za-z_][\w.-]*\Z", group) or not re.match(r"[1-9]\d*\Z", places):
+        raise _refused(
+            option, value, 'a group and how many of it may run at once, for instance "warehouse:2"'
+        )
+    return str(value)
+
+
+def _resources(option: str, value: object) -> Mapping[str, float]:
+    allowed = 'amounts by name, for instance {"gpu": 1}'
+    if not isinstance(value, Mapping):
+        raise _refused(option, value, allowed)
+    for name, amount in value.items():
+        is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
+        if not isinstance(name, str) or not is_number or not math.isfinite(amount) or amount < 0:
+            raise _refused(option, value, allowed)
+    return {name: float(amount) for name, amount in value.items()}
+
+
+def _members(option: str, value: object, allowed: str) -> list[object]:
+    # A str is iterable too: env="HOME" would otherwise declare H, O, M and E.
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        raise _refused(option, value, allowed)
+    return list(value)
+
+
+def _env(option: str, value: object) -> tuple[str, ...]:
+    allowed = 'a list of names of environment variables, for instance ["OMP_NUM_THREADS"]'
+    names = _members(option, value, allowed)
+    if not all(isinstance(name, str) and name and "=" not in name and "\0" not in name for name in names):
+        raise _refused(option, value, allowed)
+    return tuple(sorted({str(name) for name in names}))
+
+
+def _reads(option: str, value: object) -> tuple[str, ...]:
+    allowed = 'a list of paths relative to the project, for instance ["config/features.yaml"]'
+    paths = [
+        fspath(one) if isinstance(one, str | PathLike) else one for one in _members(option, value, allowed)
+    ]
+    if not all(isinstance(path, str) and path for path in paths):
+        raise _refused(option, value, allowed)
+    return tuple(str(path) for path in paths)
+
+
+def _objects(option: str, value: object) -> tuple[object, ...]:
+    return tuple(_members(option, value, "a list of functions, classes or modules"))
+
+
+_OPTIONS: dict[str, tuple[str, Callable[[str, object], object]]] = {
+    "name": ("name", _name),
+    "retries": ("retries", _count),
+    "retry_delay": ("retry_delay_seconds", _duration),
+    "timeout": ("timeout_seconds", _timeout),
+    "resources": ("resources", _resources),
+    "limit": ("limit", _limit),
+    "cache": ("cache", _flag),
+    "version": ("version", _version),
+    "env": ("env", _env),
+    "reads": ("reads", _reads),
+    "depends_on": ("depends_on", _objects),
+    "effect": ("effect", _flag),
+    "idempotent": ("idempotent", _flag),
+}

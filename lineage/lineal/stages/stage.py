@@ -1,0 +1,145 @@
+"""`@stage`: a function whose calls can be cached, and its results traced to what they came from."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_ITERABLE_COROUTINE, unwrap
+from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
+
+from lineal.stages.binding import bind, check_argument, promises
+from lineal.stages.errors import StageDefinitionError
+from lineal.stages.names import check_name
+from lineal.stages.options import StageKeywords, StageOptions
+from lineal.stages.signature import Signature, read_signature, refuse_varying_arguments
+from lineal.stages.tracing import Tracer, current
+from lineal.stages.wiring import Node
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Stage(Generic[P, R]):
+    """A declared function. Called inside a pipeline it returns promises, anywhere else it is its function.
+
+    ``settings`` are its options as validated; ``module`` and ``qualname`` say where the function is defined.
+    """
+
+    __wrapped__: Callable[P, R]
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, function: Callable[P, R], settings: StageOptions) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.settings = settings
+        self.name = settings.name if settings.name is not None else check_name(self.__name__, "stage")
+        self.module = self.__module__
+        self.qualname = self.__qualname__
+        self._signature: Signature | None = None
+        self._declared: Stage[P, R] = self
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        tracer = current()
+        if tracer is None:
+            return self.function(*args, **kwargs)
+        return cast(R, _trace_call(tracer, self, args, kwargs))
+
+    def options(self, **options: Unpack[StageKeywords]) -> Stage[P, R]:
+        """A copy with other options, for one call or more: ``train.options(name="baseline", retries=0)(table)``."""
+        return _configured(self._declared, self.settings.changed(cast("dict[str, object]", options)))
+
+    @property
+    def signature(self) -> Signature:
+        """Its ports, read from the type hints when first asked for. StageDefinitionError where that fails."""
+        declared = self._declared
+        if declared._signature is None:
+            declared._signature = read_signature(declared.function, f"stage {declared.name}")
+        return declared._signature
+
+    def __repr__(self) -> str:
+        return f"<stage {self.name} of {self.module}>"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        if self is self._declared:
+            return self.qualname  # by reference, as functions are
+        return _configured, (self._declared, self.settings)
+
+
+@overload
+def stage(function: Callable[P, R], /, **options: Unpack[StageKeywords]) -> Stage[P, R]: ...
+@overload
+def stage(**options: Unpack[StageKeywords]) -> Callable[[Callable[P, R]], Stage[P, R]]: ...
+def stage(function: Any = None, /, **options: Any) -> Any:
+    """Declare a stage: ``@stage``, ``@stage(retries=3)``, or ``stage(existing_function, timeout="30m")``.
+
+    Options are those of `StageOptions`. StageDefinitionError for an option or a function that cannot be one.
+    """
+    settings = StageOptions().changed(options)
+    if function is None:
+        return lambda decorated: _declare(decorated, settings)
+    return _declare(function, settings)
+
+
+def check_function(function: object, what: str) -> None:
+    """StageDefinitionError, with what to do instead, unless this is a plain function at rest."""
+    if isinstance(function, Stage):
+        raise StageDefinitionError(
+            f"{function!r} cannot become a {what}", "Use .options(...) to configure a stage differently."
+        )
+    if isinstance(function, staticmethod | classmethod | property | types.MethodType):
+        _refuse(function, what, "is a method", "Move it to the module, and let it take what it needs.")
+    if not isinstance(function, types.FunctionType):
+        kind = "is a class" if isinstance(function, type) else f"is a {type(function).__name__}"
+        _refuse(function, what, kind, "Wrap it: define a function, with annotations, that calls it.")
+    if function.__name__ == "<lambda>":
+        _refuse(function, what, "is a lambda", "Give it a name and annotations with def.")
+    inner = unwrap(function)
+    code = inner.__code__
+    flags = code.co_flags | function.__code__.co_flags
+    if flags & (CO_COROUTINE | CO_ITERABLE_COROUTINE | CO_ASYNC_GENERATOR):
+        _refuse(function, what, "is async", "Use a plain def; inside it, asyncio.run(...) awaits.")
+    if flags & CO_GENERATOR:
+        _refuse(function, what, "is a generator", "Return the whole result, for instance a list.")
+    outer = inner.__qualname__.rpartition(".")[0]
+    if (outer and not outer.endswith("<locals>")) or (
+        code.co_argcount and code.co_varnames[0] in ("self", "cls")
+    ):
+        _refuse(function, what, "is a method", "Move it to the module, and let it take what it needs.")
+    refuse_varying_arguments(function, f"{what} {function.__name__}")
+
+
+def _configured(declared: Stage[P, R], settings: StageOptions) -> Stage[P, R]:
+    copy = Stage(declared.function, settings)
+    copy._declared = declared
+    return copy
+
+
+def _declare(function: Any, settings: StageOptions) -> Stage[Any, Any]:
+    check_function(function, "stage")
+    return Stage(function, settings)
+
+
+def _refuse(function: object, what: str, because: str, hint: str) -> NoReturn:
+    name = getattr(function, "__qualname__", None) or repr(function)
+    raise StageDefinitionError(f"{name} cannot be a {what}: it {because}", hint)
+
+
+def _trace_call(
+    tracer: Tracer, called: Stage[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+) -> object:
+    """Write down one call, and return its promises."""
+    signature = called.signature
+    who = f"stage {called.name}"
+    arguments = signature.bind(who, args, kwargs)
+    ports = signature.inputs
+    inputs = {}
+    for name, value in arguments.items():
+        port = ports[name]
+        if value is not port.default:  # a default is the declaration's affair
+            check_argument(who, port, signature, value)
+        inputs[name] = bind(value, f"{name} of {who}")
+    node_id = tracer.fresh_id(called.name)
+    tracer.nodes[node_id] = Node(node_id, called, called.settings, inputs, tracer.conditions)
+    return promises(signature.outputs, tracer, node_id)

@@ -1,0 +1,47 @@
+"""Artifacts as documents: what they are, who made them, and a safe look inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lineal_store import Digest, Store
+from lineal_store.errors import LinealError
+
+from lineal.artifacts import codec_named
+from lineal.errors import NotFound
+from lineal.graph.lineage import Lineage
+
+_PREVIEW_ROWS = 10
+
+
+def artifact_detail(store: Store, lineage: Lineage, digest: str) -> dict[str, Any]:
+    """The document of `lineal show` for bytes. Previews never unpickle."""
+    sizes = store.blobs.sizes([Digest.parse(digest)])
+    described = lineage.find_description(digest)
+    if not sizes and described is None:
+        raise NotFound(f"the store holds nothing under {digest}", "`lineal trace` knows more addresses.")
+    type_, name = described if described is not None else ("file", digest)
+    maker = lineage.find_maker(digest)
+    output = maker.result.outputs.get(name) if maker is not None else None
+    preview: object = None
+    try:
+        preview = codec_named(type_).preview(store.blobs.fetch(Digest.parse(digest)), _PREVIEW_ROWS)
+    except LinealError as error:
+        preview = f"(no preview: {error})"
+    return {
+        "kind": "artifact",
+        "digest": digest,
+        "type": type_,
+        "name": name,
+        "size_bytes": next(iter(sizes.values()), None),
+        "description": dict(output.description) if output is not None else {},
+        "made_by": None
+        if maker is None
+        else {
+            "stage": maker.result.stage_id,
+            "action_key": f"xxh3:{maker.key}",
+            "run_id": maker.result.run_id,
+            "at": maker.result.started_at,
+        },
+        "preview": preview,
+    }

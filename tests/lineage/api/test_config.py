@@ -1,0 +1,270 @@
+"""A project's settings: where they come from, which wins, and what is refused."""
+
+from __future__ import annotations
+
+import getpass
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from lineal.api.config import Configuration, InvalidConfiguration, find_root, load_configuration
+
+SAMPLE = """
+[tool.lineal]
+store = "s3://ml/churn"
+upstream = ["s3://team/all", "../shared"]
+pipelines = ["flights.py:flights"]
+executor = "inline"
+namespace = "dev"
+strict = true
+
+[tool.lineal.profiles.production]
+namespace = "production"
+
+[[tool.lineal.alerts]]
+to = "mailto:team@example.org"
+on = ["failed", "recovered", "late"]
+
+[[tool.lineal.schedules]]
+name = "nightly"
+pipeline = "flights.py:flights"
+cron = "30 2 * * *"
+timezone = "Europe/Berlin"
+gap = "shift"
+overlap = "once"
+catch_up = "latest"
+when_running = "queue"
+logical_date_offset = "-1d"
+parameters = { learning_rate = 0.1 }
+
+[[tool.lineal.schedules]]
+name = "on data"
+pipeline = "flights.py:flights"
+on = { path = "s3://raw/*.parquet" }
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").write_text("", "utf-8")
+    return tmp_path
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text, "utf-8")
+
+
+def load(
+    project: Path,
+    *,
+    profile: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Configuration:
+    return load_configuration(project, profile=profile, overrides=overrides, environ=environ or {})
+
+
+def mistakes(project: Path, **given: Mapping[str, object]) -> str:
+    with pytest.raises(InvalidConfiguration) as caught:
+        load(project, **given)  # type: ignore[arg-type]
+    assert caught.value.exit_code == 2
+    return str(caught.value)
+
+
+def test_the_root_is_the_nearest_folder_with_a_project_file(project: Path) -> None:
+    inner = project / "a" / "b"
+    inner.mkdir(parents=True)
+
+    assert find_root(inner) == project
+    assert find_root(inner / "flights.py") == project
+
+    write(project / "a", "lineal.toml", "")
+    assert find_root(inner) == project / "a"
+
+
+def test_without_a_project_file_the_root_is_the_folder_itself(tmp_path: Path) -> None:
+    (tmp_path / "flights.py").touch()
+
+    assert find_root(tmp_path / "flights.py") == tmp_path
+    assert find_root(tmp_path) == tmp_path
+
+
+def test_everything_has_a_default(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(getpass, "getuser", lambda: "ada")
+
+    configuration = load(project)
+
+    assert configuration == Configuration(
+        root=project,
+        store=str(project / ".lineal" / "store"),
+        namespace="ada",
+        origins=configuration.origins,
+    )
+    assert set(configuration.origins.values()) == {"default"}
+
+
+@pytest.mark.parametrize(
+    ("user", "namespace"),
+    [("DOMAIN\\ada", "DOMAIN-ada"), ("production", "dev"), ("..", "dev"), (None, "dev")],
+)
+def test_the_default_namespace_is_the_users_name_and_never_production(
+    project: Path, monkeypatch: pytest.MonkeyPatch, user: str | None, namespace: str
+) -> None:
+    def getuser() -> str:
+        if user is None:
+            raise OSError("no such user")
+        return user
+
+    monkeypatch.setattr(getpass, "getuser", getuser)
+
+    assert load(project).namespace == namespace
+
+
+def test_every_documented_setting_is_read(project: Path) -> None:
+    write(project, "pyproject.toml", SAMPLE)
+
+    configuration = load(project)
+
+    assert configuration == Configuration(
+        root=project,
+        store="s3://ml/churn",
+        upstream=("s3://team/all", str(project.parent / "shared")),
+        pipelines=("flights.py:flights",),
+        executor="inline",
+        namespace="dev",
+        strict=True,
+        origins=configuration.origins,
+    )
+    assert configuration.origins["strict"] == "pyproject.toml"
+
+
+def test_lineal_toml_takes_the_same_settings_without_the_prefix(tmp_path: Path) -> None:
+    write(tmp_path, "lineal.toml", SAMPLE.replace("[tool.lineal]", "").replace("tool.lineal.", ""))
+
+    assert load(tmp_path, profile="production").namespace == "production"
+    assert load(tmp_path).executor == "inline"
+
+
+def test_each_source_overrides_the_one_before(project: Path) -> None:
+    layers = [
+        "pyproject.toml",
+        "lineal.toml",
+        "lineal.local.toml",
+        "lineal.toml [profiles.x]",
+        "LINEAL_NAMESPACE",
+    ]
+    seen = []
+
+    write(project, "pyproject.toml", '[tool.lineal]\nnamespace = "1"')
+    seen.append(load(project))
+    write(project, "lineal.toml", 'namespace = "2"\n[profiles.x]\nnamespace = "4"')
+    seen.append(load(project))
+    write(project, "lineal.local.toml", 'namespace = "3"')
+    seen.append(load(project))
+    seen.append(load(project, profile="x"))
+    seen.append(load(project, profile="x", environ={"LINEAL_NAMESPACE": "5"}))
+    seen.append(load(project, environ={"LINEAL_NAMESPACE": "5"}, overrides={"namespace": "6"}))
+
+    assert [configuration.namespace for configuration in seen] == ["1", "2", "3", "4", "5", "6"]
+    assert [configuration.origins["namespace"] for configuration in seen] == [*layers, "flags"]
+
+
+def test_a_profile_can_be_chosen_by_a_variable(project: Path) -> None:
+    write(project, "pyproject.toml", SAMPLE)
+
+    configuration = load(project, environ={"LINEAL_PROFILE": "production"})
+
+    assert (configuration.profile, configuration.namespace) == ("production", "production")
+
+
+def test_variables_are_read_by_the_type_of_their_setting(project: Path) -> None:
+    environ = {"LINEAL_STRICT": "1", "LINEAL_UPSTREAM": "s3://a, s3://b", "LINEAL_STORE": "elsewhere"}
+
+    configuration = load(project, environ=environ)
+
+    assert configuration.strict is True
+    assert configuration.upstream == ("s3://a", "s3://b")
+    assert configuration.store == str(project / "elsewhere")
+
+
+def test_empty_and_foreign_variables_are_left_alone(project: Path) -> None:
+    configuration = load(project, environ={"LINEAL_STORE": "", "LINEAL_SOMETHING_ELSE": "x", "STORE": "y"})
+
+    assert configuration.origins["store"] == "default"
+
+
+def test_a_misspelt_variable_is_refused(project: Path) -> None:
+    problem = mistakes(project, environ={"LINEAL_NAMESAPCE": "production"})
+
+    assert problem == "LINEAL_NAMESAPCE: no such variable; did you mean LINEAL_NAMESPACE?"
+
+
+def test_flags_that_were_not_given_change_nothing(project: Path) -> None:
+    assert load(project, overrides={"store": None}).origins["store"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[tool.lineal]\nstor = 1", "pyproject.toml [tool.lineal]: unknown key stor; did you mean store?"),
+        ("[tool.lineal]\nstore = 1", "pyproject.toml [tool.lineal]: store: expected text, got 1"),
+        ('[tool.lineal]\nstrict = "yes"', 'strict: expected true or false, got "yes"'),
+        ('[tool.lineal]\npipelines = "a.py:b"', "pipelines: expected a list of texts"),
+        ('[tool.lineal]\nnamespace = "a/b"', "namespace: expected a name of letters"),
+        (
+            "[tool.lineal.profiles.x]\nnamespac = 1",
+            "unknown key profiles.x.namespac; did you mean namespace?",
+        ),
+        ('[tool.lineal]\nalerts = "me"', "alerts: expected an array of tables"),
+        ("[[tool.lineal.alerts]]\nwhen = []", "unknown key alerts[1].when"),
+        ("[[tool.lineal.schedules]]\ncorn = ''", "unknown key schedules[1].corn; did you mean cron?"),
+        (
+            "[[tool.lineal.schedules]]\non = { pth = 'x' }",
+            "unknown key schedules[1].on.pth; did you mean path?",
+        ),
+        (
+            "[[tool.lineal.schedules]]\ngap = 'leap'",
+            'schedules[1].gap: expected "shift" or "skip", got "leap"',
+        ),
+        ("[tool]\nlineal = 3", "expected a table, got 3"),
+        ("[tool.lineal", "pyproject.toml: is not TOML"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_its_file_and_key(project: Path, text: str, problem: str) -> None:
+    write(project, "pyproject.toml", text)
+
+    assert problem in mistakes(project)
+
+
+def test_all_mistakes_of_all_sources_are_reported_at_once(project: Path) -> None:
+    write(project, "pyproject.toml", "[tool.lineal]\nstor = 1\nstrict = 2")
+    write(project, "lineal.local.toml", "executer = 'inline'")
+
+    problem = mistakes(project, environ={"LINEAL_STRICT": "perhaps"})
+
+    assert problem.splitlines() == [
+        "4 mistakes in the configuration",
+        "  pyproject.toml [tool.lineal]: unknown key stor; did you mean store?",
+        "  pyproject.toml [tool.lineal]: strict: expected true or false, got 2",
+        "  lineal.local.toml: unknown key executer; did you mean executor?",
+        '  LINEAL_STRICT: expected true or false, got "perhaps"',
+    ]
+
+
+def test_an_unknown_profile_is_refused_with_those_there_are(project: Path) -> None:
+    write(project, "pyproject.toml", SAMPLE)
+
+    with pytest.raises(InvalidConfiguration, match="--profile: no profile 'prod'; did you mean production"):
+        load(project, profile="prod")
+    with pytest.raises(InvalidConfiguration, match="no profile 'x'; there are production"):
+        load(project, profile="x")
+
+
+def test_the_error_survives_pickling(project: Path) -> None:
+    error = InvalidConfiguration("what", "hint")
+
+    copy = pickle.loads(pickle.dumps(error))
+
+    assert (str(copy), copy.hint, copy.kind) == ("what", "hint", "configuration")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from lineal.stages import StageDefinitionError, StageOptions, parse_duration, stage
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ("30s", 30.0),
+        ("5m", 300.0),
+        ("2h", 7200.0),
+        ("1d", 86400.0),
+        ("250ms", 0.25),
+        ("1.5h", 5400.0),
+        (" 5 m ", 300.0),
+        (12, 12.0),
+        (0.5, 0.5),
+        (timedelta(minutes=2), 120.0),
+    ],
+)
+def test_durations_are_seconds_texts_with_a_unit_or_timedeltas(written: object, seconds: float) -> None:
+    assert parse_duration(written) == seconds
+
+
+@pytest.mark.parametrize("written", ["", "30", "s", "5 weeks", "-1s", -1, True, None, float("nan"), float("inf")])
+def test_other_durations_are_refused(written: object) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        parse_duration(written)
+
+
+def test_without_options_a_stage_is_tried_once_for_at_most_a_day_and_is_cached() -> None:
+    settings = StageOptions()
+
+    assert (settings.retries, settings.timeout_seconds, settings.cache) == (0, 86400.0, True)
+
+
+def test_options_are_read_into_their_units() -> None:
+    @stage(
+        name="fit",
+        retries=3,
+        retry_delay="30s",
+        timeout="2h",
+        resources={"gpu": 1},
+        limit="warehouse:2",
+        cache=False,
+        version="2",
+        env=["OMP_NUM_THREADS", "HOME", "HOME"],
+        reads=[Path("config/a.yaml"), "b.csv"],
+        depends_on=[len],
+        effect=True,
+        idempotent=True,
+    )
+    def train() -> int:
+        return 1
+
+    assert train.settings == StageOptions(
+        name="fit",
+        retries=3,
+        retry_delay_seconds=30.0,
+        timeout_seconds=7200.0,
+        resources={"gpu": 1.0},
+        limit="warehouse:2",
+        cache=False,
+        version="2",
+        env=("HOME", "OMP_NUM_THREADS"),
+        reads=("config/a.yaml", "b.csv"),
+        depends_on=(len,),
+        effect=True,
+        idempotent=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("name", "a/b"),
+        ("name", ""),
+        ("name", 7),
+        ("retries", -1),
+        ("retries", 1.5),
+        ("retries", True),
+        ("retry_delay", "soon"),
+        ("timeout", 0),
+        ("timeout", None),
+        ("resources", {"gpu": "1"}),
+        ("resources", {"gpu": -1}),
+        ("resources", {"gpu": float("nan")}),
+        ("resources", ["gpu"]),
+        ("limit", "warehouse"),
+        ("limit", "warehouse:0"),
+        ("limit", 2),
+        ("cache", "no"),
+        ("version", 2),
+        ("env", "HOME"),
+        ("env", ["A=B"]),
+        ("env", [1]),
+        ("reads", "a.csv"),
+        ("reads", [3]),
+        ("depends_on", "helper"),
+        ("depends_on", len),
+        ("effect", 1),
+        ("idempotent", None),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused_at_decoration(option: str, value: object) -> None:
+    with pytest.raises(StageDefinitionError) as refused:
+        stage(**{option: value})  # type: ignore[call-overload]
+
+    assert repr(value) in str(refused.value)
+    assert refused.value.hint
+    assert refused.value.exit_code == 2
+
+
+def test_the_error_names_the_option_and_what_it_takes() -> None:
+    with pytest.raises(StageDefinitionError) as refused:
+        stage(retry_delay="soon")
+
+    assert str(refused.value) == "retry_delay='soon' cannot be used"
+    assert refused.value.hint == 'retry_delay takes seconds, a timedelta, or text like "30s", "5m", "2h", "1d".'
+
+
+def test_an_unknown_option_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(StageDefinitionError, match="a stage has no option retrys") as refused:
+        stage(retrys=3)  # type: ignore[call-overload]
+
+    assert refused.value.hint == "Did you mean retries?"
+
+
+def test_an_unknown_option_that_is_like_none_is_answered_with_all_of_them() -> None:
+    with pytest.raises(StageDefinitionError) as refused:
+        stage(zzz=3)  # type: ignore[call-overload]
+
+    assert refused.value.hint is not None
+    assert refused.value.hint.startswith("The options are: name, retries, retry_delay, timeout")
