@@ -63,7 +63,8 @@ def _keep_traceback(problem: Exception) -> str:
         file = _traceback_folder() / f"error-{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt"
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(f"{' '.join(sys.argv)}\nPython {sys.version}\n\n{text}", "utf-8")
+            # Not the arguments: a parameter may be a secret.
+            file.write_text(f"Python {sys.version}\n\n{text}", "utf-8")
         except OSError:
             return "This is a bug of Lineal; run again with LINEAL_DEBUG=1 and report what is printed."
         return f"This is a bug of Lineal; please report it with the traceback in {file}."
@@ -71,13 +72,15 @@ def _keep_traceback(problem: Exception) -> str:
 
 
 def _traceback_folder() -> Path:
-    """The project's own folder where there is a project, so that no other folder is littered."""
-    from lineal.api.config import PROJECT_FILES, find_root
+    """The project's own folder where there is a project, so that no other folder is littered.
 
+    Looks for itself, because what has just failed may be what finds projects.
+    """
     try:
-        root = find_root(Path.cwd())
+        here = Path.cwd()
     except OSError:  # the current folder is gone
         return Path(tempfile.gettempdir())
-    if (root / ".lineal").is_dir() or any((root / name).is_file() for name in PROJECT_FILES):
-        return root / ".lineal" / "errors"
+    for folder in (here, *here.parents):
+        if any((folder / name).exists() for name in (".lineal", "lineal.toml", "pyproject.toml")):
+            return folder / ".lineal" / "errors"
     return Path(tempfile.gettempdir())

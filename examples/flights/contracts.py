@@ -9,8 +9,12 @@ CARRIERS = ("9E", "AA", "AS", "B6", "DL", "EV", "F9", "FL", "HA", "MQ", "OO", "U
 AIRPORTS = ("EWR", "JFK", "LGA")
 
 
-class RawFlights(Schema):
-    """Departures from New York as the source delivers them. Times of day are local, as hhmm numbers."""
+class RawFlights(Schema, min_rows=40_000):
+    """Nine weeks of departures from New York as the source delivers them.
+
+    Times of day are local, as hhmm numbers. Fewer rows than in any nine weeks of the year mean that some
+    are missing.
+    """
 
     year: int
     month: Annotated[int, field(ge=1, le=12)]
@@ -47,14 +51,14 @@ class RawWeather(Schema):
 class Planes(Schema):
     """One row a plane."""
 
-    tailnum: str
+    tailnum: Annotated[str, field(unique=True)]
     year: Annotated[float | None, field(ge=1900)]  # built
     engines: Annotated[int, field(ge=1, le=8)]
     seats: Annotated[int, field(ge=1, le=900)]
 
 
-class Arrivals(Schema):
-    """Flights that arrived: the raw columns that anything later may use, with an hour to join on."""
+class Arrivals(Schema, extra="forbid"):
+    """Flights that arrived: the raw columns that anything later may use, and no other, with an hour to join on."""
 
     year: int
     month: int
@@ -68,14 +72,14 @@ class Arrivals(Schema):
     origin: str
     dest: str
     distance: int
-    hour_utc: pd.Timestamp
+    hour_utc: Annotated[pd.Timestamp, field(timezone="UTC")]
 
 
 class Weather(Schema):
     """Hourly observations, with an hour to join on."""
 
     origin: str
-    hour_utc: pd.Timestamp
+    hour_utc: Annotated[pd.Timestamp, field(timezone="UTC")]
     temp: float | None
     dewp: float | None
     humid: float | None
@@ -87,8 +91,8 @@ class Weather(Schema):
     visib: float
 
 
-class Features(Schema):
-    """What is known of a flight before it departs, and whether it was late (the last column)."""
+class Features(Schema, extra="forbid"):
+    """What is known of a flight before it departs, and whether it was late: nothing else reaches a model."""
 
     carrier: str
     origin: Annotated[str, field(isin=AIRPORTS)]

@@ -10,6 +10,7 @@ from statistics import mean
 from time import perf_counter
 
 from lineal import File
+from threadpoolctl import threadpool_limits
 
 from data import source
 from flights import evaluate, featurize, ingest, train, validate
@@ -52,4 +53,5 @@ def stopwatch(name: str, spent: dict[str, float]) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    with threadpool_limits(limits=1):  # on small tables threads cost more than they save
+        main()

@@ -10,14 +10,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lineal_store import open_store
-
     from lineal.api import Run, trace
     from lineal.artifacts import Directory, File, LogicalDate, Metrics, Schema, Secret, field
     from lineal.errors import LinealError
     from lineal.fingerprint import fingerprint
     from lineal.stages import pipeline, stage, unless, when
     from lineal.stages.running import output
+    from lineal_store import open_store
 
 __all__ = [
     "Directory",

@@ -81,3 +81,7 @@ class RunFinished:
 
 Event = RunStarted | StageChanged | OutputCaptured | RunFinished
 Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that nobody is."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from math import isnan
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 
 from lineal_store.errors import CorruptRecord, RecordTooLarge
 
@@ -217,8 +217,10 @@ class _Reader:
             before = key
         return items
 
-    def enter(self, size: int, depth: int) -> None:
+    def enter(self, values: int, depth: int) -> None:
         if depth >= MAX_DEPTH:
             raise _NotCanonical(f"it nests more than {MAX_DEPTH} containers")
-        if size > self.size - self.at:  # each value takes a byte at least
+        if (
+            values > self.size - self.at
+        ):  # each takes a byte at least: refuse before reading a million of them
             raise IndexError

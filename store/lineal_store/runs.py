@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from lineal_store.errors import CorruptRecord, InvalidName, RunExists
 from lineal_store.protocols import Backend, Upload
 
-_ID = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})-[0-9]{6}-[0-9a-f]{6}")
+_ID = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})-[0-9]{6}-[0-9a-f]{6,16}")
 _BEGUN = ".begun"
 
 
@@ -30,7 +30,9 @@ class Runs:
 
     @staticmethod
     def new_id(now: datetime, random_hex: str) -> str:
-        """The id of a run that begins ``now`` (aware); ``random_hex`` is six lowercase hex digits.
+        """The id of a run that begins ``now`` (aware); ``random_hex`` is 6 to 16 lowercase hex digits.
+
+        Runs of one second sort by it: it may start with the fraction of the second.
 
         >>> from datetime import UTC, datetime
         >>> Runs.new_id(datetime(2026, 11, 22, 17, 31, 20, tzinfo=UTC), "4f9ac2")

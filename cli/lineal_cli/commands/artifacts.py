@@ -18,7 +18,7 @@ from lineal_cli.session import Answer, Session, command
 def get(session: Session, what: str, output: Path | None) -> Answer:
     """Take an artifact's exact bytes out of the store.
 
-    WHAT is as for `lineal trace`. Without -o the path of a verified copy is printed.
+    WHAT is as for `lineal trace`. Without -o they get a fitting name in the current folder.
     """
     from lineal_cli.render.artifacts import render_get
 

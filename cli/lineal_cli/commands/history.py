@@ -48,7 +48,8 @@ def runs(
     """List past runs, newest first."""
     from lineal_cli.render.history import render_runs, sort_runs
 
-    document = session.open().runs(state=state, since=since, limit=limit)
+    begun_since = since.astimezone(UTC).isoformat() if since else None
+    document = session.open().runs(state=state, since=begun_since, limit=limit)
     if sort:
         document = {**document, "runs": sort_runs(document["runs"], sort)}
     return Answer(document, lambda: render_runs(document, with_metrics=metrics or bool(sort)))

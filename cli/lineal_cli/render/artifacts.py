@@ -18,7 +18,7 @@ def render_show(document: Mapping[str, Any]) -> str:
         return _run(document)
     hidden = {"kind", "preview"}
     rows = [
-        (clean(name).replace("_", " "), _cell(name, item))
+        (clean(name.removesuffix("_bytes")).replace("_", " "), _cell(name, item))
         for name, item in document.items()
         if name not in hidden
     ]
@@ -61,6 +61,8 @@ def _cell(name: str, item: object) -> str:
         return moment(item)
     if name in ("action_key", "fingerprint"):
         return short(item)
+    if name == "made_by" and isinstance(item, Mapping):
+        return f"{clean(item['stage'])} · run {clean(item['run_id'])} · {moment(item['at'])}"
     if isinstance(item, Mapping):
         return values(item)
     return value(item, most=200)

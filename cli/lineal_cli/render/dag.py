@@ -27,14 +27,15 @@ def render_dag(document: Graph) -> str:
             )
         )
     title = f"{clean(document['pipeline'])}: {counted(len(rows), 'stage')}"
-    return f"{title}\n\n{table(rows, ('step', 'stage', 'needs', ''), right=(0,))}" if rows else title
+    parts = [title, table(rows, ("step", "stage", "needs", ""), right=(0,)) if rows else ""]
+    if document["sources"]:
+        parts.append("takes in " + some([clean(source) for source in document["sources"]]))
+    return "\n\n".join(part for part in parts if part)
 
 
 def render_mermaid(document: Graph) -> str:
     names = _short_names(document)
     lines = ["flowchart TD"]
-    for source, label in _sources(document).items():
-        lines.append(f'    {names[source]}[("{_mermaid_text(label)}")]')
     for node in document["nodes"]:
         opening, closing = ("([", "])") if node["effect"] else ("[", "]")
         lines.append(f'    {names[node["id"]]}{opening}"{_mermaid_text(node["id"])}"{closing}')
@@ -46,8 +47,6 @@ def render_mermaid(document: Graph) -> str:
 
 def render_dot(document: Graph) -> str:
     lines = [f"digraph {_dot_text(document['pipeline'])} {{", "    node [shape=box];"]
-    for source, label in _sources(document).items():
-        lines.append(f"    {_dot_text(source)} [shape=cylinder, label={_dot_text(label)}];")
     for node in document["nodes"]:
         shape = " [style=rounded]" if node["effect"] else ""
         lines.append(f"    {_dot_text(node['id'])}{shape};")
@@ -58,24 +57,10 @@ def render_dot(document: Graph) -> str:
     return "\n".join([*lines, "}"])
 
 
-def _sources(document: Graph) -> dict[str, str]:
-    """Id to label of everything that comes from outside; a source may be given by its URL alone."""
-    sources: dict[str, str] = {}
-    for source in document["sources"]:
-        if isinstance(source, Mapping):
-            sources[source["id"]] = source.get("url") or source.get("name") or source["id"]
-        else:
-            sources[source] = source
-    known = {*sources, *(node["id"] for node in document["nodes"])}
-    sources.update((parent, parent) for _, parent in document["edges"] if parent not in known)
-    return sources
-
-
 def _parents(document: Graph) -> dict[str, list[str]]:
-    labels = _sources(document)
     parents: dict[str, list[str]] = {node["id"]: [] for node in document["nodes"]}
     for child, parent in document["edges"]:
-        parents[child].append(labels.get(parent, parent))
+        parents[child].append(parent)
     return parents
 
 
@@ -87,9 +72,8 @@ def _steps(document: Graph) -> dict[str, int]:
     children: dict[str, list[str]] = {node["id"]: [] for node in document["nodes"]}
     waiting = dict.fromkeys(children, 0)
     for child, parent in document["edges"]:
-        if parent in children:
-            children[parent].append(child)
-            waiting[child] += 1
+        children[parent].append(child)
+        waiting[child] += 1
     steps = {node: 1 for node, count in waiting.items() if count == 0}
     ready = list(steps)
     for node in ready:
@@ -103,8 +87,7 @@ def _steps(document: Graph) -> dict[str, int]:
 
 def _short_names(document: Graph) -> dict[str, str]:
     """Mermaid's own words and most punctuation cannot be ids, so numbers are."""
-    everything = [*_sources(document), *(node["id"] for node in document["nodes"])]
-    return {name: f"n{number}" for number, name in enumerate(everything)}
+    return {node["id"]: f"n{number}" for number, node in enumerate(document["nodes"])}
 
 
 def _mermaid_text(text: str) -> str:

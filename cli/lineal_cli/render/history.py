@@ -27,7 +27,7 @@ def render_runs(document: Mapping[str, Any], *, with_metrics: bool = False) -> s
             paint_state(run["state"]),
             moment(run["started_at"]),
             seconds(run["seconds"]) if run["seconds"] is not None else "",
-            *(run["counts"].get(name, 0) or "" for name in ("hit", "miss", "failed")),
+            *(run["counts"].get(name, 0) or "" for name in ("hit", "succeeded", "failed")),
             *(_metric(run["metrics"].get(name)) for name in metrics),
             paint(values(run["parameters"], most=30), "dim"),
         )

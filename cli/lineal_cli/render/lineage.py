@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lineal_cli.render.text import clean, paint, short, size, some, values
+from lineal_cli.render.text import clean, paint, short, size, values
 
 Node = Mapping[str, Any]
 MOST_CHILDREN = 12
@@ -64,9 +64,8 @@ class _Family:
             self._children[parent].append(child)
         self._upwards = upwards
         self._asked: object = document["digest"]
-        # Artifacts; and sources and actions that no artifact came out of, which stand for themselves.
+        # Artifacts and sources; and actions that nothing came out of, which stand for themselves.
         self._members = {name for name in self._nodes if self._stands_for_itself(name)}
-        self._environments = self._distinct_environments()
 
     def tree(self) -> str:
         """All trees, without recursion: a family may be thousands of generations deep."""
@@ -108,15 +107,23 @@ class _Family:
         return len(self._nodes) <= 1
 
     def environments(self) -> str:
-        """Where all the code ran on the same, it is told once, at the end."""
-        if len(self._environments) == 1:
-            return f"environment: {next(iter(self._environments))}"
-        return ""
+        """For each Python and platform one line, with the distributions that code in it reached."""
+        reached: dict[str, dict[str, set[str]]] = {}
+        for node in self._nodes.values():
+            environment = node.get("environment")
+            if isinstance(environment, Mapping) and environment.get("python"):
+                platform = f" on {environment['platform']}" if environment.get("platform") else ""
+                versions = reached.setdefault(clean(f"Python {environment['python']}{platform}"), {})
+                for name, version in (environment.get("distributions") or {}).items():
+                    versions.setdefault(clean(name), set()).add(clean(version))
+        return "\n".join(
+            f"environment: {place}"
+            + "".join(f", {name} {' and '.join(sorted(versions[name]))}" for name in sorted(versions))
+            for place, versions in reached.items()
+        )
 
     def _stands_for_itself(self, name: str) -> bool:
-        if self._nodes[name]["kind"] == "artifact":
-            return True
-        return not any(self._nodes[child]["kind"] == "artifact" for child in self._children[name])
+        return self._nodes[name]["kind"] != "action" or not self._children[name]
 
     def _roots(self) -> list[str]:
         """What was asked for; for a run, which is no node, all that has nothing before it."""
@@ -159,11 +166,7 @@ class _Family:
             return lines
         makers = [self._nodes[parent] for parent in self._parents[name]]
         makers = [node for node in makers if node["kind"] == "action"]
-        for node in makers[:MOST_MAKERS]:
-            lines.append(f"made by {self._action(node)}")
-            summary = environment_summary(node.get("environment"))
-            if summary and len(self._environments) > 1:
-                lines.append(paint(f"with {summary}", "dim"))
+        lines += [f"made by {self._action(node)}" for node in makers[:MOST_MAKERS]]
         if len(makers) > MOST_MAKERS:
             lines.append(paint(f"and by {len(makers) - MOST_MAKERS} more actions", "dim"))
         return lines
@@ -176,7 +179,3 @@ class _Family:
             values(node["parameters"], most=40),
         ]
         return " · ".join(part for part in parts if part)
-
-    def _distinct_environments(self) -> dict[str, None]:
-        summaries = (environment_summary(node.get("environment")) for node in self._nodes.values())
-        return dict.fromkeys(summary for summary in summaries if summary)

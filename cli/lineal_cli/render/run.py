@@ -45,7 +45,7 @@ def render_run(
         *(_failure(stage, document["run_id"], (details or {}).get(stage["id"])) for stage in failed),
         _not_run(stages),
         stage_table(stages),
-        _outputs(document["outputs"]),
+        _outputs(document["outputs"], made_all=document["state"] == "succeeded"),
         warnings,
         _headline(document, elapsed_seconds),
         _next_steps(document, failed),
@@ -92,7 +92,7 @@ def _failure(stage: Stage, run_id: object, details: Details | None) -> str:
     lines = [paint(f"{clean(stage['id'])} failed{attempts}{kind}: ", "red") + what]
     if error.get("hint"):
         lines.append(f"{paint('hint:', 'cyan')} {clean(error['hint'])}")
-    traceback = details.traceback if details else stage.get("traceback", "")
+    traceback = (details.traceback if details else "") or stage.get("traceback", "")
     if traceback:
         lines += ["", indent(clean(traceback).rstrip())]
     if details and details.lines:
@@ -108,8 +108,13 @@ def _not_run(stages: Sequence[Stage]) -> str:
     return f"not run because of that: {some(affected)}"
 
 
-def _outputs(outputs: Mapping[str, str | None]) -> str:
-    rows = [(clean(name), short(digest) if digest else "skipped") for name, digest in outputs.items()]
+def _outputs(outputs: Mapping[str, str | None], *, made_all: bool) -> str:
+    """What the pipeline returned. Only in a run that succeeded a missing output was skipped."""
+    rows = [
+        (clean(name), short(digest) if digest else "skipped")
+        for name, digest in outputs.items()
+        if digest or made_all
+    ]
     return table(rows, ("output", "digest")) if rows else ""
 
 

@@ -9,10 +9,12 @@ STRONGEST_WIND_MPH = 150
 def weather_at_departure(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
     """The weather of each flight's hour, null where it was not observed; rows as in ``flights``.
 
-    Both tables name hours in UTC, so the changes to and from summer time need no care.
+    Both tables name hours in UTC, so the changes to and from summer time need no care. ValueError where an
+    hour was observed twice at one airport.
     """
     hour = ["origin", "hour_utc"]
-    return flights[hour].join(conditions(weather).set_index(hour), on=hour).drop(columns=hour)
+    observed = conditions(weather).set_index(hour)
+    return flights[hour].join(observed, on=hour, validate="many_to_one").drop(columns=hour)
 
 
 def conditions(weather: pd.DataFrame) -> pd.DataFrame:

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lineal_store import Digest, Store
-from lineal_store.canonical import decode
-
 from lineal.api.nearest import did_you_mean
 from lineal.errors import NotFound, UsageError
 from lineal.graph.history import find_run, newest_runs, read_stages
 from lineal.graph.lineage import Lineage
 from lineal.graph.records import RunRecord, StageRecord
+from lineal_store import Digest, Store
+from lineal_store.canonical import decode
 
 FORMS = (
     "Give an existing file, sha256: with at least 8 digits, a run id, "
@@ -86,14 +85,17 @@ class Addresses:
         match = _DIGEST.fullmatch(text)
         if match is None:
             raise UsageError(
-                f"{text} is not a digest", f"A digest is sha256: and {_LEAST_DIGITS} to 64 lowercase hex digits."
+                f"{text} is not a digest",
+                f"A digest is sha256: and {_LEAST_DIGITS} to 64 lowercase hex digits.",
             )
         digits = match[1]
         if len(digits) == 64:
             return Digest(digits)
         found = {one for one in self.lineage.digests() if one.startswith(f"sha256:{digits}")}
         if not found:
-            found = {str(blob.digest) for blob in self._store.blobs.list() if blob.digest.hex.startswith(digits)}
+            found = {
+                str(blob.digest) for blob in self._store.blobs.list() if blob.digest.hex.startswith(digits)
+            }
         if len(found) > 1:
             raise UsageError(
                 f"sha256:{digits} is the beginning of {len(found)} digests", "Give more of its digits."
@@ -120,7 +122,8 @@ class Addresses:
             run = self._newest(pipeline, None)
             if run is None:
                 raise NotFound(
-                    f"{pipeline} has no succeeded run in the namespace {self._namespace}" + self._known(pipeline),
+                    f"{pipeline} has no succeeded run in the namespace {self._namespace}"
+                    + self._known(pipeline),
                     "`lineal runs` lists all runs; LINEAL_NAMESPACE chooses another namespace.",
                 )
             return run
@@ -141,9 +144,9 @@ class Addresses:
 
     def _newest(self, pipeline: str, logical_date: str | None) -> RunRecord | None:
         for run in newest_runs(self._store, pipeline):
-            if run.state == "succeeded" and run.namespace == self._namespace:
-                if logical_date is None or run.logical_date == logical_date:
-                    return run
+            fits = logical_date is None or run.logical_date == logical_date
+            if fits and run.state == "succeeded" and run.namespace == self._namespace:
+                return run
         return None
 
     def _known(self, pipeline: str) -> str:

@@ -6,13 +6,12 @@ import os
 import shutil
 from pathlib import Path
 
-from lineal_store import Digest, Store
-from lineal_store.tree import Tree
-
 from lineal.api.addresses import Found
 from lineal.artifacts import codec_named
 from lineal.errors import UsageError
 from lineal.graph.lineage import Lineage
+from lineal_store import Digest, Store
+from lineal_store.tree import Tree
 
 
 def write_out(store: Store, lineage: Lineage, found: Found, output: Path | None) -> dict[str, str]:
@@ -39,7 +38,7 @@ def write_out(store: Store, lineage: Lineage, found: Found, output: Path | None)
 def _default_name(lineage: Lineage, digest: Digest, type_: str, name: str, found: Found) -> str:
     maker = lineage.find_maker(str(digest))
     output = maker.result.outputs.get(name) if maker is not None else None
-    given = output.description.get("name") if output is not None else None
+    given = output.description.get("file_name") if output is not None else None
     if isinstance(given, str) and given:
         return Path(given).name
     if type_ in ("file", "directory") and "/" in name:

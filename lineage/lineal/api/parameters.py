@@ -22,6 +22,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NewType, Union, cast, ge
 from uuid import UUID
 
 from lineal.api.nearest import did_you_mean
+from lineal.artifacts.types import Secret
 from lineal.errors import UsageError
 
 
@@ -70,7 +71,10 @@ def parse_assignments(
                 values[name] = read(raw, annotation)
             except _Unfit as problem:
                 detail = f" ({problem.detail})" if problem.detail else ""
-                mistakes.append(f"{name}: expected {describe_type(annotation)}, got {_shown(raw)}{detail}")
+                wanted = describe_type(annotation)
+                # A secret of the wrong type is one all the same.
+                told = "something else" if "Secret" in wanted else _shown(raw) + detail
+                mistakes.append(f"{name}: expected {wanted}, got {told}")
         elif not has_default:
             mistakes.append(f"{name}: missing, {describe_type(annotation)}")
     mistakes += [
@@ -275,8 +279,8 @@ def _scalar(kind: object) -> Callable[[str], object] | None:
     """What reads a value of that type from text; None for types that are written as JSON."""
     if not isinstance(kind, type):
         return None
-    if kind is str:
-        return str
+    if kind is str or issubclass(kind, Secret):
+        return kind
     if kind is bool:
         return lambda text: _choose(text, (("true", True), ("false", False)))
     if kind is int:

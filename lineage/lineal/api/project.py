@@ -5,25 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from lineal_store import Store, open_store
 
 from lineal.api.config import Configuration, load_configuration
+from lineal.api.nearest import did_you_mean
 from lineal.api.targets import Target, import_folders, load_module, pick_pipeline, resolve
 from lineal.errors import NotFound, StoreUnavailable, UsageError
-from lineal.events import Listener
+from lineal.events import Listener, ignore
 from lineal.fingerprint import loader
 from lineal.fingerprint.sources import Sources
+from lineal_store import Store, open_store
 
 if TYPE_CHECKING:
     from lineal.api.addresses import Addresses, Found
     from lineal.engine.session import RunRequest
     from lineal.graph.records import RunRecord
-    from lineal.stages import Graph, Pipeline
+    from lineal.stages import Graph, Pipeline, Stage
 
 Document = dict[str, Any]
 
@@ -88,7 +90,7 @@ class Project:
             fail_fast=fail_fast,
             jobs=jobs,
             executor=_known_executor(executor or self.configuration.executor),
-            **({} if listener is None else {"listener": listener}),
+            listener=listener or ignore,
         )
         record = preview_run(request) if dry_run else execute_run(request)
         return run_document(record, record.stages)
@@ -102,13 +104,13 @@ class Project:
         executor: str | None = None,
     ) -> Document:
         """Run the pipeline of an earlier run again, with its parameters and today's code."""
-        from lineal.artifacts.values import decode_value
+        from lineal.artifacts.values import decode_value, import_by_name
         from lineal.engine.session import execute_run
         from lineal.views.runs import run_document
 
         run = self._addresses.get_run(run_id)
         target, pipeline, sources = self._load(run.target, self.root)
-        given = {name: decode_value(value) for name, value in run.parameters.items()}
+        given = {name: decode_value(value, resolve=import_by_name) for name, value in run.parameters.items()}
         ports = pipeline.signature.inputs
         known = {
             name: _outside(value, ports[name].annotation) if name in ports else value
@@ -118,7 +120,7 @@ class Project:
             self._request_of(target, pipeline.trace(known), sources, self.store),
             jobs=jobs,
             executor=_known_executor(executor or self.configuration.executor),
-            **({} if listener is None else {"listener": listener}),
+            listener=listener or ignore,
         )
         record = execute_run(request)
         return run_document(record, record.stages)
@@ -153,8 +155,7 @@ class Project:
         module = load_module(place, self.root)
         found: Any = vars(module).get(place.name) if place.name else pick_pipeline(module, None)
         if found is None:
-            pipeline = pick_pipeline(module, None)
-            raise NotFound(f"{target} names no function of {module.__name__}", f"Its pipeline is {pipeline.name}.")
+            found = self._stage_of(pick_pipeline(module, None), str(place.name))
         if not isinstance(found, (Stage, Pipeline)) and not callable(found):
             raise UsageError(f"{place.name} is no function", "Name a function, a stage or a pipeline.")
         reads = found.settings.reads if isinstance(found, Stage) else ()
@@ -173,6 +174,22 @@ class Project:
             ],
             "distributions": dict(result.distributions),
         }
+
+    def _stage_of(self, pipeline: Pipeline[..., object], name: str) -> Stage[..., Any]:
+        """The stage that ``pipeline`` calls under that name or id, as far as its defaults allow to know."""
+        missing = [port.name for port in pipeline.signature.inputs.values() if not port.has_default]
+        if missing:
+            raise NotFound(
+                f"{pipeline.module} has no function {name}",
+                f"The stages of {pipeline.name} are known only with {', '.join(missing)}: name a stage's function.",
+            )
+        nodes = pipeline.trace({}).nodes
+        for node in nodes.values():
+            if name in (node.id, node.stage.name):
+                return node.stage
+        raise NotFound(
+            f"{pipeline.module} has no function {name}, and {pipeline.name} no such stage{did_you_mean(name, nodes)}"
+        )
 
     def dag(self, target: str | None, assignments: Sequence[str] = ()) -> Document:
         """The graph of a pipeline."""
@@ -234,10 +251,11 @@ class Project:
         run = self._addresses.get_run(run_id)
         stages = read_stages(self._store_as_it_is, run)
         if stage is not None:
-            wanted = [one for one in stages if stage in (one.id, one.name)]
+            wanted = [one for one in stages if stage in (one.id, one.name) or fnmatchcase(one.id, stage)]
             if not wanted:
                 raise NotFound(
-                    f"run {run_id} has no stage {stage}", f"It has {', '.join(one.id for one in stages[:20])}."
+                    f"run {run_id} has no stage {stage}",
+                    f"It has {', '.join(one.id for one in stages[:20])}.",
                 )
             stages = wanted
         return logs_document(self._store_as_it_is, run, stages)
@@ -246,19 +264,20 @@ class Project:
 
     def trace(self, what: str) -> Document:
         """The ancestors of bytes, down to the raw inputs."""
-        from lineal.views.lineage import family_document
-
-        digest, lineage = str(self._artifact(what).digest), self._addresses.lineage
-        family = lineage.ancestors(digest) if lineage.knows(digest) else None
-        return family_document(self._store_as_it_is, family, digest)
+        return self._family(what, descendants=False)
 
     def impact(self, what: str) -> Document:
         """What was made from these bytes."""
-        from lineal.views.lineage import family_document
+        return self._family(what, descendants=True)
+
+    def _family(self, what: str, *, descendants: bool) -> Document:
+        from lineal.views.lineage import family_document, unknown_document
 
         digest, lineage = str(self._artifact(what).digest), self._addresses.lineage
-        family = lineage.descendants(digest) if lineage.knows(digest) else None
-        return family_document(self._store_as_it_is, family, digest)
+        if not lineage.knows(digest):
+            return unknown_document(digest)
+        family = lineage.descendants(digest) if descendants else lineage.ancestors(digest)
+        return family_document(self._store_as_it_is, lineage, family)
 
     def get(self, what: str, output: Path | None = None) -> Document:
         """Write the exact bytes out of the store; a directory becomes a folder."""
@@ -293,9 +312,8 @@ class Project:
         """Give bytes a name, or take the name away; the name's history stays."""
         from datetime import UTC, datetime
 
-        from lineal_store.canonical import encode
-
         from lineal.engine.provenance import user_name
+        from lineal_store.canonical import encode
 
         tags = dict(self._addresses.tags())
         digest: str | None = None
@@ -306,7 +324,9 @@ class Project:
         elif what is None:
             raise UsageError(f"what is {name} to name?", "Give a WHAT after the name.")
         elif name == "latest":
-            raise UsageError("latest is not yours to give: it is the newest succeeded run", "Take another name.")
+            raise UsageError(
+                "latest is not yours to give: it is the newest succeeded run", "Take another name."
+            )
         else:
             found = self._artifact(what)
             digest = str(found.digest)
@@ -373,9 +393,7 @@ class Project:
             import_roots=tuple(str(folder) for folder in import_folders(place, self.root)),
         )
 
-    def _load(
-        self, target: str | None, folder: Path | None
-    ) -> tuple[Target, Pipeline[..., object], Sources]:
+    def _load(self, target: str | None, folder: Path | None) -> tuple[Target, Pipeline[..., object], Sources]:
         """Import the target's module from source bytes that were read once, and pick its pipeline."""
         place = resolve(target, self.configuration, folder=folder)
         sources = self._import_recorded(place)
@@ -405,6 +423,7 @@ class Project:
 
 def run_state(run: RunRecord) -> str:
     """The run's state; one that never finished and whose process is gone has failed."""
+
     from lineal.engine.provenance import host_name
 
     if run.finished_at is not None or run.state != "running":
@@ -423,6 +442,6 @@ def _outside(value: object, annotation: object) -> object:
     """A recorded address as the File or Directory that the parameter takes."""
     from lineal.artifacts import Directory, File
 
-    if isinstance(value, str) and annotation in (File, Directory):
-        return annotation(value)  # type: ignore[operator]
+    if isinstance(value, str) and (annotation is File or annotation is Directory):
+        return annotation(value)
     return value

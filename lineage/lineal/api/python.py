@@ -39,9 +39,7 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
         executor=project.configuration.executor,
     )
     outputs = pipeline.signature.outputs.ports
-    return Run(
-        project.store, execute_run(request), {name: port.annotation for name, port in outputs.items()}
-    )
+    return Run(project.store, execute_run(request), {name: port.annotation for name, port in outputs.items()})
 
 
 def trace(what: str | Path) -> dict[str, Any]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lineal_store import Digest, Store
-
 from lineal.artifacts import decode
 from lineal.errors import NotFound
 from lineal.graph.records import RunRecord
 from lineal.views.runs import run_document
+from lineal_store import Digest, Store
 
 
 class Run:

@@ -114,7 +114,7 @@ def pick_pipeline(module: ModuleType, name: str | None) -> Pipeline[..., object]
     from lineal.stages import Pipeline
 
     everything = {key: value for key, value in vars(module).items() if isinstance(value, Pipeline)}
-    declared = {key: value for key, value in everything.items() if _declared_in(value) == module.__name__}
+    declared = {key: value for key, value in everything.items() if value.module == module.__name__}
     file = getattr(module, "__file__", None) or module.__name__
     if name is not None:
         if name in everything:
@@ -361,11 +361,6 @@ def _declares(statement: ast.stmt, makers: set[str]) -> str | None:
 def _makes(expression: ast.expr, makers: set[str]) -> bool:
     function = expression.func if isinstance(expression, ast.Call) else expression
     return isinstance(function, ast.Name | ast.Attribute) and ast.unparse(function) in makers
-
-
-def _declared_in(pipeline: object) -> str | None:
-    function = getattr(pipeline, "function", pipeline)
-    return getattr(function, "__module__", None)
 
 
 def _import_failed(target: Target, root: Path, problem: BaseException) -> ImportFailed:

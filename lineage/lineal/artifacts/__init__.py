@@ -13,6 +13,7 @@ from __future__ import annotations
 from lineal.artifacts.codecs import Codec, UnreadableValue, UnsupportedValue
 from lineal.artifacts.files import Directory, File, NotLocal
 from lineal.artifacts.registry import Encoded, codec_for, codec_for_value, codec_named, decode, encode, misfit
+from lineal.artifacts.schema import Schema, field, schema_of
 from lineal.artifacts.types import LogicalDate, Metrics, Secret, is_marked
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "LogicalDate",
     "Metrics",
     "NotLocal",
+    "Schema",
     "Secret",
     "UnreadableValue",
     "UnsupportedValue",
@@ -31,6 +33,8 @@ __all__ = [
     "codec_named",
     "decode",
     "encode",
+    "field",
     "is_marked",
     "misfit",
+    "schema_of",
 ]

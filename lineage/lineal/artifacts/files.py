@@ -59,7 +59,7 @@ class _Place(os.PathLike[str]):
         raise NotLocal(self.url)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and cast(_Place, other).url == self.url
+        return type(other) is type(self) and other.url == self.url
 
     def __hash__(self) -> int:
         return hash((type(self), self.url))

@@ -13,7 +13,7 @@ def field_names(kind: type[Any]) -> list[str] | None:
     its own, or a built-in container as its base.
     """
     if is_named_tuple(kind):
-        return list(kind._fields)  # type: ignore[attr-defined]
+        return list(kind._fields)
     if not dataclasses.is_dataclass(kind) or issubclass(
         kind, (dict, list, tuple, set, str, bytes, int, float)
     ):
@@ -38,5 +38,5 @@ def is_named_tuple(kind: type[Any]) -> bool:
 def build(kind: type[Any], values: dict[str, Any]) -> Any:
     """An instance of ``kind`` with these values of all its fields; a ``__post_init__`` may raise anything."""
     if is_named_tuple(kind):
-        return kind._make(values[name] for name in kind._fields)  # type: ignore[attr-defined]
+        return kind._make(values[name] for name in kind._fields)
     return kind(**values)

@@ -18,10 +18,11 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from lineal.artifacts.codecs.protocol import UnreadableValue, class_name
+from lineal.artifacts.codecs.shape import short
 from lineal.artifacts.files import Directory, File
 from lineal.artifacts.records import build, field_names, is_named_tuple, is_record
 from lineal.artifacts.types import Secret
@@ -114,8 +115,8 @@ def _encode(value: Any, place: str, depth: int) -> Any:
     if kind is dict:
         pairs = [
             [
-                _encode(key, f"the key {_short(key)} of {place}", depth + 3),
-                _encode(item, f"{place}[{_short(key)}]", depth + 3),
+                _encode(key, f"the key {short(key)} of {place}", depth + 3),
+                _encode(item, f"{place}[{short(key)}]", depth + 3),
             ]
             for key, item in value.items()
         ]
@@ -230,11 +231,6 @@ def _encode_numpy(value: Any, place: str) -> list[Any]:
     raise UnsupportedParameter(place, f"is a numpy scalar of dtype {dtype}", "Pass value.item().")
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "…"
-
-
 # -- back -------------------------------------------------------------------------------------
 
 
@@ -254,7 +250,7 @@ def _decode(structure: Any, resolve: Resolve | None) -> Any:
             return _BACK_DEEP[tag](content, resolve)
     except (TypeError, ValueError, ArithmeticError, LookupError, OSError) as error:
         raise UnreadableValue("a parameter", f"{tag}: {error}") from None
-    raise UnreadableValue("a parameter", f"the tag {_short(tag)} is not known")
+    raise UnreadableValue("a parameter", f"the tag {short(tag)} is not known")
 
 
 def _text(content: Any) -> str:
@@ -269,6 +265,9 @@ def _numbers(content: Any, kind: type[Any], count: int) -> list[Any]:
     return content
 
 
+Moment = TypeVar("Moment", datetime, time)
+
+
 def _decode_datetime(content: Any) -> datetime:
     text, key, fold = content
     return _placed(datetime.fromisoformat(_text(text)), key, fold)
@@ -279,7 +278,7 @@ def _decode_time(content: Any) -> time:
     return _placed(time.fromisoformat(_text(text)), key, fold)
 
 
-def _placed(moment: Any, key: Any, fold: Any) -> Any:
+def _placed(moment: Moment, key: Any, fold: Any) -> Moment:
     if key is not None:
         from zoneinfo import ZoneInfo
 
@@ -293,7 +292,7 @@ def _decode_numpy(content: Any) -> Any:
 
     dtype = numpy.dtype(_text(name))
     if dtype.kind in "mM":
-        return numpy.int64(item).view(dtype)
+        return numpy.int64(*_numbers([item], int, 1)).view(dtype)
     if dtype.kind == "c":
         return dtype.type(complex(*_numbers(item, float, 2)))
     wanted = {"b": bool, "i": int, "u": int, "f": float, "U": str}.get(dtype.kind)
@@ -348,7 +347,8 @@ def _decode_record(content: Any, resolve: Resolve | None) -> Any:
     if resolve is None:
         return Unresolved(_text(name), values)
     kind = _resolved(name, resolve)
-    if set(field_names(kind) or ()) != values.keys():
+    names = field_names(kind)
+    if names is None or set(names) != values.keys():
         raise TypeError(f"the fields of {name} are others now")
     try:
         return build(kind, values)

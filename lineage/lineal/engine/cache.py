@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import xxhash
-from lineal_store import Digest, Store
-from lineal_store.canonical import decode, encode
-from lineal_store.errors import CorruptRecord
-from lineal_store.tree import Tree
 
 from lineal.engine.plan import Bound, PlannedStage, action_of
 from lineal.events import Cache, Failure
 from lineal.graph.action import action_key, reason_of
 from lineal.graph.history import History, Relative
 from lineal.graph.records import Action, ActionResult, from_bytes
+from lineal_store import Digest, Store
+from lineal_store.canonical import decode, encode
+from lineal_store.errors import CorruptRecord
+from lineal_store.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ class ActionCache:
                 results.append((None, found.generation, "corrupt"))
         present = self._missing_outputs([result for result, _, _ in results if result is not None])
         return [
-            self._answer(one, result, generation, "lost" if result is not None and id(result) in present else bad)
+            self._answer(
+                one, result, generation, "lost" if result is not None and id(result) in present else bad
+            )
             for one, (result, generation, bad) in zip(asked, results, strict=True)
         ]
 
@@ -125,10 +128,9 @@ class ActionCache:
         missing = {
             of for of, needs in wanted.items() if any(sizes.get(digest) != size for digest, size in needs)
         }
-        for result in results:
-            if id(result) not in missing and any(o.type == "directory" for o in result.outputs.values()):
-                if not self._trees_whole(result):
-                    missing.add(id(result))
+        missing.update(
+            id(result) for result in results if id(result) not in missing and not self._trees_whole(result)
+        )
         return missing
 
     def _trees_whole(self, result: ActionResult) -> bool:
@@ -166,7 +168,7 @@ class Effects:
         entry = self._store.refs.newest(self._name(asked))
         if entry is None:
             return NewestEffect()
-        said = decode(entry[1])
+        said: Any = decode(entry[1])
         if said["state"] == "claimed":
             return NewestEffect(unknown=str(said["run_id"]))
         return NewestEffect(done=str(said["action_key"]) if said["state"] == "done" else None)

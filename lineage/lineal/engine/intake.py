@@ -8,16 +8,17 @@ import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import xxhash
+
+from lineal.artifacts import Directory, File
+from lineal.errors import LinealError
 from lineal_store import Digest, Store
 from lineal_store.canonical import decode, encode
 from lineal_store.errors import CorruptRecord
 from lineal_store.tree import Tree, TreeEntry
-
-from lineal.artifacts import Directory, File
-from lineal.errors import LinealError
 
 _HASHED_EACH_TIME_BYTES = 1 << 20  # a memory of smaller files costs more than reading them
 _CLOCK_GRANULARITY_NS = 2_000_000_000  # the coarsest file system in use keeps two seconds (FAT)
@@ -85,7 +86,9 @@ class Intake:
             if isinstance(source, Directory):
                 if path is None:
                     raise SourceUnavailable(
-                        source.url, "directories are taken from local paths only", "Copy it to this machine first."
+                        source.url,
+                        "directories are taken from local paths only",
+                        "Copy it to this machine first.",
                     )
                 return Taken(self._take_directory(path, source.url), "directory", source.url)
             digest = self._take_remote(source.url) if path is None else self._take_file(path, source.url)
@@ -116,7 +119,9 @@ class Intake:
             digest = self._remembered(path, before)
             if digest is None and (before.st_size < _HASHED_EACH_TIME_BYTES or not self._keep):
                 digest, _ = Digest.of_file(path)
-            if self._keep and (digest is None or self._store.blobs.sizes([digest]).get(digest) != before.st_size):
+            if self._keep and (
+                digest is None or self._store.blobs.sizes([digest]).get(digest) != before.st_size
+            ):
                 digest = self._copy(path)
             assert digest is not None
             if _identity(path.stat()) == _identity(before):
@@ -144,7 +149,9 @@ class Intake:
                 return Digest.of_file(spooled)[0]
             return self._store.blobs.put_many([spooled])[0].digest
         except (ImportError, ValueError) as error:
-            raise SourceUnavailable(url, str(error), "Is the fsspec package for this protocol installed?") from error
+            raise SourceUnavailable(
+                url, str(error), "Is the fsspec package for this protocol installed?"
+            ) from error
         finally:
             spooled.unlink(missing_ok=True)
 
@@ -156,7 +163,9 @@ class Intake:
             if path.is_file():
                 mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
                 digest = self._take_file(path, str(path))
-                entries.append(TreeEntry(path.relative_to(folder).as_posix(), mode, digest, path.stat().st_size))
+                entries.append(
+                    TreeEntry(path.relative_to(folder).as_posix(), mode, digest, path.stat().st_size)
+                )
         tree = Tree(tuple(sorted(entries, key=lambda entry: entry.path))).encode()
         return self._store.blobs.put(tree) if self._keep else Digest.of(tree)
 
@@ -169,7 +178,7 @@ class Intake:
         if status.st_size < _HASHED_EACH_TIME_BYTES:
             return None
         try:
-            note = decode(self._note(path).read_bytes())
+            note: Any = decode(self._note(path).read_bytes())
             if note["identity"] == _identity(status) and note["path"] == str(path.absolute()):
                 return Digest.parse(note["digest"])
         except (OSError, CorruptRecord, KeyError, TypeError, ValueError):

@@ -188,7 +188,9 @@ class InvalidTransition(LinealError):
         self.stage, self.status, self.event, self.story = stage, status, event, story
 
     def __str__(self) -> str:
-        return f"{self.stage} is {self.status} and cannot take {self.event}; its story: {' → '.join(self.story)}"
+        return (
+            f"{self.stage} is {self.status} and cannot take {self.event}; its story: {' → '.join(self.story)}"
+        )
 
 
 class Machine:

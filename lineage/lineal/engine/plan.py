@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 import xxhash
-from lineal_store.canonical import encode
 
 from lineal.artifacts import Secret
 from lineal.artifacts.schema import describe
@@ -18,9 +17,18 @@ from lineal.artifacts.values import encode_value
 from lineal.engine.machine import Task
 from lineal.executors.protocol import Argument, Given, Held, Hidden, Items
 from lineal.fingerprint import Fingerprint, Fingerprinter
-from lineal.graph.records import Action, Input, Manifest, Origin, Output
+from lineal.graph.records import (
+    Action,
+    CoveredUnit,
+    Input,
+    Manifest,
+    Origin,
+    Output,
+    SeenBlindSpot,
+)
 from lineal.stages import Graph, Node, StageOptions
 from lineal.stages.wiring import Binding, Collection, Constant, Result, Source, leaves
+from lineal_store.canonical import encode
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -53,8 +61,10 @@ class PlannedStage:
         found = self.fingerprint
         return Manifest(
             hex=found.hex,
-            units=[(unit.unit, unit.file, unit.line, unit.hash) for unit in found.covers],
-            blind_spots=[(spot.kind, spot.detail, spot.file, spot.line) for spot in found.blind_spots],
+            units=[CoveredUnit(unit.unit, unit.file, unit.line, unit.hash) for unit in found.covers],
+            blind_spots=[
+                SeenBlindSpot(spot.kind, spot.detail, spot.file, spot.line) for spot in found.blind_spots
+            ],
             distributions=dict(found.distributions),
         )
 
@@ -165,7 +175,7 @@ def _bind(
         case Constant(value):
             if isinstance(value, Secret):
                 return Hidden(value)
-            encoded = encode_value(value)
+            encoded = encode_value(value, name=port)
             bound.parameters[port] = encoded
             return Given(encoded)
         case Result():
@@ -174,7 +184,10 @@ def _bind(
                 bound.parameters[port] = encode_value(None)
                 return Given(bound.parameters[port])
             output, origin = found
-            held = Held(output.digest, output.type, tuple(binding.path))
+            name = output.description.get("file_name")
+            held = Held(
+                output.digest, output.type, tuple(binding.path), None, name if isinstance(name, str) else None
+            )
         case Source():
             held, origin = source_of(binding)
         case Collection(kind, items):
@@ -182,7 +195,12 @@ def _bind(
             shape = [kind, *(encode_value(key) for key, _ in items)]
             bound.parameters[f"{port}[]"] = shape
             parts = tuple(
-                (key, _bind(bound, f"{port}[{key if key is not None else place!r}]", item, output_of, source_of))
+                (
+                    key,
+                    _bind(
+                        bound, f"{port}[{key if key is not None else place!r}]", item, output_of, source_of
+                    ),
+                )
                 for place, (key, item) in enumerate(items)
             )
             return Items(kind, parts, binding.type)

@@ -11,11 +11,10 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lineal_store import Digest, Store
-from lineal_store.tree import Tree, TreeEntry
-
 from lineal.fingerprint.sources import Sources
 from lineal.graph.records import Environment, Git, to_bytes
+from lineal_store import Digest, Store
+from lineal_store.tree import Tree, TreeEntry
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GIT_SECONDS = 5.0
@@ -24,7 +23,8 @@ _GIT_SECONDS = 5.0
 def keep_code(store: Store, sources: Sources) -> Digest:
     """Put the project's source files into the store as one tree; nothing is stored twice."""
     entries = tuple(
-        TreeEntry(path, 0o644, sources.digest(path), len(data)) for path, data in sorted(sources.files.items())
+        TreeEntry(path, 0o644, sources.digest(path), len(data))
+        for path, data in sorted(sources.files.items())
     )
     data = Tree(entries).encode()
     digest = Digest.of(data)
@@ -71,7 +71,14 @@ class GitState:
         if any((folder / ".git").exists() for folder in (root, *root.parents)):
             try:
                 self._process = subprocess.Popen(
-                    ["git", "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--untracked-files=no"],
+                    [
+                        "git",
+                        "--no-optional-locks",
+                        "status",
+                        "--porcelain=v2",
+                        "--branch",
+                        "--untracked-files=no",
+                    ],
                     cwd=root,
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,

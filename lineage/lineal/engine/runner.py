@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-
-from lineal_store import Digest, Store
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from lineal.artifacts import decode
 from lineal.engine import machine
@@ -37,6 +35,7 @@ from lineal.graph.action import seed_of
 from lineal.graph.records import ActionResult, Origin, Output, from_bytes, to_bytes
 from lineal.stages.conditions import follow, holds
 from lineal.stages.wiring import Result, Source
+from lineal_store import Digest, Store
 
 _LOG_KEPT_BYTES = 16 << 20
 
@@ -230,7 +229,8 @@ class Runner:
 
     def _source(self, source: Source) -> tuple[Held, Origin]:
         taken = self._intake.take(source.value)
-        return Held(str(taken.digest), taken.type, (), taken.url), Origin(url=taken.url)
+        name = PurePosixPath(urlsplit(taken.url).path).name
+        return Held(str(taken.digest), taken.type, (), taken.url, name or None), Origin(url=taken.url)
 
     def _scalar(self, result: Result) -> object:
         """The value that a condition compares: from the record itself where it is small, else from the store."""
@@ -239,7 +239,9 @@ class Runner:
             return follow(result, json.loads(output.inline))
         stage = self._plan.stages[result.node].node.stage
         annotation = stage.signature.outputs.ports[result.output].annotation
-        return follow(result, decode(output.type, self._store.blobs.fetch(Digest.parse(output.digest)), annotation))
+        return follow(
+            result, decode(output.type, self._store.blobs.fetch(Digest.parse(output.digest)), annotation)
+        )
 
     # -- executing ----------------------------------------------------------------------------
 
@@ -294,7 +296,9 @@ class Runner:
                 attempt.timed_out = True
                 assert self._executor is not None
                 self._executor.kill(attempt_id)
-        ends = [attempt.deadline for attempt in running.values() if attempt.deadline and not attempt.timed_out]
+        ends = [
+            attempt.deadline for attempt in running.values() if attempt.deadline and not attempt.timed_out
+        ]
         moments = [*ends, *self._retry_at.values()]
         wait_seconds = max(0.0, min(moments) - now) if moments else None
         if not running:

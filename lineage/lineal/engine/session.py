@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lineal_store import Digest, Store
+from msgspec.structs import replace as replace_fields
 
+from lineal.artifacts import Directory, File, Secret
 from lineal.artifacts.values import encode_value
 from lineal.engine.cache import ActionCache, Answer
 from lineal.engine.clock import Clock, SystemClock
@@ -29,7 +30,7 @@ from lineal.engine.provenance import (
 )
 from lineal.engine.runner import RunContext, Runner, RunResult, StageProgress
 from lineal.errors import UsageError
-from lineal.events import Listener
+from lineal.events import Listener, ignore
 from lineal.executors.inline import InlineExecutor
 from lineal.executors.process import ProcessExecutor
 from lineal.executors.protocol import Executor, Setup
@@ -37,7 +38,8 @@ from lineal.fingerprint import Fingerprinter, installed_distributions
 from lineal.fingerprint.sources import Sources
 from lineal.graph.records import PAGE_SIZE, STAGES_INLINE, RunRecord, StagePage, StageRecord, to_bytes
 from lineal.stages import Graph
-from lineal.stages.wiring import Result, Source
+from lineal.stages.wiring import Result
+from lineal_store import Digest, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class RunRequest:
     until: Sequence[str] = ()
     fail_fast: bool = False
     clock: Clock = field(default_factory=SystemClock)
-    listener: Listener = lambda event: None
+    listener: Listener = ignore
 
 
 def preview_run(request: RunRequest) -> RunRecord:
@@ -95,7 +97,8 @@ class _Session:
             graph, Fingerprinter(request.sources), main_module=request.main_module, only=self._selected
         )
         self._started_at = self._clock.now()
-        self._run_id = self._store.runs.new_id(self._started_at, os.urandom(3).hex())
+        fraction = self._started_at.microsecond * 0x10000 // 1_000_000  # so that ids sort by time
+        self._run_id = self._store.runs.new_id(self._started_at, f"{fraction:04x}{os.urandom(2).hex()}")
         self._local = request.root / ".lineal"
         self.answers: Mapping[str, Answer] = {}
 
@@ -105,7 +108,9 @@ class _Session:
         result = runner.run()
         self.answers = runner.answers
         record = self._record(result, self._context(nowhere, nowhere), None)
-        return _replaced(record, run_id="", finished_at=None)
+        would_run = any(stage.cache in ("miss", "off", "unknown") for stage in record.stages)
+        state = "queued" if would_run and record.state == "succeeded" else record.state
+        return replace_fields(record, run_id="", state=state, finished_at=None)
 
     def execute(self) -> RunRecord:
         self._check_only()
@@ -144,8 +149,12 @@ class _Session:
         nowhere = Digest.of(b"")
         result = self._runner(self._context(nowhere, nowhere), None, lambda: None, 1).run()
         until = select(request.graph, request.until, "--until")
-        allowed |= {name for name in ancestors(request.graph, until) if _reaches(request.graph, name, allowed)}
-        stale = [name for name, stage in result.stages.items() if stage.cache != "hit" and name not in allowed]
+        allowed |= {
+            name for name in ancestors(request.graph, until) if _reaches(request.graph, name, allowed)
+        }
+        stale = [
+            name for name, stage in result.stages.items() if stage.cache != "hit" and name not in allowed
+        ]
         stale = [name for name in stale if result.stages[name].state != "skipped"]
         if stale:
             raise UsageError(
@@ -190,7 +199,7 @@ class _Session:
             begin=begin,
             fail_fast=request.fail_fast,
             clock=self._clock,
-            listener=request.listener if executor_of else lambda event: None,
+            listener=request.listener if executor_of else ignore,
         )
 
     def _executor(self, context: RunContext, slots: int) -> Executor:
@@ -230,14 +239,22 @@ class _Session:
             who=context.who,
             host=host_name(),
             process=os.getpid(),
-            command=command_line(),
+            command=self._command(),
             lineal=importlib.metadata.version("lineal"),
             started_at=self._started_at.isoformat(),
         )
 
+    def _command(self) -> list[str]:
+        secrets = {
+            name for name, value in self._request.graph.parameters.items() if isinstance(value, Secret)
+        }
+        return [
+            f"{name}=***" if (name := word.partition("=")[0]) in secrets else word for word in command_line()
+        ]
+
     def _record(self, result: RunResult, context: RunContext, git: GitState | None) -> RunRecord:
         finished_at = self._clock.now()
-        return _replaced(
+        return replace_fields(
             self._blank(context),
             state=result.state,
             stages=[self._stage_record(stage_id, result) for stage_id in self._request.graph.nodes],
@@ -264,9 +281,7 @@ class _Session:
             seconds=round(progress.seconds, 6),
             error=failure.document() if failure else None,
             traceback=failure.traceback if failure else "",
-            outputs={
-                name: _replaced(output, inline=None) for name, output in progress.outputs.items()
-            },
+            outputs={name: replace_fields(output, inline=None) for name, output in progress.outputs.items()},
             logs=progress.logs,
         )
 
@@ -288,7 +303,7 @@ class _Session:
             for start in range(0, len(record.stages), PAGE_SIZE)
         ]
         kept = self._store.blobs.put_many(pages)
-        return _replaced(record, stages=[], pages=[str(blob.digest) for blob in kept])
+        return replace_fields(record, stages=[], pages=[str(blob.digest) for blob in kept])
 
 
 def select(graph: Graph, patterns: Sequence[str], option: str) -> list[str]:
@@ -315,16 +330,8 @@ def _reaches(graph: Graph, stage_id: str, targets: set[str]) -> bool:
 
 def _recorded(value: object) -> Any:
     """A pipeline parameter for the record: its type-tagged encoding, outside data by its address."""
-    from lineal.artifacts import Directory, File, Secret
-
     if isinstance(value, Secret):
         return encode_value("***")
     if isinstance(value, (File, Directory)):
         return encode_value(value.url)
     return encode_value(value)
-
-
-def _replaced(record: Any, **changes: Any) -> Any:
-    import msgspec
-
-    return msgspec.structs.replace(record, **changes)

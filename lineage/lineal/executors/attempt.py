@@ -11,13 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from lineal_store import Digest, Store
-from lineal_store.errors import BlobMissing, DigestMismatch
-from lineal_store.tree import Tree, TreeEntry
-
-from lineal.artifacts import Directory, File, codec_named, decode, encode
+from lineal.artifacts import Directory, File, decode, encode
 from lineal.artifacts.schema import check
-from lineal.artifacts.values import decode_value
+from lineal.artifacts.values import decode_value, import_by_name
 from lineal.errors import LinealError
 from lineal.events import Failure
 from lineal.executors.observe import observed_writes, side_products
@@ -26,7 +22,10 @@ from lineal.graph.records import Output
 from lineal.stages import Stage
 from lineal.stages.conditions import follow
 from lineal.stages.running import outputs_in
-from lineal.stages.wiring import Collection, Result
+from lineal.stages.wiring import Collection, Constant, Result
+from lineal_store import Digest, Store
+from lineal_store.errors import BlobMissing, DigestMismatch
+from lineal_store.tree import Tree, TreeEntry
 
 INLINE_BYTES = 16 * 1024
 
@@ -54,7 +53,7 @@ def perform(envelope: Envelope, stage: Stage[Any, Any], store: Store) -> Outcome
             _seed(envelope)
             args, kwargs = stage.signature.arguments(arguments)
             value = stage.function(*args, **kwargs)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 — whatever a stage raises is its outcome
         return ended(failure=failure_of(error), raised=_class_names(error))
     except SystemExit as error:
         return ended(
@@ -112,7 +111,7 @@ def _take(envelope: Envelope, stage: Stage[Any, Any], store: Store) -> dict[str,
 def _value(argument: Argument, annotation: object, store: Store, folder: Path) -> Any:
     match argument:
         case Given(encoded):
-            return decode_value(encoded)
+            return decode_value(encoded, resolve=import_by_name)
         case Hidden(value):
             return value
         case Items(kind, items, cls):
@@ -120,7 +119,8 @@ def _value(argument: Argument, annotation: object, store: Store, folder: Path) -
                 _value(item, _element(annotation, place), store, folder / str(place))
                 for place, (_, item) in enumerate(items)
             ]
-            return Collection(kind, items, cls).build(values)
+            places = tuple((key, Constant(None)) for key, _ in items)
+            return Collection(kind, places, cls).build(values)
         case Held():
             return _held(argument, annotation, store, folder)
 
@@ -128,14 +128,15 @@ def _value(argument: Argument, annotation: object, store: Store, folder: Path) -
 def _held(held: Held, annotation: object, store: Store, folder: Path) -> Any:
     digest = Digest.parse(held.digest)
     if held.type == "directory":
-        return Directory.held(held.url or "", _laid_out(store, digest, folder / "tree"))
+        laid_out = _laid_out(store, digest, folder / (held.name or "directory"))
+        return Directory.held(held.url or str(laid_out), laid_out)
     path = store.blobs.fetch(digest)
     if held.type == "file":
-        # readers infer formats from a name's ending, so the store's copy goes by the source's name
+        # readers infer formats from a name's ending, so the store's copy goes by the file's own name
         folder.mkdir(parents=True, exist_ok=True)
-        link = folder / (Path(held.url or "").name or "file")
+        link = folder / (held.name or "file")
         link.symlink_to(path)
-        return File.held(held.url or str(path), link)
+        return File.held(held.url or str(link), link)
     value = decode(held.type, path, object if held.item else annotation)
     return follow(Result("the upstream stage", "result", held.item), value) if held.item else value
 
@@ -174,9 +175,7 @@ def _seed(envelope: Envelope) -> None:
 # -- outputs ----------------------------------------------------------------------------------
 
 
-def _put(
-    envelope: Envelope, stage: Stage[Any, Any], value: object, store: Store
-) -> Mapping[str, Output]:
+def _put(envelope: Envelope, stage: Stage[Any, Any], value: object, store: Store) -> Mapping[str, Output]:
     """Encode every output, make the bytes durable in one batch, and describe them."""
     spool = store.backend.spool()
     parts = _parts(stage, value)

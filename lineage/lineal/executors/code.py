@@ -9,12 +9,11 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from lineal_store import Digest, Store
-from lineal_store.tree import Tree
-
 from lineal.errors import LinealError
 from lineal.fingerprint import loader
 from lineal.stages import Stage, stage
+from lineal_store import Digest, Store
+from lineal_store.tree import Tree
 
 
 class StageNotImportable(LinealError):
@@ -60,7 +59,7 @@ class _Recorded:
 def stage_named(module: str, qualname: str) -> Stage[Any, Any]:
     """The stage of that name; a plain function of that name is made a stage."""
     try:
-        found = reduce(getattr, qualname.split("."), importlib.import_module(module))
+        found: Any = reduce(getattr, qualname.split("."), importlib.import_module(module))
     except (ImportError, AttributeError) as error:
         raise StageNotImportable(module, qualname) from error
     return found if isinstance(found, Stage) else stage(found)

@@ -9,11 +9,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lineal_store import Store
-
 from lineal.executors.attempt import perform
 from lineal.executors.protocol import Envelope, Outcome, Report
 from lineal.stages import Stage
+from lineal_store import Store
 
 StageOf = Callable[[str, str], Stage[Any, Any]]
 

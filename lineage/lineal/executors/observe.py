@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lineal_store.digest import Digest
-
 from lineal.graph.records import SideProduct
+from lineal_store.digest import Digest
 
 _WRITING = os.O_WRONLY | os.O_RDWR
 _MOST_SIDE_PRODUCTS = 1000
@@ -70,4 +69,5 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
     if isinstance(path, bytes):
         path = os.fsdecode(path)
     if isinstance(path, (str, os.PathLike)):
-        _written[os.path.abspath(os.fspath(path))] = None
+        # not resolved: that would cost system calls for every file that is opened
+        _written[os.path.abspath(os.fspath(path))] = None  # noqa: PTH100

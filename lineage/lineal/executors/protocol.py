@@ -31,12 +31,16 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An artifact in the store; ``item`` the part of it that is meant; ``url`` where outside data came from."""
+    """An artifact in the store; ``item`` the part of it that is meant.
+
+    Of files and directories: ``url`` is where outside data came from, ``name`` the last part of its path.
+    """
 
     digest: str
     type: str
     item: tuple[str | int, ...] = ()
     url: str | None = None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from lineal_store import Digest, Store, open_store
-
 from lineal.events import Failure
 from lineal.executors.attempt import failure_of, perform
 from lineal.executors.code import import_recorded, stage_named
 from lineal.executors.protocol import Envelope, Outcome, Setup
 from lineal.executors.wire import LOG_FILE, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
+from lineal_store import Digest, Store, open_store
 
 
 def main(fd: int) -> None:
@@ -32,7 +31,7 @@ def main(fd: int) -> None:
     store = open_store(setup.store_url, create=False)
     try:
         _import_project(setup, store)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 — whatever the project's import raises is told to the engine
         connection.send(NotImported(_import_failure(error)))
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
     _serve(connection, store)
@@ -49,7 +48,11 @@ def _import_project(setup: Setup, store: Store) -> None:
 def _import_failure(error: BaseException) -> Failure:
     found = failure_of(error)
     return Failure(
-        found.kind, found.type, f"the project cannot be imported: {found.message}", found.hint, found.traceback
+        found.kind,
+        found.type,
+        f"the project cannot be imported: {found.message}",
+        found.hint,
+        found.traceback,
     )
 
 
@@ -111,7 +114,7 @@ def _work(envelope: Envelope, store: Store, connection: Connection[Any, Any]) ->
         os.environ["LINEAL_ATTEMPT"] = envelope.attempt_id
         try:
             outcome = perform(envelope, stage_named(envelope.module, envelope.qualname), store)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(envelope.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
         sys.stdout.flush()
         sys.stderr.flush()

@@ -2,8 +2,8 @@
 
 A writer of our own, for `ast.dump` and bytecode differ between Python versions. It leaves out positions,
 comments, docstrings, bare literals, ``pass`` and local annotations, and tags constants by type, so that
-1, 1.0, True and -0.0 stay apart. What counts only sometimes is written beside: docstrings, and the
-annotations of parameters, returns and class or module variables.
+1, 1.0, True and -0.0 stay apart. What counts only sometimes is written beside: docstrings, the annotations of
+class variables (fields), and those of parameters, returns and module variables.
 """
 
 from __future__ import annotations
@@ -19,42 +19,49 @@ _SKIPPED_FIELDS = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 
 
 class Hashes(NamedTuple):
-    """XXH3-128 of one piece of syntax: its code, its annotations, its docstrings (16 bytes each)."""
+    """XXH3-128 of one piece of syntax: its code, its fields, its other annotations, its docstrings (16 bytes each)."""
 
     code: bytes
+    fields: bytes
     annotations: bytes
     docs: bytes
 
 
 class _Aside:
-    """What is written beside the code, and whether the writer is inside a function."""
+    """What is written beside the code, and what the writer is in."""
 
-    __slots__ = ("annotations", "docs", "in_function")
+    __slots__ = ("annotations", "docs", "fields", "inside")
 
-    def __init__(self, in_function: bool) -> None:
+    def __init__(self) -> None:
         self.annotations: list[str] = []
+        self.fields: list[str] = []
         self.docs: list[str] = []
-        self.in_function = in_function
+        self.inside: type[ast.AST] = ast.Module
+
+    def hashes(self, code: list[str]) -> Hashes:
+        return Hashes(_hash(code), _hash(self.fields), _hash(self.annotations), _hash(self.docs))
 
 
-def hash_syntax(*nodes: ast.AST, in_function: bool = False) -> Hashes:
-    """The hashes of some pieces of syntax, in their order."""
+def hash_syntax(*nodes: ast.AST) -> Hashes:
+    """The hashes of some pieces of module-level syntax, in their order."""
     code: list[str] = []
-    aside = _Aside(in_function)
+    aside = _Aside()
     for node in nodes:
         _write(node, code.append, aside)
-    return Hashes(_hash(code), _hash(aside.annotations), _hash(aside.docs))
+    return aside.hashes(code)
 
 
 def hash_definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Hashes:
     """The hashes of a definition without its own decorators."""
     code: list[str] = []
-    aside = _Aside(False)
+    aside = _Aside()
     _definition(node, code.append, aside, decorators=False)
-    return Hashes(_hash(code), _hash(aside.annotations), _hash(aside.docs))
+    return aside.hashes(code)
 
 
 def _hash(tokens: list[str]) -> bytes:
+    if not tokens:
+        return b""
     text = "\0".join(tokens)
     try:
         return xxhash.xxh3_128_digest(text.encode())
@@ -163,19 +170,21 @@ def _annotated(node: ast.AnnAssign, emit: _Emit, aside: _Aside) -> None:
         _write(node.target, emit, aside)
         emit(":=")
         _write(node.value, emit, aside)
-    if not aside.in_function:  # a function's own annotations are never evaluated
-        aside.annotations.append("?" if node.value is None else "!")
-        _write(node.target, aside.annotations.append, aside)
-        _annotation(node.annotation, aside)
+    if aside.inside is ast.FunctionDef:
+        return  # a function's own annotations are never evaluated
+    emit = (aside.fields if aside.inside is ast.ClassDef else aside.annotations).append
+    emit("?" if node.value is None else "!")
+    _write(node.target, emit, aside)
+    _annotation(node.annotation, emit, aside)
 
 
-def _annotation(node: ast.expr | None, aside: _Aside) -> None:
+def _annotation(node: ast.expr | None, emit: _Emit, aside: _Aside) -> None:
     if node is None:
-        aside.annotations.append("~")
+        emit("~")
         return
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         node = parsed_annotation(node.value) or node  # "int" and int name one type
-    _write(node, aside.annotations.append, aside)
+    _write(node, emit, aside)
 
 
 def parsed_annotation(text: str) -> ast.expr | None:
@@ -213,12 +222,14 @@ def _arguments(node: ast.arguments, emit: _Emit, aside: _Aside) -> None:
 
 def _parameter(node: ast.arg, emit: _Emit, aside: _Aside) -> None:
     emit(node.arg)
-    _annotation(node.annotation, aside)
+    if node.annotation is not None:
+        aside.annotations.append(node.arg)
+        _annotation(node.annotation, aside.annotations.append, aside)
 
 
 def _definition(node: ast.AST, emit: _Emit, aside: _Aside, decorators: bool = True) -> None:
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    outer, is_class = aside.in_function, isinstance(node, ast.ClassDef)
+    outer = aside.inside
     emit(f"{_TAGS[node.__class__]} {node.name}")
     if decorators:
         for decorator in node.decorator_list:
@@ -235,11 +246,15 @@ def _definition(node: ast.AST, emit: _Emit, aside: _Aside, decorators: bool = Tr
             _write(keyword.value, emit, aside)
     else:
         _arguments(node.args, emit, aside)
-        _annotation(node.returns, aside)
-    aside.docs.append(f"{node.name} {find_docstring(node.body)!r}")
-    aside.in_function = not is_class
+        if node.returns is not None:
+            aside.annotations.append("->" + node.name)
+            _annotation(node.returns, aside.annotations.append, aside)
+    docstring = find_docstring(node.body)
+    if docstring is not None:
+        aside.docs.append(f"{node.name} {docstring!r}")
+    aside.inside = ast.ClassDef if isinstance(node, ast.ClassDef) else ast.FunctionDef
     _body(node.body, emit, aside)
-    aside.in_function = outer
+    aside.inside = outer
 
 
 def find_docstring(body: list[ast.stmt]) -> str | None:

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import msgspec
 import xxhash
-from lineal_store.canonical import encode
 
 from lineal.graph.records import Action, Manifest
+from lineal_store.canonical import encode
 
 Reason = Literal["new", "code", "input", "parameter", "environment", "schema"]
 
@@ -86,7 +86,7 @@ def _code_differences(
 
 
 def _hashes(manifest: Manifest) -> dict[str, str]:
-    return {unit: digest for unit, _file, _line, digest in manifest.units}
+    return {covered.unit: covered.hash for covered in manifest.units}
 
 
 def _input_words(taken: Any) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lineal_store import Digest, Store
-from lineal_store.errors import LinealError
-
 from lineal.graph.action import Difference, differences
 from lineal.graph.records import Action, ActionResult, Manifest, RunRecord, StagePage, StageRecord, from_bytes
+from lineal_store import Digest, Store
+from lineal_store.errors import LinealError
 
 _RUNS_SEARCHED = 20
 _RELATIVES_COMPARED = 20

@@ -6,13 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lineal.graph.records import ActionResult, SideProduct, from_bytes
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
 from lineal_store.tree import Tree
-
-from lineal.graph.records import ActionResult, from_bytes
-
-_MAKERS_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +113,8 @@ class Lineage:
         while pending:
             wanted, maker = pending.pop()
             self._place(family, wanted)
-            makers = [maker] if maker in self._made else [key for key, _ in self._newest(wanted)]
-            for key in dict.fromkeys(makers[:_MAKERS_SHOWN]):
-                assert key is not None
+            key = maker if maker in self._made else self._original(wanted)
+            if key is not None:
                 node = ActionNode(self._made[key])
                 family.edges[wanted, node.id] = None
                 if node.id in family.nodes:
@@ -154,6 +150,29 @@ class Lineage:
                         pending.append(made)
         return family
 
+    def copies(self, digest: str) -> list[tuple[SideProduct, Made]]:
+        """The files of these bytes that stages left outside the store, newest first."""
+        return [
+            (product, self._made[key])
+            for key, name in self._newest(digest)
+            for product in self._made[key].result.side_products
+            if product.path == name and product.digest == digest
+        ]
+
+    def _original(self, digest: str) -> str | None:
+        """The key of the action that made these bytes; of several the one whose result was last copied elsewhere
+        (a deployment), else the newest. An action that took these bytes has only copied them."""
+        keys = list(dict.fromkeys(key for key, _ in self._newest(digest)))
+        for key in keys:
+            result = self._made[key].result
+            for port, taken in result.action.inputs.items():
+                if taken.digest == digest:
+                    origin = result.origins.get(port)
+                    if origin is not None and origin.action_key in self._made:
+                        return origin.action_key
+        takers = set(self._takers.get(digest, ()))
+        return next((key for key in keys if key not in takers), None)
+
     def _newest(self, digest: str) -> list[tuple[str, str]]:
         makers = self._makers.get(digest, [])
         return sorted(makers, key=lambda maker: self._made[maker[0]].result.started_at, reverse=True)
@@ -172,9 +191,7 @@ class Lineage:
                 family.nodes[digest] = ArtifactNode(digest, "artifact", name, "file")
             else:
                 named = result.stage_id if name == "result" else f"{result.stage_id}.{name}"
-                family.nodes[digest] = ArtifactNode(
-                    digest, "artifact", named, output.type, output.size_bytes
-                )
+                family.nodes[digest] = ArtifactNode(digest, "artifact", named, output.type, output.size_bytes)
             return
         family.nodes[digest] = ArtifactNode(digest, "artifact", digest)
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import msgspec
+
 from lineal_store.canonical import decode, encode
 from lineal_store.errors import CorruptRecord
 
 FORMAT = 1
 
 
-class Input(msgspec.Struct, frozen=True, kw_only=True):
+class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The content that an action takes through one port.
 
     ``type`` is the codec that reads it; ``item`` is the path of keys and indexes inside the value,
@@ -28,10 +29,11 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
     item: list[str | int] = []
 
 
-class Action(msgspec.Struct, frozen=True, kw_only=True):
+class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One stage with one fingerprint, its inputs, parameters and declared environment.
 
-    Two actions with equal fields give the same result, as far as Lineal can know. ``parameters``
+    Two actions with equal fields give the same result, as far as Lineal can know. Fields at their default
+    are not written, so that a field added later changes no key. ``parameters``
     hold type-tagged values (`lineal.artifacts.values`), ``schemas`` the hash of the contract of a
     port.
     """
@@ -162,12 +164,30 @@ STAGES_INLINE = 200
 PAGE_SIZE = 400
 
 
+class CoveredUnit(msgspec.Struct, frozen=True, array_like=True):
+    """One unit of code and its own hash."""
+
+    unit: str
+    file: str
+    line: int
+    hash: str
+
+
+class SeenBlindSpot(msgspec.Struct, frozen=True, array_like=True):
+    """Something that the fingerprint could not see through."""
+
+    kind: str
+    detail: str
+    file: str
+    line: int
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a fingerprint covers: the hash and place of every unit, and the distributions reached."""
 
     hex: str
-    units: list[tuple[str, str, int, str]] = []  # unit, file, line, hash
-    blind_spots: list[tuple[str, str, str, int]] = []  # kind, detail, file, line
+    units: list[CoveredUnit] = []
+    blind_spots: list[SeenBlindSpot] = []
     distributions: dict[str, str] = {}
 
 
@@ -196,8 +216,10 @@ def from_bytes(data: bytes, kind: type[_Record]) -> _Record:
     try:
         record = msgspec.convert(decode(data), kind)
     except msgspec.ValidationError as error:
-        raise CorruptRecord(f"not a valid {kind.__name__} record: {error}") from None
+        raise CorruptRecord(f"a {kind.__name__} record", str(error)) from None
     written = getattr(record, "format", FORMAT)
     if written > FORMAT:
-        raise CorruptRecord(f"a {kind.__name__} record of format {written}; this Lineal reads {FORMAT}")
+        raise CorruptRecord(
+            f"a {kind.__name__} record", f"it has format {written}, and this Lineal reads {FORMAT}"
+        )
     return record

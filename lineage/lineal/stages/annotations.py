@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from lineal.artifacts.annotations import bare, class_of, union_members
 
-# Constants of other classes may imitate what they are not (numpy's scalars, mocks): those pass.
+# With NamedTuples and dataclasses, what is no other than it seems. Numpy's scalars and mocks imitate: those pass.
 _PLAIN = frozenset(
     {
         type(None),
@@ -60,7 +60,7 @@ def accepts(annotation: Any) -> Accepts | None:
         classes += _PROMOTED.get(cls, (cls,))
 
     def accepted(value: object) -> bool:
-        if type(value) not in _PLAIN or isinstance(value, classes):
+        if not _is_plain(value) or isinstance(value, classes):
             return True
         return any(type(value) is type(one) and value == one for one in literals)
 
@@ -92,6 +92,11 @@ def describe(annotation: object) -> str:
     if isinstance(annotation, type) and get_origin(annotation) is None:
         return _class_name(annotation)
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+
+
+def _is_plain(value: object) -> bool:
+    cls = type(value)
+    return cls in _PLAIN or issubclass(cls, tuple) or hasattr(cls, "__dataclass_fields__")
 
 
 def _has_instances(cls: type) -> bool:

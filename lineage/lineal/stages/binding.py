@@ -92,7 +92,7 @@ def _bind(value: Any, who: str, depth: int) -> Binding:
         if any(isinstance(key, Promise | PromisedCondition) for key in value):
             raise WiringError(f"{who} has a promise as a key of a dict", "Keys must be constants.")
         return _collected("dict", list(value.items()), value, who, depth)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
+    if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return _collected("namedtuple", list(zip(value._fields, value, strict=True)), value, who, depth)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = [

@@ -9,8 +9,8 @@ from datetime import date, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
 
-from lineal.artifacts.annotations import union_members
 from lineal.artifacts import is_marked
+from lineal.artifacts.annotations import union_members
 from lineal.stages.annotations import describe
 from lineal.stages.binding import bind, check_argument, mismatch
 from lineal.stages.conditions import Condition

@@ -12,10 +12,11 @@ import sys
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args, get_origin
+from typing import Any, Literal, NotRequired, Required, TypeAlias, get_args, get_origin
 
 from lineal.artifacts import Directory, File, Schema, schema_of
 from lineal.artifacts.annotations import bare
+from lineal.errors import UsageError
 from lineal.stages.annotations import Accepts, accepts, describe, takes_none
 from lineal.stages.errors import StageDefinitionError, WiringError
 from lineal.stages.names import nearest_hint
@@ -77,22 +78,21 @@ class Signature:
                 self._usage(who),
             )
         bound = dict(zip(inputs, args, strict=False))
-        if kwargs:
-            by_name = list(inputs)[self.positional_only :]
-            for name, value in kwargs.items():
-                if name not in by_name:
-                    raise WiringError(
-                        f"{who} has no parameter {name}", nearest_hint(name, by_name, "It takes")
-                    )
-                if name in bound:
-                    raise WiringError(f"{who} is given {name} twice", self._usage(who))
-                bound[name] = value
-        elif len(bound) == len(inputs):
+        if not kwargs and len(bound) == len(inputs):
             return bound
-        missing = [port for name, port in inputs.items() if name not in bound and not port.has_default]
-        if missing:
-            named = ", ".join(f"{port.name} ({describe(port.annotation)})" for port in missing)
-            raise WiringError(f"{who} is called without {named}", self._usage(who))
+        only = list(inputs)[: self.positional_only]
+        for name, value in kwargs.items():
+            if name not in inputs or name in only:
+                others = [other for other in inputs if other not in only]
+                raise WiringError(f"{who} has no parameter {name}", nearest_hint(name, others, "It takes"))
+            if name in bound:
+                raise WiringError(f"{who} is given {name} twice", self._usage(who))
+            bound[name] = value
+        if len(bound) < len(inputs):
+            missing = [port for name, port in inputs.items() if name not in bound and not port.has_default]
+            if missing:
+                named = ", ".join(f"{port.name} ({describe(port.annotation)})" for port in missing)
+                raise WiringError(f"{who} is called without {named}", self._usage(who))
         return {name: bound.get(name, port.default) for name, port in inputs.items()}
 
     def arguments(self, values: Mapping[str, object]) -> tuple[tuple[object, ...], dict[str, object]]:
@@ -129,7 +129,9 @@ def read_signature(function: Callable[..., Any], what: str) -> Signature:
         positional_only += parameter.kind is parameter.POSITIONAL_ONLY
         has_default = parameter.default is not parameter.empty
         default = parameter.default if has_default else None
-        inputs[parameter.name] = _port(parameter.name, hints.get(parameter.name, Any), has_default, default)
+        inputs[parameter.name] = _port(
+            what, parameter.name, hints.get(parameter.name, Any), has_default, default
+        )
     checks = {name: check for name, port in inputs.items() if (check := _check(port)) is not None}
     return Signature(inputs, _outputs(hints.get("return", Any), what), positional, positional_only, checks)
 
@@ -161,7 +163,8 @@ def _offender(owner: Any) -> str:
     """The first annotation that does not evaluate, with whose it is."""
     for part in getattr(owner, "__mro__", (owner,)):
         namespace = getattr(part, "__globals__", None) or vars(sys.modules[part.__module__])
-        for name, text in vars(part).get("__annotations__", getattr(part, "__annotations__", {})).items():
+        for name, annotation in getattr(part, "__annotations__", {}).items():
+            text = getattr(annotation, "__forward_arg__", annotation)  # NamedTuple and TypedDict wrap it
             try:
                 eval(text, namespace) if isinstance(text, str) else None
             except Exception:  # noqa: BLE001 - whatever it is, the same evaluation has just raised it
@@ -170,9 +173,13 @@ def _offender(owner: Any) -> str:
     return "something"
 
 
-def _port(name: str, annotation: Any, has_default: bool = False, default: object = None) -> Port:
+def _port(what: str, name: str, annotation: Any, has_default: bool = False, default: object = None) -> Port:
+    try:
+        schema = schema_of(annotation)
+    except UsageError as problem:
+        raise StageDefinitionError(f"{what}, {name}: {problem}", problem.hint) from problem
     optional = takes_none(annotation) or (has_default and default is None)
-    return Port(name, annotation, optional, schema_of(annotation), has_default, default)
+    return Port(name, annotation, optional, schema, has_default, default)
 
 
 def _check(port: Port) -> Accepts | None:
@@ -189,22 +196,21 @@ def _outputs(annotation: Any, what: str) -> Outputs:
         members = get_args(returned)
         if members and members[-1] is not Ellipsis:
             return Outputs(
-                "tuple", {str(n): _port(str(n), member) for n, member in enumerate(members)}, tuple
+                "tuple", {str(n): _port(what, str(n), member) for n, member in enumerate(members)}, tuple
             )
     elif isinstance(cls, type):
         kind, names = _fields(cls)
         if names:
             hints = _field_hints(cls, get_args(returned), what)
-            _refuse_absent_fields(cls, what)
-            return Outputs(kind, {name: _port(name, hints[name]) for name in names}, cls)
-    return Outputs("single", {"result": _port("result", annotation)})
+            return Outputs(kind, {name: _port(what, name, hints[name]) for name in names}, cls)
+    return Outputs("single", {"result": _port(what, "result", annotation)})
 
 
 def _fields(cls: type) -> tuple[OutputsKind, tuple[str, ...]]:
     if typing.is_typeddict(cls):
         return "typeddict", tuple(typing.get_type_hints(cls))
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return "namedtuple", cls._fields
+        return "namedtuple", tuple(getattr(cls, "_fields"))  # noqa: B009 - no type checker knows of it
     if dataclasses.is_dataclass(cls) and not issubclass(cls, (File, Directory)):
         return "dataclass", tuple(one.name for one in dataclasses.fields(cls))
     return "single", ()
@@ -212,16 +218,14 @@ def _fields(cls: type) -> tuple[OutputsKind, tuple[str, ...]]:
 
 def _field_hints(cls: Any, arguments: tuple[Any, ...], what: str) -> dict[str, Any]:
     given = dict(zip(getattr(cls, "__parameters__", ()), arguments, strict=False))
-    hints = dict.fromkeys(getattr(cls, "_fields", ()), Any)  # collections.namedtuple has none
-    return hints | {
-        name: given.get(hint, hint) if given else hint for name, hint in _hints(cls, what).items()
-    }
-
-
-def _refuse_absent_fields(cls: type, what: str) -> None:
-    absent = sorted(getattr(cls, "__optional_keys__", ()))
-    if absent:
-        raise StageDefinitionError(
-            f"{what} returns {cls.__name__}, whose {absent[0]} may be absent",
-            "An output is always there: annotate it `T | None`, and return None.",
-        )
+    hints: dict[str, Any] = dict.fromkeys(getattr(cls, "_fields", ()), Any)  # collections.namedtuple has none
+    for name, hint in _hints(cls, what).items():
+        # __optional_keys__ alone misses NotRequired in annotations that are still text at definition
+        if get_origin(hint) is NotRequired or name in getattr(cls, "__optional_keys__", ()):
+            raise StageDefinitionError(
+                f"{what} returns {cls.__name__}, whose {name} may be absent",
+                "An output is always there: annotate it `T | None`, and return None.",
+            )
+        plain = get_args(hint)[0] if get_origin(hint) is Required else hint
+        hints[name] = given.get(plain, plain) if given else plain
+    return hints

@@ -137,7 +137,7 @@ def _trace_call(
     inputs = {}
     for name, value in arguments.items():
         port = ports[name]
-        if value is not port.default:  # a default is the declaration's affair
+        if value is not port.default or not port.has_default:  # a default is the declaration's affair
             check_argument(who, port, signature, value)
         inputs[name] = bind(value, f"{name} of {who}")
     node_id = tracer.fresh_id(called.name)

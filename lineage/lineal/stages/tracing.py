@@ -39,12 +39,12 @@ class Tracer:
         self.forgotten: dict[object, str] = {}  # blocks made and not entered, with the line that made them
         self._calls: dict[str, int] = {}
 
-    def fresh_id(self, name: str) -> str:
-        """An id for this call: the name, from the second call on with ``#2``, ``#3``, …"""
+    def fresh_id(self, name: str, end: str = "") -> str:
+        """An id for this call: the name, from the second call on with ``#2``, ``#3``, …, then ``end``."""
         base = self.prefix + name
-        calls = self._calls.get(base, 0) + 1
-        self._calls[base] = calls
-        return base if calls == 1 else f"{base}#{calls}"
+        calls = self._calls.get(base + end, 0) + 1
+        self._calls[base + end] = calls
+        return base + end if calls == 1 else f"{base}#{calls}{end}"
 
     @contextmanager
     def subpipeline(self, name: str) -> Iterator[None]:
@@ -55,7 +55,7 @@ class Tracer:
                 f"pipeline {name} is called {MAX_SUBPIPELINE_DEPTH} levels deep: … -> {' -> '.join(self.names[-3:])} -> {name}",
                 "A pipeline that calls itself has to stop somewhere: let a parameter end it.",
             )
-        self.prefix, self.names = self.fresh_id(name + "/"), (*self.names, name)
+        self.prefix, self.names = self.fresh_id(name, "/"), (*self.names, name)
         try:
             yield
         finally:

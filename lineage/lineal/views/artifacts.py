@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lineal_store import Digest, Store
-from lineal_store.errors import LinealError
-
 from lineal.artifacts import codec_named
 from lineal.errors import NotFound
 from lineal.graph.lineage import Lineage
+from lineal_store import Digest, Store
+from lineal_store.errors import LinealError
 
 _PREVIEW_ROWS = 10
 

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
+from lineal.graph.history import read_manifest
+from lineal.graph.lineage import ActionNode, ArtifactNode, Family, Lineage, Made
+from lineal.graph.records import Environment, from_bytes
+from lineal.views.plain import plain_value
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
-
-from lineal.artifacts.values import plain_value
-from lineal.graph.history import read_manifest
-from lineal.graph.lineage import ActionNode, ArtifactNode, Family, Made
-from lineal.graph.records import Environment, from_bytes
 
 Document = dict[str, Any]
 
 
-def family_document(store: Store, family: Family | None, digest: str | None) -> Document:
-    """The document of `lineal trace` and `lineal impact`; without a family, that nothing was found."""
-    if family is None:
-        return {"digest": digest, "found": False, "nodes": [], "edges": []}
+def unknown_document(digest: str) -> Document:
+    """The document of `lineal trace` and `lineal impact` for bytes that no record names."""
+    return {"digest": digest, "found": False, "nodes": [], "edges": []}
+
+
+def family_document(store: Store, lineage: Lineage, family: Family) -> Document:
+    """The document of `lineal trace` and `lineal impact`: nodes, and edges from child to parent.
+
+    An artifact node lists its ``copies``: the files of the same bytes that stages left outside the store.
+    """
     environments: dict[str, Document] = {}
     return {
-        "digest": digest,
+        "digest": family.start,
         "found": True,
-        "nodes": [_node(store, node, environments) for node in family.nodes.values()],
+        "nodes": [_node(store, lineage, node, environments) for node in family.nodes.values()],
         "edges": [list(edge) for edge in family.edges],
     }
 
 
-def _node(store: Store, node: ArtifactNode | ActionNode, environments: dict[str, Document]) -> Document:
+def _node(
+    store: Store, lineage: Lineage, node: ArtifactNode | ActionNode, environments: dict[str, Document]
+) -> Document:
     if isinstance(node, ActionNode):
         return _action(store, node.id, node.made, environments)
     return {
@@ -43,6 +50,15 @@ def _node(store: Store, node: ArtifactNode | ActionNode, environments: dict[str,
         "run_id": None,
         "type": node.type,
         "size_bytes": node.size_bytes,
+        "copies": [
+            {
+                "path": product.path,
+                "stage": made.result.stage_id,
+                "run_id": made.result.run_id,
+                "at": made.result.started_at,
+            }
+            for product, made in lineage.copies(node.digest)
+        ],
     }
 
 

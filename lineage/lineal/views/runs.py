@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lineal_store import Digest, Store
-from lineal_store.errors import LinealError
-
-from lineal.artifacts.values import plain_value
 from lineal.graph.history import read_stages
 from lineal.graph.records import Output, RunRecord, StageRecord
+from lineal.views.plain import plain_value
+from lineal_store import Digest, Store
+from lineal_store.errors import LinealError
 
 Document = dict[str, Any]
 
@@ -120,7 +119,7 @@ def _metrics(stages: Sequence[StageRecord]) -> dict[str, float]:
     found: dict[str, float] = {}
     for stage in stages:
         for output in stage.outputs.values():
-            values = output.description.get("metrics")
+            values = output.description.get("value")
             if isinstance(values, Mapping):
                 for name, value in values.items():
                     found[f"{stage.id}.{name}" if name in found else name] = value

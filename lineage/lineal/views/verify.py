@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from lineal.graph.records import ActionResult, from_bytes
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
 from lineal_store.tree import Tree
 from lineal_store.verify import Bad, check
-
-from lineal.graph.records import ActionResult, from_bytes
 
 
 def verify_document(store: Store, *, read_data: bool) -> dict[str, Any]:

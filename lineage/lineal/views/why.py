@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lineal.artifacts.values import plain_value
 from lineal.engine.cache import Answer
 from lineal.graph.action import Difference
 from lineal.graph.records import Manifest, StageRecord
+from lineal.views.plain import plain_value
 
 Document = dict[str, Any]
 
@@ -31,7 +31,7 @@ def _stage(stage: StageRecord, answer: Answer | None) -> Document:
 
 
 def _units(manifest: Manifest) -> dict[str, tuple[str, int]]:
-    return {unit: (file, line) for unit, file, line, _ in manifest.units}
+    return {covered.unit: (covered.file, covered.line) for covered in manifest.units}
 
 
 def _change(change: Difference, units: Mapping[str, tuple[str, int]]) -> Document:

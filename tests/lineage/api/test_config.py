@@ -14,7 +14,7 @@ from lineal.api.config import Configuration, InvalidConfiguration, find_root, lo
 SAMPLE = """
 [tool.lineal]
 store = "s3://ml/churn"
-upstream = ["s3://team/all", "../shared"]
+upstream = ["s3://team/all", "../team-store"]
 pipelines = ["flights.py:flights"]
 executor = "inline"
 namespace = "dev"
@@ -130,7 +130,7 @@ def test_every_documented_setting_is_read(project: Path) -> None:
     assert configuration == Configuration(
         root=project,
         store="s3://ml/churn",
-        upstream=("s3://team/all", str(project.parent / "shared")),
+        upstream=("s3://team/all", str(project.parent / "team-store")),
         pipelines=("flights.py:flights",),
         executor="inline",
         namespace="dev",

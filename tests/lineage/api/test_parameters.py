@@ -15,6 +15,7 @@ from uuid import UUID
 
 import pytest
 
+from lineal import Directory, File, Secret
 from lineal.api.parameters import Declared, InvalidParameters, describe_type, parse_assignments
 
 
@@ -156,11 +157,19 @@ def test_text_of_another_type_is_refused_with_the_parameter_and_its_type(
 
 
 def test_a_file_is_made_of_a_path_or_a_url() -> None:
-    files = pytest.importorskip("lineal.artifacts.files")
+    assert read("s3://raw/flights.parquet", File) == File("s3://raw/flights.parquet")
+    assert read("none", Directory | None) is None
+    assert read('["a.csv"]', list[File]) == [File("a.csv")]
 
-    assert read("s3://raw/flights.parquet", files.File) == files.File("s3://raw/flights.parquet")
-    assert read("none", files.Directory | None) is None
-    assert read('["a.csv"]', list[files.File]) == [files.File("a.csv")]
+
+def test_a_secret_is_read_and_never_shown(tmp_path: Path) -> None:
+    password = read("hunter2", Secret)
+
+    assert isinstance(password, Secret)
+    assert password.reveal() == "hunter2"
+    with pytest.raises(InvalidParameters) as caught:
+        read_from_file(tmp_path, "4711", Secret | None)
+    assert "4711" not in str(caught.value)
 
 
 def test_every_mistake_is_reported_at_once() -> None:

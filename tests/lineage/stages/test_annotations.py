@@ -78,12 +78,16 @@ def test_a_constant_of_evidently_another_type_is_not(annotation: object, value: 
     assert not check(value)
 
 
-@pytest.mark.parametrize("annotation", [Any, object, Readable, Options, None | Options, int | Any, "unresolved"])
+@pytest.mark.parametrize(
+    "annotation", [Any, object, Readable, Options, None | Options, int | Any, "unresolved"]
+)
 def test_nothing_is_said_of_annotations_that_classes_cannot_decide(annotation: object) -> None:
     assert accepts(annotation) is None
 
 
-@pytest.mark.parametrize(("given", "wanted"), [(str, int), (pd.DataFrame, pd.Series), (type(None), str), (float, int)])
+@pytest.mark.parametrize(
+    ("given", "wanted"), [(str, int), (pd.DataFrame, pd.Series), (type(None), str), (float, int)]
+)
 def test_classes_of_which_neither_is_the_others_subclass_are_disjoint(given: type, wanted: type) -> None:
     assert disjoint(given, wanted)
 

@@ -27,7 +27,9 @@ def test_durations_are_seconds_texts_with_a_unit_or_timedeltas(written: object, 
     assert parse_duration(written) == seconds
 
 
-@pytest.mark.parametrize("written", ["", "30", "s", "5 weeks", "-1s", -1, True, None, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    "written", ["", "30", "s", "5 weeks", "-1s", -1, True, None, float("nan"), float("inf")]
+)
 def test_other_durations_are_refused(written: object) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(written)
@@ -121,7 +123,9 @@ def test_the_error_names_the_option_and_what_it_takes() -> None:
         stage(retry_delay="soon")
 
     assert str(refused.value) == "retry_delay='soon' cannot be used"
-    assert refused.value.hint == 'retry_delay takes seconds, a timedelta, or text like "30s", "5m", "2h", "1d".'
+    assert (
+        refused.value.hint == 'retry_delay takes seconds, a timedelta, or text like "30s", "5m", "2h", "1d".'
+    )
 
 
 def test_an_unknown_option_is_answered_with_the_nearest_one() -> None:

@@ -4,11 +4,21 @@ import collections
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, NotRequired, Optional, TypedDict, TypeVar
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Generic,
+    NamedTuple,
+    NotRequired,
+    Optional,
+    TypedDict,
+    TypeVar,
+)
 
 import pytest
 
-from lineal.artifacts import File, Metrics
+from lineal.artifacts import File, Metrics, Schema
 from lineal.stages import StageDefinitionError, WiringError, stage
 from lineal.stages.signature import Signature, read_signature
 
@@ -52,7 +62,7 @@ class Empty:
     pass
 
 
-Untyped = collections.namedtuple("Untyped", ["left", "right"])  # noqa: PYI024
+Untyped = collections.namedtuple("Untyped", ["left", "right"])
 
 
 def read(function: Callable[..., Any]) -> Signature:
@@ -211,7 +221,11 @@ def mixed(a: int, /, b: int = 2, *, c: str = "c") -> None: ...
 def test_arguments_are_bound_in_declared_order_with_defaults() -> None:
     signature = read(mixed)
 
-    assert list(signature.bind("stage mixed", (1,), {"c": "x", "b": 3}).items()) == [("a", 1), ("b", 3), ("c", "x")]
+    assert list(signature.bind("stage mixed", (1,), {"c": "x", "b": 3}).items()) == [
+        ("a", 1),
+        ("b", 3),
+        ("c", "x"),
+    ]
     assert list(signature.bind("stage mixed", (1, 5), {}).items()) == [("a", 1), ("b", 5), ("c", "c")]
 
 
@@ -222,7 +236,12 @@ def test_bound_values_can_be_given_back_to_the_function() -> None:
 @pytest.mark.parametrize(
     ("args", "kwargs", "message", "hint"),
     [
-        ((), {}, "stage mixed is called without a (int)", "It is mixed(a: int, b: int = 2, *, c: str = 'c')."),
+        (
+            (),
+            {},
+            "stage mixed is called without a (int)",
+            "It is mixed(a: int, b: int = 2, *, c: str = 'c').",
+        ),
         ((1, 2, 3), {}, "stage mixed takes 2 by position, and 3 are given", None),
         ((1,), {"d": 1}, "stage mixed has no parameter d", "It takes: b, c."),
         ((1, 2), {"b": 1}, "stage mixed is given b twice", None),
@@ -237,3 +256,29 @@ def test_arguments_that_do_not_fit_are_named(
 
     assert str(refused.value) == message
     assert hint in (None, refused.value.hint)
+
+
+class Flights(Schema):
+    distance_miles: int
+
+
+class Delays(Schema):
+    delay_minutes: int
+
+
+def test_the_schema_in_an_annotation_is_the_ports() -> None:
+    def clean(raw: Annotated[Any, Flights], more: int) -> Annotated[Any, Delays] | None:
+        return raw
+
+    signature = read(clean)
+
+    assert [port.schema for port in signature.inputs.values()] == [Flights, None]
+    assert signature.outputs.ports["result"].schema is Delays
+
+
+def test_two_schemas_in_one_annotation_are_refused_with_the_stage_and_the_parameter() -> None:
+    def clean(raw: Annotated[Any, Flights, Delays]) -> int:
+        return 1
+
+    with pytest.raises(StageDefinitionError, match="stage clean, raw: more than one schema: Flights, Delays"):
+        read(clean)

@@ -54,7 +54,7 @@ def _files_below(root: Path) -> list[tuple[str, Path]]:
     """Everything below that is no folder, by its path with ``/``, in the order of those paths."""
     found = []
     for folder, names_of_folders, names in os.walk(root):
-        links = [name for name in names_of_folders if os.path.islink(os.path.join(folder, name))]
+        links = [name for name in names_of_folders if Path(folder, name).is_symlink()]
         found += [Path(folder, name) for name in names + links]
     return sorted((path.relative_to(root).as_posix(), path) for path in found)
 
@@ -62,7 +62,7 @@ def _files_below(root: Path) -> list[tuple[str, Path]]:
 def _copy(source: Path, target: Path, boundary: Path | None, name: str) -> int:
     if source.is_symlink() and boundary is not None and not source.resolve().is_relative_to(boundary):
         raise UnsupportedValue(
-            f"links to {os.readlink(source)!r}, outside of the folder",
+            f"links to {str(source.readlink())!r}, outside of the folder",
             "Copy into the folder what belongs to the result.",
             name,
         )
@@ -70,7 +70,7 @@ def _copy(source: Path, target: Path, boundary: Path | None, name: str) -> int:
         mode = source.stat().st_mode
     except OSError:
         raise UnsupportedValue(
-            f"links to {os.readlink(source)!r}, which does not exist", None, name
+            f"links to {str(source.readlink())!r}, which does not exist", None, name
         ) from None
     if not stat.S_ISREG(mode):
         kind = "a link to a folder" if stat.S_ISDIR(mode) else "no ordinary file"

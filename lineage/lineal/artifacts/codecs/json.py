@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from lineal.artifacts.codecs.bytes import preview_of_file
 from lineal.artifacts.codecs.protocol import Description, UnreadableValue, UnsupportedValue, class_name
 from lineal.artifacts.codecs.shape import Misfit, place_of
 from lineal.artifacts.codecs.shapes import shape_of
@@ -57,6 +58,8 @@ class JsonCodec:
             raise UnreadableValue(self.name, "they are nested too deeply") from None
 
     def preview(self, path: Path, limit: int = 20) -> Description:
+        if path.stat().st_size > _LARGE:
+            return preview_of_file(path, limit)
         value = _parsed(path)
         shown = value
         if isinstance(value, list):
@@ -64,6 +67,10 @@ class JsonCodec:
         elif isinstance(value, dict):
             shown = dict(islice(value.items(), limit))
         return _described(value) | {"value": shown}
+
+
+_LARGE = 16 * 1024 * 1024
+"""Above this size in bytes only the head of the text is shown: parsing takes ten times as much memory."""
 
 
 def _parsed(path: Path) -> Any:
@@ -88,7 +95,7 @@ def _described(value: object) -> Description:
 
 def _plain_number(value: object) -> float | int | None:
     """``value`` where it is a number short enough for a record: metrics are to be seen in lists of runs."""
-    plain = value.item() if hasattr(value, "item") else value
+    plain: Any = value.item() if hasattr(value, "item") else value
     return plain if type(plain) in (int, float, bool) and len(repr(plain)) <= 30 else None
 
 

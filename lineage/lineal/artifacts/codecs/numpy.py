@@ -35,20 +35,24 @@ class NumpyCodec:
 
     def decode(self, path: Path, annotation: object) -> Any:
         try:
-            return np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError, SyntaxError) as error:
+            with path.open("rb") as stream:
+                return np.lib.format.read_array(stream, allow_pickle=False)
+        except _UNREADABLE as error:
             raise UnreadableValue(self.name, str(error)) from None
 
     def preview(self, path: Path, limit: int = 20) -> Description:
         try:
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            array = np.lib.format.open_memmap(path, mode="r")
             first = array.reshape(-1)[:limit]
             values = [
                 repr(item) if not isinstance(item, (int, float, str)) else item for item in first.tolist()
             ]
-        except (ValueError, EOFError, OSError, SyntaxError) as error:
+        except _UNREADABLE as error:
             raise UnreadableValue(self.name, str(error)) from None
         return {"shape": list(array.shape), "dtype": _dtype_text(array.dtype), "values": values}
+
+
+_UNREADABLE = (ValueError, TypeError, EOFError, OSError, SyntaxError, OverflowError, MemoryError)
 
 
 def canonical_array(array: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import pickletools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def _globals_in(head: bytes) -> Iterator[str]:
     memo: list[str] = []
     texts: list[str] = []
     try:
-        for opcode, argument, _ in pickletools.genops(head):
+        for opcode, found, _ in pickletools.genops(head):
+            argument: Any = found
             if opcode.name in ("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"):
                 texts.append(argument)
             elif opcode.name == "MEMOIZE":
@@ -128,8 +130,6 @@ def _bounded_names(names: list[str]) -> Description:
     return {"names": kept} if kept else {}
 
 
-_LIBRARIES = frozenset(
-    {"_codecs", "builtins", "collections", "copyreg", "joblib", "numpy", "pandas", "scipy", "sklearn"}
-)
+_LIBRARIES = sys.stdlib_module_names | {"joblib", "numpy", "pandas", "scipy", "sklearn"}
 
 CODEC = PickleCodec()

@@ -27,15 +27,18 @@ class Codec(Protocol):
 
     def encode(self, value: Any, annotation: object, path: Path) -> Description:
         """Write ``value`` to ``path``, which does not exist yet. Raises `UnsupportedValue`."""
+        ...
 
     def decode(self, path: Path, annotation: object) -> Any:
         """The value that `encode` wrote. Raises `UnreadableValue` for any other bytes."""
+        ...
 
     def preview(self, path: Path, limit: int = 20) -> Mapping[str, Any]:
         """Facts and at most ``limit`` rows, items or lines, for people; never unpickles.
 
         Raises `UnreadableValue`.
         """
+        ...
 
 
 class UnsupportedValue(LinealError):

@@ -130,6 +130,8 @@ def _text_key(key: Any) -> str:
 
 def dump_each(shape: Shape, values: Any) -> list[Any]:
     """Every value dumped; a misfit says at which index."""
+    if isinstance(shape, Number) and set(map(type, values)) == {shape.type}:
+        return list(values)  # long lists of numbers or texts are common, and need no look at each
     return [dump_at(shape, value, index) for index, value in enumerate(values)]
 
 
@@ -138,6 +140,12 @@ def dump_at(shape: Shape, value: Any, step: str | int) -> Any:
         return shape.dump(value)
     except Misfit as misfit:
         raise misfit.inside(step) from None
+
+
+def load_each(shape: Shape, plain: list[Any]) -> list[Any]:
+    if isinstance(shape, Number) and set(map(type, plain)) == {shape.type}:
+        return plain
+    return [load_at(shape, item, index) for index, item in enumerate(plain)]
 
 
 def load_at(shape: Shape, plain: Any, step: str | int) -> Any:

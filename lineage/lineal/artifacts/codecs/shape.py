@@ -80,5 +80,8 @@ def place_of(steps: Iterable[Step]) -> str:
 
 def short(value: object) -> str:
     """``repr`` cut to what fits into a message."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 a user's __repr__, or an int of more digits than Python prints
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "…"

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping
 from enum import Enum, Flag
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NotRequired, Required, get_args, get_origin
 
 from lineal.artifacts.annotations import says_nothing, spelled, union_members
 from lineal.artifacts.codecs.protocol import class_name
@@ -20,6 +20,7 @@ from lineal.artifacts.codecs.scalars import (
     dump_at,
     dump_each,
     load_at,
+    load_each,
     not_a,
     numpy_kind,
 )
@@ -155,7 +156,7 @@ class _Items:
 
     def load(self, plain: Any) -> Any:
         expect(plain, self.kinds, self.type.__name__)
-        items = [load_at(self.item, item, index) for index, item in enumerate(plain)]
+        items = load_each(self.item, plain)
         if self.type is list:
             return items
         try:
@@ -256,10 +257,10 @@ def _step(name: object) -> str | int:
 # -- records ----------------------------------------------------------------------------------
 
 
-def _hints(kind: Any) -> Mapping[str, Any]:
+def _hints(kind: Any, *, with_marks: bool = False) -> Mapping[str, Any]:
     try:
-        return typing.get_type_hints(kind)
-    except Exception:  # names that do not resolve, or anything that evaluating an annotation raises
+        return typing.get_type_hints(kind, include_extras=with_marks)
+    except Exception:  # noqa: BLE001 names that do not resolve, or anything that evaluating an annotation raises
         raise NoShape from None
 
 
@@ -301,7 +302,7 @@ class _Record:
         values = {name: load_at(shape, plain[name], f".{name}") for name, shape in self.fields.items()}
         try:
             return build(self.type, values)
-        except Exception as error:  # a __post_init__ may raise anything
+        except Exception as error:  # noqa: BLE001 a __post_init__ may raise anything
             raise Misfit(f"{class_name(self.type)} cannot be built: {error}") from None
 
 
@@ -311,7 +312,14 @@ def _text(plain: object) -> str:
 
 def _typed_dict(kind: Any, building: dict[object, _Later]) -> Shape:
     shapes = {name: _build(hint, building) for name, hint in _hints(kind).items()}
-    return _Keys(kind.__name__, shapes, frozenset(kind.__required_keys__))
+    # under `from __future__ import annotations` __required_keys__ knows nothing of NotRequired and Required
+    marks = {name: get_origin(hint) for name, hint in _hints(kind, with_marks=True).items()}
+    needed = {
+        name
+        for name, mark in marks.items()
+        if mark is Required or (mark is not NotRequired and name in kind.__required_keys__)
+    }
+    return _Keys(kind.__name__, shapes, frozenset(needed))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -351,7 +359,7 @@ class _Members:
     """The members of an Enum, by name."""
 
     type: type[Enum]
-    kinds: frozenset[Kind] = frozenset({"str"})  # noqa: RUF009
+    kinds: frozenset[Kind] = frozenset({"str"})
 
     def dump(self, value: Any) -> Any:
         if type(value) is not self.type:
@@ -384,7 +392,8 @@ class _Choice:
             raise Misfit(f"{short(value)} is none of {', '.join(map(repr, self.choices))}")
         return value
 
-    load = dump
+    def load(self, plain: Any) -> Any:
+        return self.dump(plain)
 
 
 def _union(members: tuple[object, ...], building: dict[object, _Later], spelling: str) -> Shape:

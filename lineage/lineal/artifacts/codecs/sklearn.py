@@ -21,7 +21,7 @@ class SklearnCodec:
         features = getattr(value, "n_features_in_", None)
         if isinstance(features, int):
             facts["features"] = features
-        version = getattr(value, "__getstate__", dict)().get("_sklearn_version")
+        version = value.__getstate__().get("_sklearn_version")
         if isinstance(version, str):
             facts["sklearn"] = version
         return facts

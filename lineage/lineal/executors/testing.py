@@ -1,0 +1,380 @@
+"""What every executor must do: a suite that each implementation runs.
+
+A test module subclasses `ExecutorTests` and gives the fixture ``make_executor``. Needs pytest.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lineal.artifacts.values import encode_value
+from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Given, Held, Hidden, Outcome, Setup
+from lineal_store import Digest, Store, open_store
+from lineal_store.tree import Tree, TreeEntry
+
+STAGES = """
+import os
+import sys
+import time
+from typing import NamedTuple
+
+from lineal import Directory, File, Secret, output, stage
+
+
+class Two(NamedTuple):
+    left: int
+    right: bytes
+
+
+@stage
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@stage
+def both(a: int) -> Two:
+    return Two(a, b"x" * a)
+
+
+@stage
+def name_and_size(source: File) -> list[str | int]:
+    return [source.path.name, len(source.path.read_bytes())]
+
+
+@stage
+def write(text: str) -> File:
+    path = output("made.txt")
+    path.write_text(text)
+    return File(path)
+
+
+@stage
+def folder(names: list[str]) -> Directory:
+    path = output("folder")
+    path.mkdir()
+    for name in names:
+        (path / name).write_text(name)
+    return Directory(path)
+
+
+@stage
+def names(folder: Directory) -> list[str]:
+    return sorted(path.name for path in folder.files())
+
+
+@stage
+def leave(path: str) -> int:
+    with open(path, "w") as file:
+        file.write("left behind")
+    return 0
+
+
+@stage
+def fail(why: str) -> int:
+    return deeper(why)
+
+
+def deeper(why: str) -> int:
+    raise RuntimeError(why)
+
+
+@stage
+def wrong() -> int:
+    return "no number"
+
+
+@stage
+def draw() -> float:
+    import random
+    return random.random()
+
+
+@stage
+def unlock(password: Secret) -> int:
+    return len(password.reveal())
+
+
+@stage
+def say(text: str) -> int:
+    print(text)
+    print("on stderr", file=sys.stderr)
+    return 0
+
+
+@stage
+def leave_by_exit(status: int) -> int:
+    os._exit(status)
+
+
+@stage
+def die() -> int:
+    os.kill(os.getpid(), 9)
+    return 0
+
+
+@stage
+def sleep(seconds: float) -> int:
+    time.sleep(seconds)
+    return 0
+
+
+@stage
+def spawn_and_sleep(pid_file: str) -> int:
+    import subprocess
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    with open(pid_file, "w") as file:
+        file.write(str(child.pid))
+    time.sleep(600)
+    return 0
+"""
+
+Make = Callable[[Setup, Store, int], Executor]
+
+
+class Workbench:
+    """A store with the project's code in it, an executor, and the means to try one attempt."""
+
+    def __init__(self, folder: Path, make: Make, slots: int = 2) -> None:
+        self.root = folder / "project"
+        self.root.mkdir()
+        (self.root / "stages_for_tests.py").write_text(STAGES)
+        self.store = open_store(folder / "store")
+        self.scratch = folder / "scratch"
+        source = STAGES.encode()
+        entry = TreeEntry("stages_for_tests.py", 0o644, Digest.of(source), len(source))
+        tree = Tree((entry,)).encode()
+        self.store.blobs.put_many([source, tree])
+        code_tree = str(Digest.of(tree))
+        setup = Setup(self.store.url, code_tree, str(self.root), (str(self.root),), ("stages_for_tests",), {})
+        self.executor = make(setup, self.store, slots)
+        self._attempts = 0
+        self.reports: list[Begun | Captured | Outcome] = []
+
+    def envelope(self, stage: str, *, seed: int = 1, heal: bool = False, **arguments: Any) -> Envelope:
+        self._attempts += 1
+        scratch = self.scratch / str(self._attempts)
+        scratch.mkdir(parents=True)
+        taken = {
+            name: value if isinstance(value, (Held, Hidden)) else Given(encode_value(value))
+            for name, value in arguments.items()
+        }
+        return Envelope(
+            f"attempt-{self._attempts}",
+            stage,
+            "stages_for_tests",
+            stage,
+            self.store.url,
+            str(scratch),
+            taken,
+            seed,
+            heal,
+        )
+
+    def submit(self, stage: str, **arguments: Any) -> str:
+        envelope = self.envelope(stage, **arguments)
+        self.executor.submit(envelope)
+        return envelope.attempt_id
+
+    def outcome(self, attempt_id: str, *, within_seconds: float = 60.0) -> Outcome:
+        """Wait for the attempt's end, keeping every report on the way."""
+        deadline = time.monotonic() + within_seconds
+        while time.monotonic() < deadline:
+            for report in self.reports:
+                if isinstance(report, Outcome) and report.attempt_id == attempt_id:
+                    return report
+            self.reports += self.executor.wait(1.0)
+        raise AssertionError(f"{attempt_id} has no outcome after {within_seconds} s")
+
+    def attempt(self, stage: str, **arguments: Any) -> Outcome:
+        return self.outcome(self.submit(stage, **arguments))
+
+    def held(self, data: bytes, type_: str, name: str | None = None) -> Held:
+        return Held(str(self.store.blobs.put(data)), type_, (), None, name)
+
+    def bytes_of(self, outcome: Outcome, output: str = "result") -> bytes:
+        assert outcome.failure is None, outcome.failure
+        return self.store.blobs.read(Digest.parse(outcome.outputs[output].digest))
+
+
+class ExecutorTests:
+    """The specification of an executor."""
+
+    @pytest.fixture
+    def make_executor(self) -> Make:
+        raise AssertionError("give a fixture make_executor(setup, store, slots)")
+
+    @pytest.fixture
+    def bench(
+        self, tmp_path: Path, make_executor: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Workbench]:
+        bench = Workbench(tmp_path, make_executor)
+        monkeypatch.syspath_prepend(bench.root)
+        yield bench
+        bench.executor.close()
+
+    def test_an_attempt_ends_with_outputs_whose_bytes_are_in_the_store(self, bench: Workbench) -> None:
+        assert bench.bytes_of(bench.attempt("add", a=1, b=2)) == b"3"
+
+    def test_several_outputs_are_artifacts_of_their_own(self, bench: Workbench) -> None:
+        outcome = bench.attempt("both", a=3)
+
+        assert bench.bytes_of(outcome, "left") == b"3"
+        assert bench.bytes_of(outcome, "right") == b"xxx"
+
+    def test_an_input_is_read_from_the_store(self, bench: Workbench) -> None:
+        assert bench.bytes_of(bench.attempt("add", a=bench.held(b"40", "json"), b=2)) == b"42"
+
+    def test_an_outside_file_goes_by_its_own_name(self, bench: Workbench) -> None:
+        source = bench.held(b"12345", "file", "data.csv.gz")
+
+        assert bench.bytes_of(bench.attempt("name_and_size", source=source)) == b'["data.csv.gz",5]'
+
+    def test_a_file_that_a_stage_makes_is_kept(self, bench: Workbench) -> None:
+        assert bench.bytes_of(bench.attempt("write", text="kept")) == b"kept"
+
+    def test_a_directory_goes_out_and_in(self, bench: Workbench) -> None:
+        made = bench.attempt("folder", names=["b", "a"]).outputs["result"]
+
+        listed = bench.attempt("names", folder=Held(made.digest, made.type))
+
+        assert bench.bytes_of(listed) == b'["a","b"]'
+
+    def test_a_file_left_outside_the_scratch_folder_is_a_side_product(
+        self, bench: Workbench, tmp_path: Path
+    ) -> None:
+        left = tmp_path / "left.txt"
+
+        outcome = bench.attempt("leave", path=str(left))
+
+        assert [(one.path, one.digest) for one in outcome.side_products] == [
+            (str(left), str(Digest.of(b"left behind")))
+        ]
+
+    def test_an_exception_is_a_failure_with_the_users_own_frames(self, bench: Workbench) -> None:
+        outcome = bench.attempt("fail", why="no such luck")
+
+        assert outcome.failure is not None
+        assert (outcome.failure.kind, outcome.failure.type, outcome.failure.message) == (
+            "exception",
+            "RuntimeError",
+            "no such luck",
+        )
+        assert "in deeper" in outcome.failure.traceback
+        assert "executors" not in outcome.failure.traceback
+        assert outcome.raised[:2] == ("RuntimeError", "Exception")
+        assert not outcome.outputs
+
+    def test_a_value_that_is_not_what_was_declared_is_a_broken_contract(self, bench: Workbench) -> None:
+        outcome = bench.attempt("wrong")
+
+        assert outcome.failure is not None
+        assert outcome.failure.kind == "contract"
+
+    def test_random_generators_are_seeded_by_the_envelope(self, bench: Workbench) -> None:
+        drawn = [bench.bytes_of(bench.attempt("draw", seed=seed)) for seed in (7, 7, 8)]
+
+        assert drawn[0] == drawn[1] != drawn[2]
+
+    def test_a_secret_reaches_the_stage(self, bench: Workbench) -> None:
+        from lineal.artifacts import Secret
+
+        assert bench.bytes_of(bench.attempt("unlock", password=Hidden(Secret("hunter2")))) == b"7"
+
+    def test_an_input_that_is_gone_is_named(self, bench: Workbench) -> None:
+        gone = Digest.of(b"never stored")
+
+        assert bench.attempt("add", a=Held(str(gone), "json"), b=1).lost == str(gone)
+
+    def test_an_input_whose_bytes_are_damaged_is_named(self, bench: Workbench) -> None:
+        held = bench.held(b"40", "json")
+        path = bench.store.backend.local_path(f"blobs/{held.digest[7:9]}/{held.digest[9:]}")
+        assert path is not None
+        path.chmod(0o644)
+        path.write_bytes(b"41")
+
+        assert bench.attempt("add", a=held, b=1).lost == held.digest
+
+    def test_every_attempt_has_exactly_one_outcome(self, bench: Workbench) -> None:
+        ids = [bench.submit("add", a=number, b=1) for number in range(6)]
+
+        values = [int(bench.bytes_of(bench.outcome(attempt_id))) for attempt_id in ids]
+
+        assert values == [1, 2, 3, 4, 5, 6]
+        outcomes = [report for report in bench.reports if isinstance(report, Outcome)]
+        assert sorted(outcome.attempt_id for outcome in outcomes) == sorted(ids)
+
+    def test_waiting_for_nothing_returns_at_once(self, bench: Workbench) -> None:
+        assert list(bench.executor.wait(0.0)) == []
+
+
+class IsolatedExecutorTests(ExecutorTests):
+    """What an executor with processes of its own must do besides."""
+
+    def test_what_a_stage_prints_is_captured(self, bench: Workbench) -> None:
+        outcome = bench.attempt("say", text="hello")
+
+        text = "".join(report.text for report in bench.reports if isinstance(report, Captured))
+        assert text.splitlines() == ["hello", "on stderr"]
+        assert outcome.log is not None
+        assert Path(outcome.log).read_text() == text
+
+    @pytest.mark.parametrize("status", [0, 3])
+    def test_a_stage_that_leaves_by_os_exit_is_a_killed_attempt(self, bench: Workbench, status: int) -> None:
+        failure = bench.attempt("leave_by_exit", status=status).failure
+
+        assert failure is not None
+        assert failure.kind == "killed"
+        assert f"status {status}" in failure.message
+
+    def test_a_stage_that_is_killed_says_by_what(self, bench: Workbench) -> None:
+        failure = bench.attempt("die").failure
+
+        assert failure is not None
+        assert (failure.kind, failure.type) == ("killed", "SIGKILL")
+
+    def test_a_death_harms_no_other_attempt(self, bench: Workbench) -> None:
+        dying, living = bench.submit("die"), bench.submit("add", a=1, b=1)
+
+        assert bench.outcome(dying).failure is not None
+        assert bench.bytes_of(bench.outcome(living)) == b"2"
+
+    def test_killing_ends_the_attempt_and_the_processes_that_it_started(
+        self, bench: Workbench, tmp_path: Path
+    ) -> None:
+        pid_file = tmp_path / "pid"
+        attempt_id = bench.submit("spawn_and_sleep", pid_file=str(pid_file))
+        deadline = time.monotonic() + 60
+        while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
+            bench.reports += bench.executor.wait(0.05)
+
+        bench.executor.kill(attempt_id)
+
+        failure = bench.outcome(attempt_id).failure
+        assert failure is not None
+        assert failure.kind == "killed"
+        assert not _runs(int(pid_file.read_text()))
+
+    def test_closing_ends_what_still_runs(self, bench: Workbench) -> None:
+        attempt_id = bench.submit("sleep", seconds=600.0)
+        while not any(isinstance(report, Begun) for report in bench.reports):
+            bench.reports += bench.executor.wait(1.0)
+
+        started = time.monotonic()
+        bench.executor.close()
+
+        assert time.monotonic() - started < 30
+        assert attempt_id == "attempt-1"
+
+
+def _runs(pid: int) -> bool:
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,334 @@
+"""Everything that a stage's code depends on: a closure over units, and the hash of it.
+
+Starts at the stage's function and follows every reference. The statements that importing the project runs are
+added when they change something that is in the closure. The hash is over the sorted set of units with what their names
+resolve to; the order of units counts only where one name is bound or changed more than once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import xxhash
+
+from lineal.fingerprint.effects import Changes, Effects, Node
+from lineal.fingerprint.errors import FingerprintError
+from lineal.fingerprint.links import Linker, Mode
+from lineal.fingerprint.loading import Loading
+from lineal.fingerprint.lookup import Lookup
+
+Place = tuple[str, int]
+"""A unit: its module and its number there."""
+
+
+@dataclass(slots=True)
+class Closure:
+    """What a stage reaches. ``lines`` are what is hashed, sorted; ``loaded`` the modules that are imported."""
+
+    units: dict[Place, bytes]
+    lines: list[str]
+    loaded: tuple[str, ...]
+    outside: frozenset[str]
+    nodes: frozenset[Node]
+    unresolved: tuple[tuple[str, Place], ...]
+
+
+class Closures:
+    """Closures over one set of sources: what one stage needed is remembered for the next."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self.lookup = lookup
+        self.effects = Effects(lookup)
+        self.loading = Loading(lookup, self.effects)
+        self.linker = Linker(lookup, self.effects)
+        self._ranks: dict[tuple[str, ...], dict[Place, int]] = {}
+
+    def close(self, entries: Iterable[tuple[str, str]], also: Iterable[Node] = ()) -> Closure:
+        """The closure of what some modules call by some names (an empty one: the module as a whole), and of more nodes.
+
+        FingerprintError when a module cannot be parsed or has no such name.
+        """
+        entries, also = tuple(entries), tuple(also)
+        mode = Mode()
+        while True:
+            run = _Run(self, mode)
+            for module, name in entries:
+                run.enter(module, name)
+            for node in also:
+                run.activate(node)
+            run.exhaust()
+            marks = run.marks
+            wider = Mode(
+                mode.annotations or "annotations" in marks, mode.docs or run.reads_docs, mode.source or "source" in marks
+            )
+            if wider == mode:
+                return self._finish(run, entries)
+            mode = wider
+
+    def _finish(self, run: _Run, entries: tuple[tuple[str, str], ...]) -> Closure:
+        lookup, linker = self.lookup, self.linker
+        lines: list[str] = []
+        units: dict[Place, bytes] = {}
+        outside = set(run.outside)
+        unresolved: list[tuple[str, Place]] = []
+        labels: dict[Place, str] = {}
+        for place in run.units:
+            links = linker.links(*place, run.mode, place in run.entries)
+            units[place] = links.hash
+            unit = lookup.get_index(place[0]).units[place[1]]
+            label = labels[place] = f"{place[0]}:{' '.join(unit.names)} {links.hash.hex()}"
+            lines.append("unit " + label)
+            lines += [f"edge {label} {edge}" for edge in links.edges]
+            outside.update(links.outside)
+            unresolved += [(each, place) for each in links.unresolved]
+        for module in run.files:
+            located = lookup.find_module(module)
+            if located is not None and located.file is not None:
+                lines.append(f"file {module} {xxhash.xxh3_128_hexdigest(lookup.sources.read(located.file))}")
+        if run.mode.source:
+            for module in sorted({place[0] for place in units}):
+                located = lookup.find_module(module)
+                if located is not None and located.file is not None:
+                    lines.append(f"source {module} {xxhash.xxh3_128_hexdigest(lookup.sources.read(located.file))}")
+        lines += self._orders(run, entries, labels)
+        lines += [f"docs {node[1]}:{node[2]} {node[3]}" for node in run.active if node[0] == "docs"]
+        lines += [f"entry {module}:{name}" for module, name in entries]
+        lines = sorted(set(lines))
+        return Closure(units, lines, tuple(run.loaded), frozenset(outside), frozenset(run.active), tuple(unresolved))
+
+    def _orders(self, run: _Run, entries: tuple[tuple[str, str], ...], labels: dict[Place, str]) -> list[str]:
+        """The order of the units that bind or change one thing, where there are several, and of those that read it meanwhile."""
+        contributors: dict[Node, set[Place]] = {}
+        for node in run.active:
+            if node[0] in ("name", "own"):
+                index = self.lookup.find_index(node[1])
+                for each in index.names.get(node[2], ()) if index is not None else ():
+                    if (node[1], each) in run.units and index is not None and index.units[each].kind != "import":
+                        contributors.setdefault(("name", *node[1:]), set()).add((node[1], each))
+        for node, places in run.changed_by.items():
+            contributors.setdefault(node, set()).update(places & run.units.keys())
+        several = {node: places for node, places in contributors.items() if len(places) > 1}
+        if not several:
+            return []
+        ranks = self._sequence(run, entries)
+        for place in run.units:  # those that look at it while the modules are imported
+            unit = self.lookup.get_index(place[0]).units[place[1]]
+            seen = set(self.linker.links(*place, run.mode, place in run.entries).now)
+            if unit.calls:
+                for called in self.effects.of_unit(*place).called:
+                    seen.update(self.linker.links(*called, run.mode).nodes)
+            for node in seen & several.keys():
+                several[node].add(place)
+        lines = []
+        for node, places in several.items():
+            ordered = sorted(places, key=lambda place: ranks.get(place, len(ranks)))
+            lines.append(f"order {' '.join(node)}: {' | '.join(labels[place] for place in ordered)}")
+        return lines
+
+    def _sequence(self, run: _Run, entries: tuple[tuple[str, str], ...]) -> dict[Place, int]:
+        first = dict.fromkeys(module for module, _ in entries)
+        key = (*first, *sorted(run.loaded.keys() - first.keys()))
+        ranks = self._ranks.get(key)
+        if ranks is None:
+            ranks = self._ranks[key] = self.loading.sequence(key)
+        return ranks
+
+
+@dataclass(slots=True)
+class _Run:
+    """One closure while it grows."""
+
+    closures: Closures
+    mode: Mode
+    units: dict[Place, None] = field(default_factory=dict)
+    active: set[Node] = field(default_factory=set)
+    pending: list[Node] = field(default_factory=list)
+    loaded: dict[str, None] = field(default_factory=dict)
+    entries: set[Place] = field(default_factory=set)
+    outside: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+    marks: set[str] = field(default_factory=set)
+    reads_docs: bool = False
+    strings: set[str] = field(default_factory=set)
+    changed_by: dict[Node, set[Place]] = field(default_factory=dict)
+
+    def enter(self, module: str, name: str) -> None:
+        """Start at what ``module`` calls ``name``, or at all of the module."""
+        if not name:
+            if self.closures.lookup.find_module(module) is None:
+                raise FingerprintError("is no module of the project", module, hint="Check the name, and the import roots.")
+            self.activate(("module", module))
+            return
+        lookup = self.closures.lookup
+        index = lookup.get_index(module)
+        top = name.partition(".")[0]
+        places = [(module, each) for each in lookup.binders(module, top)] or [
+            (module, each) for each in index.names.get(top, ())  # under a guard that does not run on import
+        ]
+        known = [place for place in places if index.units[place[1]].kind not in ("import", "star")]
+        self.load(module)
+        if known:
+            self.entries.update(known)
+            self.activate(("name", module, top))
+            for place in known:
+                self.include(place)
+            return
+        targets = [each for each in lookup.resolve(module, (top,)) if each.kind == "name"]
+        if not targets:
+            raise FingerprintError(f"has no function {name!r}", module, hint="Check the name of the stage.")
+        for target in targets:
+            self.enter(target.module, target.name)
+
+    def activate(self, node: Node) -> None:
+        if node not in self.active:
+            self.active.add(node)
+            self.pending.append(node)
+
+    def exhaust(self) -> None:
+        """Follow everything that is pending, until nothing new is found."""
+        while True:
+            while self.pending:
+                self.expand(self.pending.pop())
+            before = len(self.active)
+            if "dynamic" in self.marks:
+                self._match_strings()
+            if not self.pending and len(self.active) == before:
+                return
+
+    def expand(self, node: Node) -> None:
+        kind = node[0]
+        lookup = self.closures.lookup
+        for place in self.changed_by.get(node, ()):
+            self.include(place)
+        if kind == "name":
+            self.load(node[1])
+            for place in self.changed_by.get(("any", node[1]), ()):
+                self.include(place)
+            if lookup.find_index(node[1]) is not None:
+                for each in lookup.binders(node[1], node[2]):
+                    if lookup.get_index(node[1]).units[each].kind not in ("import", "star"):
+                        self.include((node[1], each))
+        elif kind == "own":
+            for place in self.changed_by.get(("name", *node[1:]), ()):
+                self.include(place)
+        elif kind == "unit":
+            self.include((node[1], int(node[2])))
+        elif kind == "module":
+            self._module(node[1])
+        elif kind == "package":
+            for module in self.closures.loading.below(node[1]):
+                self.activate(("module", module))
+        elif kind == "absent":
+            parts = node[1].split(".")
+            for length in range(1, len(parts) + 1):
+                self.activate(("any", ".".join(parts[:length])))
+
+    def _module(self, module: str) -> None:
+        """A module used as a value: everything in it, but for the modules that it imports."""
+        lookup = self.closures.lookup
+        self.load(module)
+        for place in self.changed_by.get(("any", module), ()):
+            self.include(place)
+        index = lookup.find_index(module)
+        if index is None:
+            located = lookup.find_module(module)
+            if located is not None and located.kind == "extension":
+                self.files.add(module)
+            return
+        for name in index.names:
+            if name == "__doc__":
+                continue
+            for target in lookup.resolve(module, (name,)):
+                if target.kind == "name":
+                    self.activate(("name", target.module, target.name))
+        for position, unit in enumerate(index.units):
+            if unit.kind == "star":
+                for target in lookup.resolve(module, unit.target):
+                    if target.kind == "module":
+                        self.activate(("module", target.module))
+            elif not unit.names and not unit.hidden and unit.kind not in ("guard", "doc"):
+                self.include((module, position))
+
+    def include(self, place: Place) -> None:
+        if place in self.units:
+            return
+        self.units[place] = None
+        closures = self.closures
+        unit = closures.lookup.get_index(place[0]).units[place[1]]
+        links = closures.linker.links(*place, self.mode, place in self.entries)
+        self.load(place[0])
+        for node in links.nodes:
+            self.activate(node)
+        for what in links.imports:
+            for module in closures.loading.imported(place[0], what):
+                self.load(module)
+        self.marks.update(unit.marks)
+        self.strings.update(unit.strings)
+        if "docs" in unit.marks:
+            if links.docs_of:
+                for node in links.docs_of:
+                    self._include_docs(node)
+            else:
+                self.reads_docs = True
+        if "subclasses" in unit.marks:
+            self.activate(("reads subclasses",))
+            for node in [each for each in self.active if each[0] in ("name", "own")]:
+                self.activate(("subclasses", node[1], node[2]))
+        elif ("reads subclasses",) in self.active and unit.kind == "class":
+            for name in unit.names:
+                self.activate(("subclasses", place[0], name))
+
+    def _include_docs(self, node: Node) -> None:
+        index = self.closures.lookup.find_index(node[1])
+        if index is not None:
+            for each in self.closures.lookup.binders(node[1], node[2]):
+                docs = index.units[each].hashes.docs
+                self.activate(("docs", node[1], node[2], docs.hex()))
+
+    def load(self, module: str) -> None:
+        """Note that ``module`` is imported: it, the packages around it, and what they import."""
+        if module in self.loaded:
+            return
+        loading, lookup = self.closures.loading, self.closures.lookup
+        pending = [module]
+        while pending:
+            each = pending.pop()
+            if each in self.loaded:
+                continue
+            located = lookup.find_module(each)
+            if located is None:
+                continue
+            self.loaded[each] = None
+            parent = each.rpartition(".")[0]
+            if parent and parent not in self.loaded:
+                pending.append(parent)
+            pending += [name for _, name in loading.loads(each) if name not in self.loaded]
+            for position, changes in loading.changing(each):
+                self._watch((each, position), changes)
+            for name in loading.side_imports(each):
+                self.outside.add(name)
+                self.activate(("outside", name.partition(".")[0]))
+
+    def _watch(self, place: Place, changes: Changes) -> None:
+        """Include the unit at ``place`` as soon as something that it changes is in the closure."""
+        for node in changes.nodes:
+            self.changed_by.setdefault(node, set()).add(place)
+            if node in self.active or (node[0] == "name" and ("own", *node[1:]) in self.active):
+                self.include(place)
+            elif node[0] == "any" and any(each[0] in ("name", "module") and each[1] == node[1] for each in self.active):
+                self.include(place)
+
+    def _match_strings(self) -> None:
+        """Text that names project code is taken for what a computed import brings."""
+        lookup = self.closures.lookup
+        for text in sorted(self.strings):
+            module, _, name = text.partition(":")
+            parts = module.split(".")
+            for length in range(len(parts), 0, -1):
+                if lookup.find_module(".".join(parts[:length])) is not None:
+                    found = ".".join(parts[:length])
+                    rest = [*parts[length:], *(name.split(".") if name else [])]
+                    self.activate(("name", found, rest[0]) if rest else ("module", found))
+                    break
+        self.strings.clear()

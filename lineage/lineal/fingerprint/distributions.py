@@ -1,0 +1,318 @@
+"""What is installed: which distribution a module belongs to, in which version, and what that requires.
+
+Only what is asked for is opened: the folders of the search path are listed once, a distribution's RECORD is read when one
+of its modules may have been reached. An editable install is no distribution but project code, and so is a
+folder on the search path that nothing is installed in.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+_SITES = frozenset({"site-packages", "dist-packages"})
+_OWN = frozenset({"lineal", "lineal-store", "lineal-cli"})
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^]]*)\])?([^;]*)(?:;(.*))?")
+_EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
+
+
+def normalized(name: str) -> str:
+    """The name of a distribution, spelled the one way (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@dataclass(slots=True)
+class Distribution:
+    """One installed distribution. ``version`` includes the commit it was installed from, when there is one."""
+
+    name: str
+    version: str
+    folder: str
+    info: str
+    editable: str | None = None  # the folder that it is used from in place
+    requires: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] | None = None
+    _record: bytes | None = field(default=None, repr=False)
+
+    def claims(self, path: str) -> bool:
+        """Whether its list of files has ``path``: a folder, or a module without its suffix."""
+        record = self.record()
+        wanted = path.encode("utf-8", "surrogateescape")
+        for line in (wanted + b"/", wanted + b"."):
+            if record.startswith(line) or b"\n" + line in record or b"\n./" + line in record:
+                return True
+        return record == b"" and "/" not in path and path in self._top_level()
+
+    def record(self) -> bytes:
+        if self._record is None:
+            names = ("RECORD", "installed-files.txt")
+            self._record = next((data for name in names if (data := _read(f"{self.info}/{name}"))), b"")
+            self._record = self._record.replace(b"\r\n", b"\n").replace(b"../", b"")
+        return self._record
+
+    def _top_level(self) -> list[str]:
+        return _read(f"{self.info}/top_level.txt").decode("utf-8", "replace").split()
+
+    def requirements(self, extras: Iterable[str] = ()) -> list[tuple[str, tuple[str, ...]]]:
+        """What it requires, with these extras: normalised names, each with the extras asked of it."""
+        if self.requires is None:
+            text = (_read(f"{self.info}/METADATA") or _read(f"{self.info}/PKG-INFO")).decode("utf-8", "replace")
+            found = []
+            for line in text.splitlines():
+                if not line:
+                    break  # the description follows
+                if line.lower().startswith("requires-dist:"):
+                    match = _REQUIREMENT.match(line[14:])
+                    if match is not None:
+                        asked = tuple(each.strip() for each in (match[2] or "").split(",") if each.strip())
+                        only = tuple(_EXTRA.findall(match[4] or ""))
+                        found.append((normalized(match[1]), asked, only))
+            self.requires = tuple(found)
+        wanted = set(extras)
+        return [(name, asked) for name, asked, only in self.requires if not only or wanted.intersection(only)]
+
+
+@dataclass(slots=True)
+class _Folder:
+    path: str
+    files: set[str]
+    folders: set[str]
+    infos: list[str]
+
+    @property
+    def is_site(self) -> bool:
+        return bool(self.infos) or os.path.basename(self.path) in _SITES
+
+
+class Distributions:
+    """What is installed on a search path (``sys.path`` as it is now, when none is given), as far as it is asked for."""
+
+    def __init__(self, search: Sequence[str] | None = None) -> None:
+        standard = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
+        self._standard = {os.path.realpath(path) for path in standard if path}
+        paths = sys.path if search is None else search
+        self._paths = [os.path.abspath(path) for path in dict.fromkeys(paths)]
+        self._folders: list[_Folder] | None = None
+        self._by_name: dict[str, Distribution] | None = None
+        self._located: dict[str, tuple[str, bool] | None] = {}
+        self._owners: dict[str, tuple[Distribution, ...]] = {}
+
+    def provides(self, top: str) -> bool:
+        """Whether a module called ``top`` is installed, other than in place."""
+        located = self._locate(top)
+        return located is not None and not located[1]
+
+    def find_project_folder(self, module: str) -> str | None:
+        """The folder from which ``module`` is used in place, outside of what is installed; or None."""
+        located = self._locate(module.partition(".")[0])
+        return located[0] if located is not None and located[1] else None
+
+    def owners(self, module: str) -> tuple[Distribution, ...]:
+        """The distributions that the dotted name ``module`` may come from: one, but for namespace packages."""
+        parts = module.split(".")
+        top = parts[0]
+        if top not in self._owners:
+            self._owners[top] = tuple(self._claiming(top))
+        owners = self._owners[top]
+        for length in range(2, len(parts) + 1):
+            if len(owners) < 2:
+                break
+            narrower = tuple(each for each in owners if each.claims("/".join(parts[:length])))
+            if not narrower:
+                break
+            owners = narrower
+        return owners
+
+    def versions(self, modules: Iterable[str]) -> dict[str, str]:
+        """The distributions that these modules come from, and all that those require: versions by name, sorted."""
+        found: dict[str, str] = {}
+        pending: list[tuple[Distribution, tuple[str, ...]]] = []
+        for module in modules:
+            owners = self.owners(module)
+            pending += [(each, ()) for each in owners]
+            if not owners and self.provides(module.partition(".")[0]):
+                top = module.partition(".")[0]
+                found[f"module {top}"] = self._unversioned(top)
+        seen: set[tuple[str, tuple[str, ...]]] = set()
+        while pending:
+            distribution, extras = pending.pop()
+            if (distribution.name, extras) in seen or distribution.name in _OWN:
+                continue
+            seen.add((distribution.name, extras))
+            if distribution.editable is None:
+                found[distribution.name] = distribution.version
+            for name, asked in distribution.requirements(extras):
+                required = self._distributions().get(name)
+                if required is not None:
+                    pending.append((required, asked))
+        return dict(sorted(found.items()))
+
+    def _list(self) -> list[_Folder]:
+        if self._folders is None:
+            self._folders = []
+            for path in self._paths:
+                if os.path.realpath(path) in self._standard or os.path.basename(path) == "lib-dynload":
+                    continue
+                folder = _list_folder(path)
+                if folder is not None:
+                    self._folders.append(folder)
+        return self._folders
+
+    def _distributions(self) -> dict[str, Distribution]:
+        """Every distribution by normalised name; the first on the search path is the one that counts."""
+        if self._by_name is None:
+            self._by_name = {}
+            for folder in self._list():
+                for info in sorted(folder.infos):
+                    stem = info.rpartition(".")[0]
+                    name, _, version = stem.partition("-")
+                    if info.endswith(".egg-info"):
+                        version = re.sub(r"-py\d.*", "", version)
+                    key = normalized(name)
+                    if key not in self._by_name:
+                        self._by_name[key] = _distribution(key, version, folder.path, f"{folder.path}/{info}")
+        return self._by_name
+
+    def _claiming(self, top: str) -> list[Distribution]:
+        located = self._locate(top)
+        if located is None or located[1]:
+            return []
+        everything = self._distributions()
+        likely = everything.get(normalized(top))
+        if likely is not None and likely.folder == located[0] and likely.claims(top) and _is_regular(located[0], top):
+            return [likely]
+        return [each for each in everything.values() if each.folder == located[0] and each.claims(top)]
+
+    def _locate(self, top: str) -> tuple[str, bool] | None:
+        """The folder that the module ``top`` lies in, and whether it is used in place there."""
+        if top in self._located:
+            return self._located[top]
+        found: tuple[str, bool] | None = None
+        for folder in self._list():
+            if top in folder.folders or any(_is_module(file, top) for file in folder.files if file.startswith(top)):
+                here = (folder.path, not folder.is_site)
+                if _is_regular(folder.path, top):
+                    found = here
+                    break
+                found = found or here
+        if found is None:
+            for distribution in self._distributions().values():
+                place = _editable_place(distribution, top) if distribution.editable is not None else None
+                if place is not None:
+                    found = (place, True)
+                    break
+        self._located[top] = found
+        return found
+
+    def _unversioned(self, top: str) -> str:
+        """Stands for the version of a module that lies in a site folder, but belongs to no distribution: its bytes."""
+        import xxhash
+
+        located = self._locate(top)
+        assert located is not None
+        hasher = xxhash.xxh3_128()
+        start = f"{located[0]}/{top}"
+        files = [start + ".py"] if os.path.isfile(start + ".py") else []
+        for folder, below, names in os.walk(start):
+            below[:] = sorted(each for each in below if each != "__pycache__")
+            files += [f"{folder}/{name}" for name in sorted(names) if not name.endswith(".pyc")]
+        for file in files:
+            hasher.update(os.fsencode(file[len(located[0]) :]) + b"\0" + _read(file))
+        return hasher.hexdigest()
+
+
+def _distribution(name: str, version: str, folder: str, info: str) -> Distribution:
+    editable: str | None = None
+    data = _read(f"{info}/direct_url.json")
+    if data:
+        import json
+
+        try:
+            origin: dict[str, Any] = json.loads(data)
+            url = str(origin.get("url", ""))
+            commit = origin.get("vcs_info", {}).get("commit_id")
+            hashes = origin.get("archive_info", {}).get("hash")
+            if origin.get("dir_info", {}).get("editable"):
+                editable = unquote(urlsplit(url).path)
+            if commit or hashes:
+                version = f"{version} ({commit or hashes})"
+        except (ValueError, AttributeError):
+            pass
+    return Distribution(name, version, folder, info, editable)
+
+
+def _editable_place(distribution: Distribution, top: str) -> str | None:
+    """The folder in which an editable install has the module ``top``."""
+    folders = []
+    for line in distribution.record().decode("utf-8", "replace").splitlines():
+        file = line.partition(",")[0]
+        if "/" in file:
+            continue
+        if file.endswith(".pth"):
+            for each in _read(f"{distribution.folder}/{file}").decode("utf-8", "replace").splitlines():
+                if each and not each.startswith(("#", "import ", "import\t")):
+                    folders.append(os.path.join(distribution.folder, each.strip()))
+        elif file.endswith("_finder.py"):
+            place = _finder_mapping(_read(f"{distribution.folder}/{file}")).get(top)
+            if place is not None:
+                folders.append(os.path.dirname(place))
+    assert distribution.editable is not None
+    folders += [distribution.editable, f"{distribution.editable}/src"]
+    for folder in folders:
+        listing = _list_folder(folder)
+        if listing is not None and (top in listing.folders or f"{top}.py" in listing.files):
+            return os.path.abspath(folder)
+    return None
+
+
+def _finder_mapping(source: bytes) -> dict[str, str]:
+    """The MAPPING in the finder that setuptools writes for an editable install."""
+    try:
+        for node in ast.parse(source).body:
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+            if isinstance(target, ast.Name) and target.id == "MAPPING" and isinstance(node, ast.AnnAssign | ast.Assign):
+                return dict(ast.literal_eval(node.value)) if node.value is not None else {}
+    except (SyntaxError, ValueError):
+        pass
+    return {}
+
+
+def _list_folder(path: str) -> _Folder | None:
+    try:
+        with os.scandir(path) as entries:
+            folder = _Folder(path, set(), set(), [])
+            for entry in entries:
+                name = entry.name
+                if name.endswith(".dist-info") or (name.endswith(".egg-info") and os.path.basename(path) in _SITES):
+                    folder.infos.append(name)
+                elif entry.is_dir():
+                    folder.folders.add(name)
+                else:
+                    folder.files.add(name)
+            return folder
+    except OSError:
+        return None
+
+
+def _is_module(file: str, top: str) -> bool:
+    return file == f"{top}.py" or (file.startswith(f"{top}.") and file.endswith((".so", ".pyd")))
+
+
+def _is_regular(folder: str, top: str) -> bool:
+    """Whether ``top`` is a module or a package with an ``__init__`` there, and no part of a namespace package."""
+    below = f"{folder}/{top}"
+    return not os.path.isdir(below) or os.path.exists(f"{below}/__init__.py") or os.path.exists(f"{below}.py")
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb", buffering=0) as stream:
+            return stream.read()
+    except OSError:
+        return b""

@@ -1,0 +1,257 @@
+"""What one unit depends on directly, and its own part of the hash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import xxhash
+
+from lineal.fingerprint.effects import Node, is_standard, outside_node
+from lineal.fingerprint.literals import Chain
+from lineal.fingerprint.lookup import OWN_PACKAGES, Target
+from lineal.fingerprint.scopes import Import
+
+if TYPE_CHECKING:
+    from lineal.fingerprint.effects import Effects
+    from lineal.fingerprint.lookup import Index, Lookup
+    from lineal.fingerprint.syntax import Unit
+
+_INERT_BASES = frozenset({"object", "type"}) | frozenset({"BaseException", "Exception"})
+_INERT_BASE_PACKAGES = frozenset({"abc", "enum", "collections", "contextlib", "threading", "json", "unittest", "torch", "sklearn"})
+_TYPED_BASES = frozenset({"typing.NamedTuple", "typing.TypedDict", "ctypes.Structure", "ctypes.Union"})
+_PLAIN_DECORATORS = frozenset({"numba", "jax", "numpy", "cachetools", "tenacity", "joblib", "click", "pytest", "torch", "wrapt"})
+
+
+class Mode(NamedTuple):
+    """What counts besides the code: all annotations, all docstrings, the source as it is written."""
+
+    annotations: bool = False
+    docs: bool = False
+    source: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What a unit depends on: nodes, the same as text for the hash, and imports in its functions.
+
+    ``now`` are the nodes that it looks at while its module is imported; ``outside`` the dotted names of what is no
+    project code; ``unresolved`` the imports that lead nowhere; ``docs_of`` the names whose docstrings it reads.
+    """
+
+    hash: bytes
+    nodes: tuple[Node, ...]
+    edges: tuple[str, ...]
+    now: frozenset[Node]
+    imports: tuple[Import, ...]
+    outside: tuple[str, ...]
+    unresolved: tuple[str, ...]
+    docs_of: tuple[Node, ...]
+
+
+class Linker:
+    """Works out the links of units, once each per mode."""
+
+    def __init__(self, lookup: Lookup, effects: Effects) -> None:
+        self.lookup = lookup
+        self.effects = effects
+        self._known: dict[tuple[str, int, Mode, bool], Links] = {}
+
+    def links(self, module: str, index: int, mode: Mode, entry: bool = False) -> Links:
+        """The links of a unit; ``entry`` says that it is the stage, whose signature always counts."""
+        key = (module, index, mode, entry)
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._links(module, index, mode, entry)
+        return known
+
+    def _links(self, module: str, position: int, mode: Mode, entry: bool) -> Links:
+        index = self.lookup.get_index(module)
+        unit = index.units[position]
+        nodes: dict[Node, None] = {}
+        edges: set[str] = set()
+        outside: set[str] = set()
+        unresolved: set[str] = set()
+        docs_of: list[Node] = []
+        now: set[Node] = set()
+        code, chains_now = unit.hashes.code, unit.now
+        if unit.wrap is not None and self.is_lineal(module, unit.wrap.chain, position):
+            code, chains_now = unit.wrap.code, unit.wrap.now
+        content = [unit.kind, " ".join(unit.names), code.hex()]
+        unknown = self._unknown_decorators(module, position, unit)
+        fields = bool(unit.fields or unit.hashes.fields) and (mode.annotations or self._fields_count(module, position))
+        annotations = mode.annotations or entry or unknown
+        if fields:
+            content.append("fields " + unit.hashes.fields.hex())
+        if annotations and unit.hashes.annotations:
+            content.append("annotations " + unit.hashes.annotations.hex())
+        if (mode.docs or (unknown and unit.kind == "def")) and unit.hashes.docs:
+            content.append("docs " + unit.hashes.docs.hex())
+        later: list[tuple[Chain, bool]] = [(chain, False) for chain in unit.later]
+        if fields:
+            later += [(chain, True) for chain in unit.fields]
+        if annotations:
+            later += [(chain, True) for chain in unit.annotations]
+        now_chains = list(chains_now)
+        for decorator in unit.decorators:
+            if decorator.chain is not None and self.is_lineal(module, decorator.chain, position):
+                continue
+            content.append("decorator " + decorator.code.hex())
+            now_chains += decorator.now
+            later += [(chain, False) for chain in decorator.later]
+        content += self._guards(index, unit, nodes)
+        if unit.kind == "import":
+            targets = self.lookup.resolve(module, unit.target[:2])
+            self._edges("import", targets, edges, {}, outside, unresolved, None)
+        for chains, at in ((now_chains, position), (None, None)):
+            for chain, typing in [(each, False) for each in chains] if chains is not None else later:
+                targets = self.lookup.resolve(module, chain, at, typing)
+                found: dict[Node, None] = {}
+                if chain[-1] == "__doc__" and len(chain) > 1:
+                    docs_of += [("name", t.module, t.name) for t in targets if t.kind == "name"]
+                self._edges(_written(chain), targets, edges, found, outside, unresolved, (module, unit))
+                nodes.update(found)
+                if at is not None:
+                    now.update(found)
+        if "own" in unit.marks:
+            nodes[("module", module)] = None
+        if unit.kind != "import":
+            for name in unit.names:
+                nodes[("own", module, name)] = None
+        digest = xxhash.xxh3_128_digest("\0".join(content).encode("utf-8", "surrogatepass"))
+        return Links(
+            digest,
+            tuple(nodes),
+            tuple(sorted(edges)),
+            frozenset(now),
+            unit.imports_later,
+            tuple(sorted(outside)),
+            tuple(sorted(unresolved)) if not unit.conditional else (),
+            tuple(docs_of),
+        )
+
+    def _guards(self, index: Index, unit: Unit, nodes: dict[Node, None]) -> list[str]:
+        """The guards around a unit, as part of its text; they and what they depend on count with it."""
+        written = []
+        for guard, branch in unit.guards:
+            written.append(f"guard {index.units[guard].hashes.code.hex()} {branch}")
+            nodes[("unit", index.module, str(guard))] = None
+            if branch not in ("then", "with", "try") and index.units[guard].within != (0, 0):
+                for each in range(*index.units[guard].within):  # whether a handler runs depends on what is tried
+                    nodes[("unit", index.module, str(each))] = None
+        return written
+
+    def _edges(
+        self,
+        written: str,
+        targets: tuple[Target, ...],
+        edges: set[str],
+        nodes: dict[Node, None],
+        outside: set[str],
+        unresolved: set[str],
+        user: tuple[str, Unit] | None,
+    ) -> None:
+        texts = []
+        absent = []
+        for target in targets:
+            if target.kind == "name":
+                if user is None or (target.module, target.name) != (user[0], " ".join(user[1].names)):
+                    nodes[("name", target.module, target.name)] = None
+                    texts.append(f"{target.module}:{target.name}")
+            elif target.kind == "module":
+                nodes[("module" if user is not None else "present", target.module)] = None
+                texts.append(f"{target.module}:")
+            elif target.kind == "package":
+                nodes[("package", target.module)] = None
+                texts.append(f"{target.module}:*")
+            elif target.kind == "outside":
+                top = target.module.partition(".")[0]
+                texts.append("outside " + target.module)
+                nodes[outside_node(target.module)] = None
+                outside.add(target.module)
+                if not is_standard(top) and top not in OWN_PACKAGES:
+                    nodes[("outside", "os.environ")] = None  # a library may look at any variable
+            elif target.kind == "builtin":
+                nodes[("builtin", target.name)] = None
+            elif target.kind == "missing":
+                nodes[("name", target.module, target.name)] = None
+                texts.append(f"missing {target.module}:{target.name}")
+            else:
+                absent.append(target.module)
+                texts.append("absent " + target.module)
+                nodes[("absent", target.module)] = None
+        if absent and len(absent) == len(targets):
+            unresolved.update(absent)
+        if texts:
+            edges.add(f"{written} -> {' '.join(sorted(texts))}")
+
+    def is_lineal(self, module: str, chain: Chain, at: int | None) -> bool:
+        """Whether ``chain`` names something of Lineal's own."""
+        return any(
+            target.kind == "outside" and target.module.partition(".")[0] == "lineal"
+            for target in self.lookup.resolve(module, chain, at)
+        )
+
+    def _fields_count(self, module: str, position: int) -> bool:
+        """Whether something that is no project code may read the annotations of a class's variables."""
+        unit = self.lookup.get_index(module).units[position]
+        if unit.kind != "class":
+            return True
+        if any(each.chain is None or not self.is_lineal(module, each.chain, position) for each in unit.decorators):
+            return True
+        for owner, each in ((module, position), *self.effects.bases(module, position)):
+            here = self.lookup.get_index(owner).units[each]
+            if owner != module or each != position:
+                if here.decorators:
+                    return True
+            for chain in (*here.bases, *((here.metaclass,) if here.metaclass else ())):
+                for target in self.lookup.resolve(owner, chain, each) if "()" not in chain else ():
+                    if target.kind == "outside" and self._reads_fields(target.module):
+                        return True
+                    if target.kind in ("absent", "missing", "module"):
+                        return True
+        return False
+
+    @staticmethod
+    def _reads_fields(base: str) -> bool:
+        top = base.partition(".")[0]
+        if top in _INERT_BASE_PACKAGES:
+            return False
+        return base in _TYPED_BASES or not is_standard(top)
+
+    def _unknown_decorators(self, module: str, position: int, unit: Unit) -> bool:
+        """Whether a decorator in the unit may read the annotations and docstring of what it decorates."""
+        chains: list[Chain] = [each for each in unit.decorated if "()" not in each]
+        chains += [each.chain for each in unit.decorators if each.chain is not None]
+        for chain in chains:
+            if self.is_lineal(module, chain, position):
+                continue
+            if chain[-1] == "register":
+                return True
+            for target in self.lookup.resolve(module, chain, position):
+                if target.kind == "outside":
+                    top = target.module.partition(".")[0]
+                    if not is_standard(top) and top not in _PLAIN_DECORATORS and unit.kind != "class":
+                        return True
+                elif target.kind == "name" and self._hides_its_reader(target):
+                    return True
+        return False
+
+    def _hides_its_reader(self, target: Target) -> bool:
+        """Whether a decorator that a project name stands for comes from outside the project."""
+        for each in self.lookup.binders(target.module, target.name):
+            unit = self.lookup.get_index(target.module).units[each]
+            if unit.kind in ("def", "class"):
+                continue
+            for alias in unit.aliases.get(target.name, ()):
+                plain = alias[: alias.index("()")] if "()" in alias else alias
+                if plain and plain[0] != "" and any(
+                    found.kind == "outside" and not is_standard(found.module.partition(".")[0])
+                    for found in self.lookup.resolve(target.module, plain, each)
+                ):
+                    return True
+        return False
+
+
+def _written(chain: Chain) -> str:
+    return ".".join(str(part) for part in chain)

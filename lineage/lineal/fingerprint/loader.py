@@ -1,0 +1,235 @@
+"""Imports project modules from the bytes that were fingerprinted, whatever has been saved since.
+
+A path hook, before all others: folders of the project that hold code are looked up in what was recorded, and modules are
+compiled from those bytes. Bytecode files are neither read nor written: a timestamp ``.pyc`` compares seconds and
+size, so an edit of the same length within a second would run the old code. Extension modules and data are left
+to the ordinary machinery, and so is everything outside the project.
+"""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder, ModuleSpec, SourceFileLoader
+from importlib.util import decode_source
+from types import CodeType, ModuleType
+from typing import Any
+
+from lineal.fingerprint.sources import Sources
+
+_NOT_CODE = frozenset({"site-packages", "dist-packages", "node_modules", "__pycache__"})
+
+
+class Loader:
+    """The hook, while it is installed; a context manager that uninstalls it.
+
+    Inside the root only recorded files are modules: one that appears later is not found, as on a machine that has only the
+    record. ``imported`` names the recorded files that have been imported, in order.
+    """
+
+    def __init__(self, root: str, files: Mapping[str, bytes]) -> None:
+        self.root = root.rstrip("/")
+        self.files = files
+        self.imported: list[str] = []
+        self._folders: dict[str, tuple[set[str], set[str]]] = {}
+        for name in files:
+            folder, _, leaf = self.path(name).rpartition("/")
+            self._folders.setdefault(folder, (set(), set()))[0].add(leaf)
+            while folder.startswith(self.root + "/"):
+                above, _, leaf = folder.rpartition("/")
+                self._folders.setdefault(above, (set(), set()))[1].add(leaf)
+                folder = above
+
+    def path(self, name: str) -> str:
+        """The absolute path that the file recorded as ``name`` has in the project."""
+        return name if name.startswith("/") else f"{self.root}/{name}"
+
+    def find(self, path: str) -> bytes | None:
+        """The recorded bytes of the file at ``path``, or None."""
+        name = path[len(self.root) + 1 :] if path.startswith(self.root + "/") else path
+        try:
+            return self.files[name]
+        except KeyError:
+            return None
+
+    def listing(self, folder: str) -> tuple[set[str], set[str]]:
+        """The recorded files and folders directly in ``folder``."""
+        return self._folders.get(folder, (set(), set()))
+
+    def claims(self, path: str) -> bool:
+        """Whether modules in the folder ``path`` come from the record."""
+        path = path.rstrip("/")
+        if path in self._folders:
+            return True
+        if path != self.root and not path.startswith(self.root + "/"):
+            return False
+        parts = path[len(self.root) :].split("/")
+        if any(part in _NOT_CODE for part in parts) or not os.path.isdir(path):
+            return False
+        ends = range(2, len(parts) + 1)
+        return not any(os.path.exists(f"{self.root}{'/'.join(parts[:end])}/pyvenv.cfg") for end in ends)
+
+    def __call__(self, path: str) -> _Finder:
+        """The path hook: a finder for a folder of the project; ImportError for any other."""
+        folder = os.path.abspath(path)
+        if not self.claims(folder):
+            raise ImportError("not recorded", path=path)
+        return _Finder(self, folder)
+
+    def uninstall(self) -> None:
+        """Take the hook out again. Modules that it imported stay imported."""
+        if self in sys.path_hooks:
+            sys.path_hooks.remove(self)
+        self._forget_finders()
+
+    def _forget_finders(self) -> None:
+        for path in list(sys.path_importer_cache):
+            if self.claims(os.path.abspath(path)):
+                del sys.path_importer_cache[path]
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.uninstall()
+
+
+def install(sources: Sources | Mapping[str, bytes], root: str | os.PathLike[str] | None = None) -> Loader:
+    """Import the project's modules from ``sources`` from now on.
+
+    ``sources`` may be any mapping from file names relative to ``root`` (absolute ones for files outside it) to bytes, such
+    as one that reads a store when it is asked; a `Sources` knows its root. ``__file__`` is as in the project.
+    """
+    if isinstance(sources, Sources):
+        root = sources.root if root is None else root
+        files: Mapping[str, bytes] = _Recorded(sources)
+    else:
+        files = sources
+    if root is None:
+        raise TypeError("install() needs the root of the project with a mapping")
+    loader = Loader(os.path.abspath(root), files)
+    sys.path_hooks.insert(0, loader)
+    loader._forget_finders()
+    return loader
+
+
+def uninstall() -> None:
+    """Take out every hook that `install` put in."""
+    for hook in list(sys.path_hooks):
+        if isinstance(hook, Loader):
+            hook.uninstall()
+
+
+class _Recorded(Mapping[str, bytes]):
+    """The Python files of some `Sources`, those outside the root included."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._files = {name: data for name, data in sources.files.items() if name.endswith(".py")}
+        self._files.update(sources.outside())
+
+    def __getitem__(self, name: str) -> bytes:
+        return self._files[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+class _Spec(ModuleSpec):
+    """A module's spec without a bytecode file."""
+
+    cached = None  # type: ignore[assignment]
+
+
+class _Finder:
+    """Finds modules in one folder of the record."""
+
+    def __init__(self, loader: Loader, folder: str) -> None:
+        self._loader = loader
+        self._folder = folder
+        self._compiled = FileFinder(folder, (ExtensionFileLoader, EXTENSION_SUFFIXES)) if os.path.isdir(folder) else None
+        inside = folder == loader.root or folder.startswith(loader.root + "/")
+        self._outside = None if inside else FileFinder(folder, (SourceFileLoader, [".py"]))
+
+    def find_spec(self, fullname: str, target: ModuleType | None = None) -> ModuleSpec | None:
+        leaf = fullname.rpartition(".")[2]
+        files, folders = self._loader.listing(self._folder)
+        below = f"{self._folder}/{leaf}"
+        if leaf in folders and "__init__.py" in self._loader.listing(below)[0]:
+            return self._spec(fullname, f"{below}/__init__.py", [below])
+        compiled = self._compiled.find_spec(fullname) if self._compiled is not None else None
+        if compiled is not None and compiled.loader is not None:
+            return compiled
+        if f"{leaf}.py" in files:
+            return self._spec(fullname, f"{below}.py", None)
+        if self._outside is not None:
+            return self._outside.find_spec(fullname)
+        if leaf in folders or os.path.isdir(below):
+            spec = ModuleSpec(fullname, None)
+            spec.submodule_search_locations = [below]
+            return spec
+        return None
+
+    def _spec(self, fullname: str, path: str, search: list[str] | None) -> ModuleSpec:
+        spec = _Spec(fullname, _SourceLoader(fullname, path, self._loader), origin=path, is_package=search is not None)
+        spec.has_location = True
+        if search is not None:
+            spec.submodule_search_locations = search
+        return spec
+
+    def invalidate_caches(self) -> None:
+        """The record does not change; what is looked up on the disk may."""
+        for finder in (self._compiled, self._outside):
+            if finder is not None:
+                finder.invalidate_caches()
+
+    def iter_modules(self, prefix: str = "") -> Iterator[tuple[str, bool]]:
+        """For ``pkgutil``: the modules here, and whether they are packages."""
+        files, folders = self._loader.listing(self._folder)
+        names = {file[:-3]: False for file in files if file.endswith(".py") and file != "__init__.py"}
+        names.update({f: True for f in folders if "__init__.py" in self._loader.listing(f"{self._folder}/{f}")[0]})
+        for name in sorted(names):
+            if name.isidentifier():
+                yield prefix + name, names[name]
+
+
+class _SourceLoader(SourceFileLoader):
+    """Loads one recorded source file; its resources come from the disk, as for any package."""
+
+    def __init__(self, fullname: str, path: str, recorded: Loader) -> None:
+        super().__init__(fullname, path)
+        self._recorded = recorded
+
+    def get_data(self, path: str) -> bytes:
+        data = self._recorded.find(path)
+        return super().get_data(path) if data is None else data
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:
+        return compile(data, path, "exec", dont_inherit=True, optimize=_optimize)  # type: ignore[no-any-return]
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__cached__ = None  # type: ignore[assignment, unused-ignore]
+        data = self.get_data(self.path)
+        code = self.source_to_code(data, self.path)
+        _show_source(self.path, data)
+        self._recorded.imported.append(self.path)
+        exec(code, module.__dict__)
+
+
+def _show_source(path: str, data: bytes) -> None:
+    """Make tracebacks and `inspect` show the recorded source: linecache would read the file as it is now."""
+    try:
+        lines = decode_source(data).splitlines(keepends=True)
+    except (SyntaxError, UnicodeDecodeError):
+        return
+    linecache.cache[path] = (len(data), None, lines, path)
+
+
+__all__: Sequence[str] = ["Loader", "install", "uninstall"]

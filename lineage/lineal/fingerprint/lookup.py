@@ -1,0 +1,342 @@
+"""What a name means: from a dotted name in a module to the unit, module or outside thing that it reaches.
+
+Follows aliases, relative and star imports, re-exports, module ``__getattr__`` and namespace packages as the import system
+would, over the summaries of the project's files; imports nothing.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from lineal.fingerprint.errors import FingerprintError
+from lineal.fingerprint.literals import OWN_NAME, OWN_PACKAGE, Chain
+
+if TYPE_CHECKING:
+    from lineal.fingerprint.distributions import Distributions
+    from lineal.fingerprint.sources import Module, Sources
+    from lineal.fingerprint.summaries import Summaries
+    from lineal.fingerprint.syntax import Summary, Unit
+
+OWN_PACKAGES = frozenset({"lineal", "lineal_store", "lineal_cli", "lineal_web"})
+"""Lineal's own: never project code, never a distribution that counts, so that upgrading it changes no key."""
+
+_QUIET_CALLS = frozenset(
+    """overload property staticmethod classmethod dataclass wraps lru_cache cache cached_property TypeVar ParamSpec NewType
+    namedtuple NamedTuple field abstractmethod total_ordering contextmanager asynccontextmanager getLogger compile frozenset
+    tuple set dict list range len int float str Path Lock RLock object""".split()
+)
+_MODULE_CONSTANTS = frozenset({"__name__", "__file__", "__package__", "__spec__", "__loader__", "__cached__", "__doc__"})
+_BUILTINS = frozenset(dir(builtins))
+
+
+class Target(NamedTuple):
+    """What a dotted name reaches.
+
+    ``kind`` is ``name`` (``name`` in the project module ``module``, with the attributes ``rest`` behind it), ``module`` (as
+    a whole), ``package`` (with every module below it), ``outside`` (``module`` is the dotted name of something
+    that is no project code), ``builtin``, ``missing`` (a name that a project module does not bind) or ``absent`` (a module
+    that is nowhere).
+    """
+
+    kind: str
+    module: str
+    name: str = ""
+    rest: Chain = ()
+
+
+class Index:
+    """One project module: its summary, and its units by the names that they bind."""
+
+    __slots__ = ("loud", "module", "names", "package", "stars", "summary", "units")
+
+    def __init__(self, module: Module, summary: Summary) -> None:
+        self.module = module.name
+        self.package = module.package
+        self.summary = summary
+        self.units = summary.units
+        self.names: dict[str, list[int]] = {}
+        self.stars: list[int] = []
+        self.loud: list[int] | None = None
+        for index, unit in enumerate(summary.units):
+            if unit.kind == "star" and not unit.hidden:
+                self.stars.append(index)
+            for name in unit.names:
+                self.names.setdefault(name, []).append(index)
+
+    def calls_between(self, start: int, end: int) -> bool:
+        """Whether a unit between these two calls something on import that may look at the module."""
+        if self.loud is None:
+            self.loud = [
+                index
+                for index, unit in enumerate(self.units)
+                if any(_last_name(call[0]) not in _QUIET_CALLS for call in unit.calls)
+            ]
+        return any(start < index < end for index in self.loud)
+
+
+class Lookup:
+    """Resolves names over one set of sources. Answers are remembered: the sources do not change."""
+
+    def __init__(self, sources: Sources, distributions: Distributions, summaries: Summaries) -> None:
+        self.sources = sources
+        self.distributions = distributions
+        self.summaries = summaries
+        self._indexes: dict[str, Index | None] = {}
+        self._modules: dict[str, Module | None] = {}
+        self._resolved: dict[tuple[str, Chain, int | None, bool], tuple[Target, ...]] = {}
+
+    def find_module(self, name: str) -> Module | None:
+        """Where the project module ``name`` lies; None when it is not project code."""
+        try:
+            return self._modules[name]
+        except KeyError:
+            pass
+        found = self._modules[name] = self._find_module(name)
+        return found
+
+    def _find_module(self, name: str) -> Module | None:
+        top = name.partition(".")[0]
+        if top in OWN_PACKAGES or top in sys.builtin_module_names or not top:
+            return None
+        found = self.sources.find(name)
+        if found is None or found.kind == "namespace":
+            if top in sys.stdlib_module_names:
+                return None
+            folder = self.distributions.find_project_folder(name)
+            if folder is not None:
+                self.sources.add_root(folder)
+                found = self.sources.find(name)
+        if found is not None and found.kind == "namespace" and self.distributions.provides(top):
+            return None  # a folder of that name is not looked at where a package is installed
+        return found
+
+    def add_root(self, folder: str) -> None:
+        """Look for modules in ``folder`` too; what could not be found so far is looked for again."""
+        self.sources.add_root(folder)
+        self._modules = {name: found for name, found in self._modules.items() if found is not None}
+        self._indexes = {name: found for name, found in self._indexes.items() if found is not None}
+        self._resolved.clear()
+
+    def find_index(self, name: str) -> Index | None:
+        """The units of the project module ``name``; None when it has no source. FingerprintError when that is broken."""
+        try:
+            return self._indexes[name]
+        except KeyError:
+            pass
+        module = self.find_module(name)
+        index = None
+        if module is not None and module.kind in ("source", "package") and module.file is not None:
+            index = Index(module, self.summaries.get(self.sources, module.file))
+        self._indexes[name] = index
+        return index
+
+    def get_index(self, name: str) -> Index:
+        """As `find_index`, for a module that is known to have a source."""
+        index = self.find_index(name)
+        if index is None:
+            raise FingerprintError("is no module of the project", name, hint="Check the name, and the import roots.")
+        return index
+
+    def absolute(self, module: str, level: int, name: str) -> str:
+        """The absolute name of what ``module`` imports as ``name``, ``level`` dots before it."""
+        if name[:1] == OWN_NAME:
+            return module + name[1:]
+        index_package = self.package_of(module)
+        if name[:1] == OWN_PACKAGE:
+            return (index_package + name[1:]).strip(".")
+        if level <= 0:
+            return name
+        package = index_package
+        for _ in range(level - 1):
+            package = package.rpartition(".")[0]
+        return f"{package}.{name}" if name and package else package or name
+
+    def package_of(self, module: str) -> str:
+        found = self.find_module(module)
+        return found.package if found is not None else module.rpartition(".")[0]
+
+    def resolve(self, module: str, chain: Chain, at: int | None = None, typing: bool = False) -> tuple[Target, ...]:
+        """What ``chain`` reaches from ``module``.
+
+        ``at`` is the unit that looks it up while the module is imported; None means later, when all of it has run.
+        ``typing`` also follows what is imported for type checkers only.
+        """
+        key = (module, chain, at, typing)
+        known = self._resolved.get(key)
+        if known is None:
+            known = self._resolved[key] = tuple(dict.fromkeys(self._resolve(module, chain, at, typing, ())))
+        return known
+
+    def _resolve(
+        self, module: str, chain: Chain, at: int | None, typing: bool, seen: tuple[tuple[str, str], ...]
+    ) -> list[Target]:
+        root, *rest = chain
+        if isinstance(root, int):
+            name = self.absolute(module, root, str(rest[0]))
+            if root == -1:
+                return [Target("package", name.rstrip("."))]
+            return self._in_module(name, tuple(rest[1:]), typing, seen)
+        if root == "__path__":
+            return [Target("package", module)]
+        return self._global(module, root, tuple(rest), at, typing, seen)
+
+    def _global(
+        self, module: str, name: str, rest: Chain, at: int | None, typing: bool, seen: tuple[tuple[str, str], ...]
+    ) -> list[Target]:
+        """What the global ``name`` of ``module`` is."""
+        if (module, name) in seen or len(seen) > 200:
+            return []
+        seen = (*seen, (module, name))
+        found: list[Target] = []
+        index = self.find_index(module)
+        units = self.binders(module, name, at, typing) if index is not None else []
+        for each in units:
+            assert index is not None
+            unit = index.units[each]
+            if unit.kind == "import":
+                level, target, *taken = unit.target
+                absolute = self.absolute(module, int(level), str(target))
+                found += self._in_module(absolute, (*taken, *rest), typing, seen, importer=module)
+            elif unit.kind == "star":
+                absolute = self.absolute(module, int(unit.target[0]), str(unit.target[1]))
+                found += self._in_module(absolute, (name, *rest), typing, seen, importer=module)
+                if self.find_index(absolute) is not None and "__all__" in self.get_index(absolute).names:
+                    found.append(Target("name", absolute, "__all__"))
+            else:
+                found.append(Target("name", module, name, rest))
+        if found or units:
+            return found
+        for each in index.stars if index is not None else ():
+            assert index is not None
+            absolute = self.absolute(module, int(index.units[each].target[0]), str(index.units[each].target[1]))
+            if self.find_module(absolute) is None:
+                found.append(Target("outside" if self._is_outside(absolute) else "absent", f"{absolute}.{name}"))
+        if found:
+            return found
+        submodule = f"{module}.{name}"
+        package = self.find_module(module)
+        if package is not None and package.search and self.find_module(submodule) is not None:
+            return self._in_module(submodule, rest, typing, seen)
+        if name in _MODULE_CONSTANTS:
+            return []
+        if name in _BUILTINS:
+            return [Target("builtin", "", name)]
+        return [Target("missing", module, name)]
+
+    def _in_module(
+        self, module: str, rest: Chain, typing: bool, seen: tuple[tuple[str, str], ...], importer: str = ""
+    ) -> list[Target]:
+        """What the attributes ``rest`` of the module named ``module`` reach."""
+        while rest and rest[0] == "()":
+            return [Target("module", module)]
+        located = self.find_module(module)
+        if located is None:
+            dotted = ".".join([module, *(str(part) for part in rest if part != "()")])
+            return [Target("outside" if self._is_outside(module) else "absent", dotted)]
+        if not rest:
+            return [Target("module", module)]
+        name = str(rest[0])
+        if name == "__dict__":
+            return [Target("module", module)]
+        if name == "__path__":
+            return [Target("package", module)]
+        if located.kind == "extension":
+            return [Target("module", module)]
+        if importer == module:  # `from . import x` in the package itself: the submodule
+            submodule = f"{module}.{name}"
+            if self.find_module(submodule) is not None:
+                return self._in_module(submodule, rest[1:], typing, seen)
+        found = self._global(module, name, rest[1:], None, typing, seen)
+        if len(found) == 1 and found[0].kind in ("missing", "builtin"):
+            index = self.find_index(module)
+            if index is not None and "__getattr__" in index.names:
+                return [Target("name", module, "__getattr__"), Target("missing", module, name)]
+            return [Target("missing", module, name)]
+        return found
+
+    def _is_outside(self, module: str) -> bool:
+        top = module.partition(".")[0]
+        return (
+            top in sys.stdlib_module_names
+            or top in sys.builtin_module_names
+            or top in OWN_PACKAGES
+            or self.distributions.provides(top)
+        )
+
+    def binders(self, module: str, name: str, at: int | None = None, typing: bool = False) -> list[int]:
+        """The units of ``module`` whose binding of ``name`` may be the one that is looked up (see `resolve`), in order.
+
+        A binding that certainly runs hides those before it, unless a call in between may have used them.
+        """
+        index = self.get_index(module)
+        found = [each for each in index.names.get(name, ()) if index.units[each].hidden in ("", "typing" if typing else "")]
+        if index.stars and name != "__all__":
+            for star in index.stars:
+                target = index.units[star].target
+                absolute = self.absolute(module, int(target[0]), str(target[1]))
+                if self.provides(absolute, name, frozenset({module})):
+                    found.append(star)
+            found.sort()
+        if at is not None:
+            before = [each for each in found if each < at]
+            found = before or found
+        if len(found) < 2:
+            return found
+        kept: list[int] = []
+        for each in reversed(found):
+            if kept and self._settles(index.units[kept[-1]], name) and (
+                at is not None or not index.calls_between(each, kept[-1])
+            ):
+                break
+            kept.append(each)
+        return kept[::-1]
+
+    @staticmethod
+    def _settles(unit: Unit, name: str) -> bool:
+        """Whether after this unit, ``name`` is surely what it bound."""
+        if unit.conditional or unit.kind not in ("def", "class", "assign", "import", "star"):
+            return False
+        if unit.kind == "def":
+            return not any(chain[0] == name for each in unit.decorators for chain in each.now)
+        return not any(chain[0] == name for chain in unit.now)
+
+    def provides(self, module: str, name: str, seen: frozenset[str] = frozenset()) -> bool:
+        """Whether ``from module import *`` brings ``name``, as far as can be told."""
+        if module in seen or self.find_module(module) is None:
+            return False
+        index = self.find_index(module)
+        if index is None:
+            return False
+        seen = seen | {module}
+        exports = index.summary.exports
+        if exports is None:
+            return not name.startswith("_") and self._binds(index, module, name, seen)
+        unsure = False
+        for each in exports:
+            if each == name:
+                return True
+            if each is None:
+                unsure = True
+            elif isinstance(each, tuple):
+                for target in self.resolve(module, each[:-1]):
+                    if target.kind == "module" and self.provides(target.module, name, seen):
+                        return True
+        return unsure and self._binds(index, module, name, seen)
+
+    def _binds(self, index: Index, module: str, name: str, seen: frozenset[str]) -> bool:
+        if any(not index.units[each].hidden for each in index.names.get(name, ())):
+            return True
+        for star in index.stars:
+            target = index.units[star].target
+            if self.provides(self.absolute(module, int(target[0]), str(target[1])), name, seen):
+                return True
+        return False
+
+
+def _last_name(chain: Chain) -> str:
+    for part in reversed(chain):
+        if part != "()":
+            return str(part)
+    return ""

@@ -1,0 +1,178 @@
+"""One golden example of each document, its JSON Schema, and how it is shown to people.
+
+``documents/X.json`` fits ``schemas/`` and is rendered as ``rendered/X.txt``. After an intended change
+of a rendering write it anew with ``LINEAL_WRITE_GOLDEN=1``, and read the difference.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from lineal_cli.render.artifacts import render_get, render_show
+from lineal_cli.render.code import render_fingerprint
+from lineal_cli.render.dag import render_dag, render_dot, render_mermaid
+from lineal_cli.render.history import render_logs, render_runs
+from lineal_cli.render.init import render_init
+from lineal_cli.render.lineage import render_impact, render_trace
+from lineal_cli.render.names import render_refs, render_tag
+from lineal_cli.render.run import render_run
+from lineal_cli.render.status import render_status, render_why
+from lineal_cli.render.store import render_stats, render_verify
+
+HERE = Path(__file__).parent
+SCHEMA_OF = {
+    "run_failed": "run",
+    "run_unchanged": "run",
+    "status": "run",
+    "impact": "trace",
+    "trace_unknown": "trace",
+    "show_artifact": "show",
+    "show_run": "show",
+}
+RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "run": ("run", lambda document: render_run(document, elapsed_seconds=4.2)),
+    "run_failed": ("run_failed", lambda document: render_run(document, elapsed_seconds=2.6)),
+    "run_unchanged": ("run_unchanged", lambda document: render_run(document, elapsed_seconds=0.21)),
+    "status": ("status", render_status),
+    "why": ("why", render_why),
+    "fingerprint": ("fingerprint", render_fingerprint),
+    "dag": ("dag", render_dag),
+    "dag_mermaid": ("dag", render_mermaid),
+    "dag_dot": ("dag", render_dot),
+    "runs": ("runs", lambda document: render_runs(document, with_metrics=True)),
+    "logs": ("logs", render_logs),
+    "trace": ("trace", lambda document: render_trace(document, "model.joblib")),
+    "trace_unknown": ("trace_unknown", lambda document: render_trace(document, "other.bin")),
+    "impact": ("impact", lambda document: render_impact(document, "data/flights.csv")),
+    "get": ("get", render_get),
+    "show_artifact": ("show_artifact", render_show),
+    "show_run": ("show_run", render_show),
+    "tag": ("tag", lambda document: render_tag("baseline", document, deleted=False)),
+    "refs": ("refs", render_refs),
+    "store_stats": ("store_stats", render_stats),
+    "store_verify": ("store_verify", lambda document: render_verify(document, read_data=True)),
+    "init": ("init", render_init),
+}
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times are shown as the local clock has them; here that is UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (HERE / "documents").glob("*.json")))
+def test_every_golden_document_fits_its_schema(
+    name: str, document: Callable[[str], Any], misfits: Callable[[Any, str], list[str]]
+) -> None:
+    assert misfits(document(name), SCHEMA_OF.get(name, name)) == []
+
+
+def test_every_schema_has_a_golden_document() -> None:
+    schemas = {path.stem for path in (HERE / "schemas").glob("*.json")}
+    documents = {path.stem for path in (HERE / "documents").glob("*.json")}
+
+    assert schemas == {SCHEMA_OF.get(name, name) for name in documents}
+
+
+def test_a_document_that_lacks_something_does_not_fit(
+    document: Callable[[str], Any], misfits: Callable[[Any, str], list[str]]
+) -> None:
+    broken = copy.deepcopy(document("run"))
+    del broken["warnings"]
+    broken["stages"][0]["state"] = "happy"
+
+    assert [text.partition(":")[0] for text in misfits(broken, "run")] == ["$", "$.stages[0].state"]
+
+
+@pytest.mark.parametrize("name", RENDERERS)
+def test_every_document_is_shown_as_written(name: str, document: Callable[[str], Any]) -> None:
+    source, render = RENDERERS[name]
+    shown = click.unstyle(render(document(source))) + "\n"
+    golden = HERE / "rendered" / f"{name}.txt"
+    if os.environ.get("LINEAL_WRITE_GOLDEN"):
+        golden.write_text(shown, "utf-8")
+
+    assert shown == golden.read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", [name for name in RENDERERS if not name.startswith("dag_")])
+def test_no_document_can_move_the_cursor(name: str, document: Callable[[str], Any]) -> None:
+    def poisoned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: item if key == "kind" else poisoned(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [poisoned(item) for item in value]
+        return value + "\x1b[2J\x07\r" if isinstance(value, str) else value
+
+    source, render = RENDERERS[name]
+    shown = click.unstyle(render(poisoned(document(source))))
+
+    assert not {character for character in shown if ord(character) < 32} - {"\n", "\t"}
+
+
+def test_in_a_long_pipeline_hits_are_only_counted(document: Callable[[str], Any]) -> None:
+    run = document("run")
+    run["stages"] += [{**run["stages"][0], "id": f"ingest#{number}"} for number in range(2, 1001)]
+
+    shown = render_run(run)
+
+    assert "and 1000 stages unchanged" in shown.replace(",", "")
+    assert len(shown.splitlines()) < 30
+
+
+def _chain(length: int) -> dict[str, Any]:
+    nodes: list[dict[str, Any]] = []
+    edges = []
+    empty = {"url": None, "action_key": None, "parameters": None, "fingerprint": None, "run_id": None}
+    for number in range(length):
+        digest, key = f"sha256:{number:064x}", f"xxh3:{number:032x}"
+        nodes.append({"id": digest, "kind": "artifact", "name": f"stage{number}", "digest": digest, **empty})
+        nodes.append({"id": key, "kind": "action", "name": f"stage{number}", "digest": None, **empty})
+        edges.append([digest, key])
+        if number:
+            edges.append([f"xxh3:{number - 1:032x}", digest])
+    return {"digest": nodes[0]["id"], "found": True, "nodes": nodes, "edges": edges}
+
+
+def test_a_family_of_a_thousand_generations_is_cut_and_says_so() -> None:
+    shown = click.unstyle(render_trace(_chain(1000), "model"))
+
+    assert "more; --json has all" in shown
+    assert max(map(len, shown.splitlines())) < 160
+
+
+def test_a_graph_of_a_thousand_stages_in_a_row_is_drawn_without_recursion() -> None:
+    names = [f"s{number}" for number in range(3000)]
+    graph = {
+        "pipeline": "long",
+        "nodes": [
+            {"id": name, "stage": name, "effect": False, "conditional": False, "outputs": []}
+            for name in names
+        ],
+        "edges": [[child, parent] for parent, child in pairwise(names)],
+        "sources": [],
+    }
+
+    assert click.unstyle(render_dag(graph)).splitlines()[-1].split()[:2] == ["3000", "s2999"]
+
+
+def test_names_cannot_break_out_of_a_drawing() -> None:
+    node = {"id": 'a"]; evil', "stage": "a", "effect": False, "conditional": False, "outputs": []}
+    graph = {"pipeline": 'p"', "nodes": [node], "edges": [], "sources": []}
+
+    assert '"a&quot;]; evil"' in render_mermaid(graph)
+    assert '"a\\"]; evil"' in render_dot(graph)

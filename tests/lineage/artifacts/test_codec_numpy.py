@@ -1,0 +1,145 @@
+"""numpy arrays."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lineal.artifacts import UnreadableValue, UnsupportedValue, codec_named, decode, encode
+
+PADDED = np.dtype([("flag", "u1"), ("value", "f8")], align=True)
+
+
+def put(array: Any, folder: Path) -> bytes:
+    encoded = encode(array, np.ndarray, folder / "value.npy")
+    return encoded.path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype="int32").reshape(2, 3),
+        np.array(5.0),
+        np.zeros((0, 3)),
+        np.array([1, 2], dtype=">i4"),
+        np.array([True, False]),
+        np.array([1 + 2j]),
+        np.array(["a", "ü"]),
+        np.array([b"a"]),
+        np.array(["2026-01-01", "NaT"], dtype="datetime64[D]"),
+        np.array([1.5], dtype="float16"),
+        np.array([(1, 2.0)], dtype=PADDED),
+        np.array([(1, [1.0, 2.0])], dtype=[("a", "i4"), ("b", "f4", (2,))]),
+    ],
+    ids=lambda array: str(array.dtype)[:30],
+)
+def test_an_array_comes_back_with_its_values_shape_and_dtype(array: Any, tmp_path: Path) -> None:
+    put(array, tmp_path)
+
+    back = decode("numpy", tmp_path / "value.npy", np.ndarray)
+
+    assert back.dtype == array.dtype
+    assert back.dtype.byteorder == array.dtype.byteorder
+    assert back.shape == array.shape
+    assert np.array_equal(back, array, equal_nan=array.dtype.kind == "M")
+    assert back.flags.writeable
+
+
+def test_equal_arrays_give_equal_bytes_however_they_lie_in_memory(tmp_path: Path) -> None:
+    array = np.arange(12.0).reshape(3, 4)
+    strided = np.zeros((6, 4))
+    strided[::2] = array
+
+    same = [put(same, tmp_path) for same in (array, np.asfortranarray(array), strided[::2], array.T.copy().T)]
+
+    assert set(same) == {same[0]}
+    assert np.array_equal(np.load(tmp_path / "value.npy"), array)
+
+
+def test_what_lies_between_fields_does_not_count(tmp_path: Path) -> None:
+    clean, dirty = np.zeros(2, PADDED), np.frombuffer(b"\xaa" * 2 * PADDED.itemsize, PADDED).copy()
+    dirty["flag"], dirty["value"] = 0, 0
+
+    assert clean.tobytes() != dirty.tobytes()
+    assert put(clean, tmp_path) == put(dirty, tmp_path)
+
+
+def test_every_nan_is_one(tmp_path: Path) -> None:
+    other = np.array([0xFFF8000000000001], dtype="u8").view("f8")
+
+    assert put(np.array([np.nan]), tmp_path) == put(other, tmp_path)
+    assert put(np.array([-0.0]), tmp_path) != put(np.array([0.0]), tmp_path)
+
+
+def test_a_mapped_array_is_kept_as_the_array_that_it_shows(tmp_path: Path) -> None:
+    np.save(tmp_path / "raw.npy", np.arange(3))
+
+    assert put(np.load(tmp_path / "raw.npy", mmap_mode="r"), tmp_path) == put(np.arange(3), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.array([object()]), "would have to be pickled"),
+        (np.array([(1, None)], dtype=[("a", "i4"), ("b", "O")]), "would have to be pickled"),
+        (np.zeros(1, np.longdouble), "differs from machine to machine"),
+        (np.ma.masked_array([1], mask=[True]), "MaskedArray would come back as a plain numpy.ndarray"),
+        (np.rec.array([(1,)], dtype=[("a", "i4")]), "recarray would come back"),
+        (np.array(["a"], dtype=np.dtypes.StringDType()), "does not keep the dtype|would have to be pickled"),
+    ],
+    ids=str,
+)
+def test_what_npy_files_do_not_hold_is_refused(array: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedValue, match=message) as caught:
+        encode(array, np.ndarray, tmp_path / "value")
+
+    assert caught.value.hint is not None
+
+
+def test_the_description_says_shape_and_dtype(tmp_path: Path) -> None:
+    encoded = encode(np.zeros((2, 3), "f4"), np.ndarray, tmp_path / "value")
+
+    assert encoded.description == {"shape": [2, 3], "dtype": "float32"}
+
+
+def hostile_files() -> list[bytes]:
+    pickled = io.BytesIO()
+    np.save(pickled, np.array([object], dtype=object), allow_pickle=True)
+    plain = io.BytesIO()
+    np.save(plain, np.arange(10))
+    header = b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999,), }"
+    return [
+        b"",
+        b"\x93NUMPY",
+        pickle.dumps(1),
+        pickled.getvalue(),
+        plain.getvalue()[:-8],
+        header.ljust(127) + b"\n",
+        b"PK\x03\x04",
+    ]
+
+
+@pytest.mark.parametrize("data", hostile_files(), ids=range(7))
+def test_other_bytes_give_one_typed_error(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "value").write_bytes(data)
+
+    with pytest.raises(UnreadableValue):
+        decode("numpy", tmp_path / "value", np.ndarray)
+    with pytest.raises(UnreadableValue):
+        codec_named("numpy").preview(tmp_path / "value")
+
+
+@pytest.mark.parametrize(
+    ("array", "values"),
+    [(np.arange(100.0).reshape(10, 10), [0.0, 1.0]), (np.array(3), [3]), (np.zeros(0), [])],
+    ids=["two", "none", "empty"],
+)
+def test_a_preview_shows_the_first_values(array: Any, values: list[float], tmp_path: Path) -> None:
+    put(array, tmp_path)
+
+    assert codec_named("numpy").preview(tmp_path / "value.npy", 2)["values"] == values

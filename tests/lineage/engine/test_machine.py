@@ -1,0 +1,328 @@
+"""The machine decides; these tests feed it events and compare the instructions."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lineal.engine.machine import (
+    AttemptFailed,
+    Completed,
+    ConditionFailed,
+    Enter,
+    Execute,
+    Finish,
+    Hit,
+    InputHealed,
+    InputLost,
+    Interrupted,
+    InvalidTransition,
+    Kill,
+    Look,
+    Machine,
+    Missed,
+    Refused,
+    RetryDue,
+    Started,
+    Stopped,
+    Task,
+    WaitToRetry,
+)
+
+
+def chain(*names: str, **options: object) -> list[Task]:
+    return [
+        Task(name, (names[place - 1],) if place else (), **options)  # type: ignore[arg-type]
+        for place, name in enumerate(names)
+    ]
+
+
+def test_a_stage_is_looked_up_when_its_parents_have_ended() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+
+    assert machine.handle(Started()) == [Look("a")]
+    assert machine.handle(Hit("a")) == [Enter("a", "succeeded"), Look("b")]
+    assert machine.handle(Hit("b")) == [Enter("b", "succeeded"), Finish("succeeded")]
+
+
+def test_a_miss_is_executed() -> None:
+    machine = Machine(chain("a"), slots=1)
+    machine.handle(Started())
+
+    assert machine.handle(Missed("a")) == [Enter("a", "ready"), Enter("a", "running"), Execute("a", 1)]
+    assert machine.handle(Completed("a")) == [Enter("a", "succeeded"), Finish("succeeded")]
+
+
+def test_no_more_attempts_run_at_once_than_there_are_slots() -> None:
+    machine = Machine([Task("a"), Task("b"), Task("c")], slots=2)
+    machine.handle(Started())
+
+    started = machine.handle(Missed("a"), Missed("b"), Missed("c"))
+
+    assert [one for one in started if isinstance(one, Execute)] == [Execute("a", 1), Execute("b", 1)]
+    assert Execute("c", 1) in machine.handle(Completed("b"))
+
+
+def test_a_failure_stops_its_descendants_and_not_its_siblings() -> None:
+    machine = Machine([Task("a"), Task("b"), Task("of_a", ("a",)), Task("of_both", ("of_a", "b"))], slots=2)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"))
+
+    after = machine.handle(AttemptFailed("a", retryable=False))
+
+    assert after == [Enter("a", "failed"), Enter("of_a", "upstream_failed")]
+    assert machine.handle(Completed("b")) == [
+        Enter("b", "succeeded"),
+        Enter("of_both", "upstream_failed"),
+        Finish("failed"),
+    ]
+
+
+def test_a_failed_attempt_is_retried_after_its_delay_until_no_attempt_is_left() -> None:
+    machine = Machine([Task("a", max_attempts=2, retry_delay_seconds=30)], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+
+    assert machine.handle(AttemptFailed("a", retryable=True)) == [
+        Enter("a", "up_for_retry"),
+        WaitToRetry("a", 30),
+    ]
+    assert Execute("a", 2) in machine.handle(RetryDue("a"))
+    assert machine.handle(AttemptFailed("a", retryable=True)) == [Enter("a", "failed"), Finish("failed")]
+    assert machine.attempts("a") == 2
+
+
+def test_a_failure_that_is_not_retryable_ends_the_stage_at_once() -> None:
+    machine = Machine([Task("a", max_attempts=5)], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+
+    assert machine.handle(AttemptFailed("a", retryable=False)) == [Enter("a", "failed"), Finish("failed")]
+
+
+def test_a_stage_that_cannot_be_asked_for_fails_without_an_attempt() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+    machine.handle(Started())
+
+    assert machine.handle(Refused("a")) == [
+        Enter("a", "failed"),
+        Enter("b", "upstream_failed"),
+        Finish("failed"),
+    ]
+
+
+def test_what_needs_a_skipped_output_is_skipped_unless_it_can_do_without() -> None:
+    tasks = [Task("a"), Task("needs", ("a",)), Task("can_do_without", ("a",), frozenset({"a"}))]
+    machine = Machine(tasks, slots=1)
+    machine.handle(Started())
+
+    assert machine.handle(ConditionFailed("a")) == [
+        Enter("a", "skipped"),
+        Look("can_do_without"),
+        Enter("needs", "skipped"),
+    ]
+
+
+def test_fail_fast_starts_nothing_more_and_lets_what_runs_end() -> None:
+    machine = Machine([Task("a"), Task("b"), Task("c")], slots=2, fail_fast=True)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"), Missed("c"))
+
+    assert machine.handle(AttemptFailed("a", retryable=False)) == [
+        Enter("a", "failed"),
+        Enter("c", "cancelled"),
+    ]
+    assert machine.handle(Completed("b")) == [Enter("b", "succeeded"), Finish("failed")]
+
+
+def test_an_interrupt_kills_what_runs_and_cancels_the_rest() -> None:
+    machine = Machine([Task("a"), Task("b"), Task("of_a", ("a",))], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"))
+
+    assert machine.handle(Interrupted()) == [Kill("a"), Enter("b", "cancelled")]
+    assert machine.handle(Stopped("a")) == [
+        Enter("a", "cancelled"),
+        Enter("of_a", "cancelled"),
+        Finish("cancelled"),
+    ]
+
+
+def test_a_lost_input_is_made_again_before_its_consumer() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+    machine.handle(Started())
+    machine.handle(Hit("a"))
+    machine.handle(Missed("b"))
+
+    assert machine.handle(InputLost("b", "a")) == [
+        Enter("a", "ready"),
+        Enter("b", "waiting"),
+        Enter("a", "running"),
+        Execute("a", 1),
+    ]
+    assert machine.handle(Completed("a")) == [Enter("a", "succeeded"), Look("b")]
+    assert Execute("b", 1) in machine.handle(Missed("b"))
+
+
+def test_an_input_that_is_lost_again_and_again_fails_its_consumer() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+    machine.handle(Started())
+    machine.handle(Hit("a"))
+    machine.handle(Missed("b"))
+    for _ in range(2):
+        machine.handle(InputLost("b", "a"))
+        machine.handle(Completed("a"))
+        machine.handle(Missed("b"))
+
+    assert machine.handle(InputLost("b", "a")) == [Enter("b", "failed"), Finish("failed")]
+
+
+def test_a_consumer_of_a_rebuild_that_failed_ends_as_upstream_failed() -> None:
+    machine = Machine([Task("a"), Task("b", ("a",)), Task("c", ("a",))], slots=3)
+    machine.handle(Started())
+    machine.handle(Hit("a"))
+    machine.handle(Missed("b"), Missed("c"))
+    machine.handle(InputLost("b", "a"))
+
+    machine.handle(AttemptFailed("a", retryable=False))
+
+    assert machine.status("b") == "upstream_failed"
+    assert machine.handle(InputLost("c", "a")) == [
+        Enter("c", "waiting"),
+        Enter("c", "upstream_failed"),
+        Finish("failed"),
+    ]
+
+
+def test_an_attempt_whose_input_was_healed_does_not_count() -> None:
+    machine = Machine([Task("a", max_attempts=1)], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+
+    assert Execute("a", 1) in machine.handle(InputHealed("a"))
+
+
+def test_a_preview_executes_nothing_and_knows_nothing_beyond_a_miss() -> None:
+    machine = Machine([*chain("a", "b", "c"), Task("other")], slots=1, preview=True)
+    machine.handle(Started())
+
+    assert machine.handle(Hit("a"), Hit("other"), Missed("b")) == [
+        Enter("a", "succeeded"),
+        Look("b"),
+        Enter("other", "succeeded"),
+        Enter("b", "unknown"),
+        Enter("c", "unknown"),
+        Finish("succeeded"),
+    ]
+
+
+def test_an_event_that_means_nothing_tells_the_story_of_the_stage() -> None:
+    machine = Machine(chain("a"), slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+
+    with pytest.raises(
+        InvalidTransition, match=r"a is running and cannot take Hit; its story: ready → running"
+    ):
+        machine.handle(Hit("a"))
+
+
+def test_the_error_survives_pickling() -> None:
+    error = InvalidTransition("a", "running", "Hit", ("ready", "running"))
+
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_chain_of_ten_thousand_hits_needs_no_recursion() -> None:
+    names = [f"s{number}" for number in range(10_000)]
+    machine = Machine(chain(*names), slots=1)
+    machine.handle(Started())
+    for name in names:
+        last = machine.handle(Hit(name))
+
+    assert last == [Enter(names[-1], "succeeded"), Finish("succeeded")]
+
+
+def test_a_failure_above_ten_thousand_stages_ends_them_all_at_once() -> None:
+    names = [f"s{number}" for number in range(10_000)]
+    machine = Machine(chain(*names), slots=1)
+    machine.handle(Started())
+
+    ended = machine.handle(Refused("s0"))
+
+    assert len(ended) == 10_001
+    assert ended[-1] == Finish("failed")
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> list[Task]:
+    count = draw(st.integers(1, 8))
+    tasks = []
+    for number in range(count):
+        parents = draw(st.sets(st.integers(0, number - 1), max_size=3)) if number else set()
+        names = tuple(f"s{parent}" for parent in sorted(parents))
+        tolerated = frozenset(name for name in names if draw(st.booleans()))
+        tasks.append(Task(f"s{number}", names, tolerated, draw(st.integers(1, 3))))
+    return tasks
+
+
+@settings(max_examples=300, deadline=None)
+@given(graphs(), st.integers(1, 3), st.data())
+def test_every_run_ends_with_every_stage_in_the_state_that_its_parents_and_its_own_fate_demand(
+    tasks: list[Task], slots: int, data: st.DataObject
+) -> None:
+    machine = Machine(tasks, slots=slots)
+    fates: dict[str, str] = {}
+    todo = machine.handle(Started())
+    finished = None
+    running: set[str] = set()
+    while todo:
+        following = []
+        for instruction in todo:
+            match instruction:
+                case Look(stage):
+                    fate = fates[stage] = data.draw(
+                        st.sampled_from(["hit", "runs", "fails", "skipped", "refused"]), label=stage
+                    )
+                    event = {
+                        "hit": Hit(stage),
+                        "runs": Missed(stage),
+                        "fails": Missed(stage),
+                        "skipped": ConditionFailed(stage),
+                        "refused": Refused(stage),
+                    }[fate]
+                    following += machine.handle(event)
+                case Execute(stage):
+                    running.add(stage)
+                    assert len(running) <= slots
+                case WaitToRetry(stage):
+                    following += machine.handle(RetryDue(stage))
+                case Finish(state):
+                    assert finished is None
+                    finished = state
+        if not following and running:
+            stage = data.draw(st.sampled_from(sorted(running)), label="ends")
+            running.remove(stage)
+            fails = fates[stage] == "fails"
+            following = machine.handle(AttemptFailed(stage, retryable=True) if fails else Completed(stage))
+        todo = following
+
+    expected: dict[str, str] = {}
+    for task in tasks:
+        above = {parent: expected[parent] for parent in task.parents}
+        if {"failed", "upstream_failed"} & set(above.values()):
+            expected[task.id] = "upstream_failed"
+        elif any(state == "skipped" and name not in task.tolerated for name, state in above.items()):
+            expected[task.id] = "skipped"
+        else:
+            ends = {"hit": "succeeded", "runs": "succeeded", "skipped": "skipped"}
+            expected[task.id] = ends.get(fates[task.id], "failed")
+    assert {task.id: machine.status(task.id) for task in tasks} == expected
+    bad = {"failed", "upstream_failed"} & set(expected.values())
+    assert finished == ("failed" if bad else "succeeded")
+    for task in tasks:
+        if fates.get(task.id) == "fails":
+            assert machine.attempts(task.id) == task.max_attempts

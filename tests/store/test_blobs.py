@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from lineal_store import Blob, BlobMissing, CorruptRecord, Digest, DigestMismatch, Store, StoreUnavailable
+from lineal_store.backends.local import LocalBackend
+from lineal_store.blobs import Blobs, name_of
+from lineal_store.protocols import Backend, Upload
+
+
+def spooled(backend: Backend, data: bytes, name: str = "file") -> Path:
+    path = backend.spool() / name
+    path.write_bytes(data)
+    return path
+
+
+def damage(store: Store, digest: Digest, data: bytes) -> None:
+    store.backend.create([Upload(name_of(digest), data, replace=True)])
+
+
+# -- keeping ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_put_is_read(store: Store) -> None:
+    digest = store.blobs.put(b"data")
+
+    assert digest == Digest.of(b"data")
+    assert store.blobs.read(digest) == b"data"
+    with store.blobs.open(digest) as stream:
+        assert stream.read() == b"data"
+    assert store.blobs.fetch(digest).read_bytes() == b"data"
+
+
+def test_many_are_put_in_order_and_twice_the_same_is_one(store: Store) -> None:
+    path = spooled(store.backend, b"from a file")
+
+    blobs = store.blobs.put_many([b"one", path, b"", b"one"])
+
+    assert blobs == [Blob(Digest.of(data), len(data)) for data in (b"one", b"from a file", b"", b"one")]
+    assert len(list(store.blobs.list())) == 3
+    assert not path.exists()
+
+
+def test_what_is_there_is_not_written_again(local: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(local)
+    store.blobs.put(b"data")
+    before = Path(local.url, name_of(Digest.of(b"data"))).stat()
+    path = spooled(local, b"data")
+
+    store.blobs.put_many([b"data", path])
+
+    assert Path(local.url, name_of(Digest.of(b"data"))).stat() == before
+    assert not path.exists()
+
+
+def test_a_blob_of_the_wrong_size_is_replaced_when_it_is_put_again(store: Store) -> None:
+    digest = store.blobs.put(b"data")
+    damage(store, digest, b"dat")
+
+    store.blobs.put(b"data")
+
+    assert store.blobs.read(digest) == b"data"
+
+
+@pytest.mark.parametrize("wrong", [b"dat", b"dada", b"", b"data "])
+@pytest.mark.parametrize("from_file", [False, True])
+def test_healing_replaces_wrong_bytes_of_any_size(store: Store, wrong: bytes, from_file: bool) -> None:
+    digest = store.blobs.put(b"data")
+    damage(store, digest, wrong)
+
+    assert store.blobs.heal(spooled(store.backend, b"data") if from_file else b"data") == digest
+    assert store.blobs.read(digest) == b"data"
+    assert store.blobs.fetch(digest).read_bytes() == b"data"
+
+
+def test_healing_puts_what_is_missing_and_leaves_what_is_whole(store: Store) -> None:
+    digest = store.blobs.heal(b"data")
+    before = store.backend.find([name_of(digest)])
+    store.blobs.heal(b"data")
+
+    assert store.backend.find([name_of(digest)]) == before
+
+
+def test_an_unreadable_source_keeps_nothing(store: Store) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.blobs.put_many([b"data", store.backend.spool() / "absent"])
+
+    assert list(store.blobs.list()) == []
+
+
+# -- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_blob_is_named(store: Store) -> None:
+    absent = Digest.of(b"absent")
+
+    for use in (store.blobs.read, store.blobs.fetch, store.blobs.open):
+        with pytest.raises(BlobMissing, match=str(absent)):
+            use(absent)
+
+
+@pytest.mark.parametrize("wrong", [b"dat", b"dada", b"", b"data "])
+def test_wrong_bytes_are_never_given(store: Store, wrong: bytes) -> None:
+    digest = store.blobs.put(b"data")
+    damage(store, digest, wrong)
+
+    for use in (store.blobs.read, store.blobs.fetch, store.blobs.open):
+        with pytest.raises(DigestMismatch) as mismatch:
+            use(digest)
+        assert (mismatch.value.expected, mismatch.value.actual) == (digest, Digest.of(wrong))
+        assert mismatch.value.exit_code == 4
+
+
+def test_sizes_are_of_what_is_there(store: Store) -> None:
+    digests = [blob.digest for blob in store.blobs.put_many([b"one", b"three"])]
+
+    assert store.blobs.sizes([*digests, Digest.of(b"absent")]) == {digests[0]: 3, digests[1]: 5}
+
+
+def test_listing_is_sorted_and_refuses_what_is_no_blob(store: Store) -> None:
+    blobs = store.blobs.put_many([bytes([n]) for n in range(40)])
+    assert list(store.blobs.list()) == sorted(blobs, key=lambda blob: blob.digest)
+
+    store.backend.create([Upload("blobs/ab/notes.txt", b"")])
+    with pytest.raises(CorruptRecord, match="notes"):
+        list(store.blobs.list())
+
+
+def test_verifying_says_what_is_wrong(store: Store) -> None:
+    digest = store.blobs.put(b"data")
+    assert store.blobs.verify(digest) is None
+
+    damage(store, digest, b"dada")
+    assert store.blobs.verify(digest) == f"holds 4 bytes of {Digest.of(b'dada')}"
+    store.backend.delete([name_of(digest)])
+    assert store.blobs.verify(digest) == "is missing"
+
+
+# -- local files -----------------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """A clock of nanoseconds that stands where it is put."""
+
+    def __init__(self, now: int) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """Grows by one whenever a stream is hashed."""
+    seen: list[object] = []
+    real = Digest.of_stream
+
+    def of_stream(stream: BinaryIO) -> tuple[Digest, int]:
+        seen.append(stream)
+        return real(stream)
+
+    monkeypatch.setattr(Digest, "of_stream", of_stream)
+    yield seen
+
+
+def long_after(path: Path) -> Clock:
+    return Clock(path.stat().st_ctime_ns + 10_000_000_000)
+
+
+def test_a_local_file_is_hashed_once_per_identity(local: LocalBackend, hashed: list[object]) -> None:
+    digest = Blobs(local).put(b"data")
+    path = local.local_path(name_of(digest))
+    assert path is not None
+    blobs = Blobs(local, clock_nanoseconds=long_after(path))
+
+    for _ in range(3):
+        assert blobs.fetch(digest) == path
+        blobs.open(digest).close()
+
+    assert len(hashed) == 1
+
+
+def test_a_file_younger_than_the_clocks_step_is_hashed_every_time(
+    local: LocalBackend, hashed: list[object]
+) -> None:
+    digest = Blobs(local).put(b"data")
+    path = local.local_path(name_of(digest))
+    assert path is not None
+    blobs = Blobs(local, clock_nanoseconds=Clock(path.stat().st_ctime_ns + 1_000_000_000))
+
+    blobs.fetch(digest)
+    blobs.fetch(digest)
+
+    assert len(hashed) == 2
+
+
+def test_an_edit_through_a_hard_link_is_detected(local: LocalBackend, tmp_path: Path) -> None:
+    digest = Blobs(local).put(b"data")
+    path = local.local_path(name_of(digest))
+    assert path is not None
+    os.link(path, tmp_path / "mine")
+    blobs = Blobs(local, clock_nanoseconds=long_after(path))
+    blobs.fetch(digest)
+    before = path.stat()
+
+    (tmp_path / "mine").chmod(0o644)
+    (tmp_path / "mine").write_bytes(b"dada")
+    os.utime(tmp_path / "mine", ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    for use in (blobs.fetch, blobs.read, blobs.open):
+        with pytest.raises(DigestMismatch):
+            use(digest)
+
+
+def test_a_replaced_file_is_hashed_again(local: LocalBackend) -> None:
+    store = Store(local)
+    digest = store.blobs.put(b"data")
+    path = local.local_path(name_of(digest))
+    assert path is not None
+    blobs = Blobs(local, clock_nanoseconds=long_after(path))
+    blobs.fetch(digest)
+
+    damage(store, digest, b"dada")
+
+    with pytest.raises(DigestMismatch):
+        blobs.fetch(digest)
+
+
+def test_what_is_fetched_is_read_only(store: Store) -> None:
+    assert store.blobs.fetch(store.blobs.put(b"data")).stat().st_mode & 0o777 == 0o444
+
+
+def test_a_damaged_copy_is_fetched_again() -> None:
+    from lineal_store.backends.memory import MemoryBackend
+
+    blobs = Blobs(MemoryBackend())
+    digest = blobs.put(b"data")
+    copy = blobs.fetch(digest)
+    copy.chmod(0o644)
+    copy.write_bytes(b"dada")
+
+    assert blobs.fetch(digest).read_bytes() == b"data"
+
+
+def test_a_bad_sector_is_told(local: LocalBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = Blobs(local).put(b"data")
+
+    def fail(stream: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Digest, "of_stream", fail)
+
+    with pytest.raises(StoreUnavailable, match="cannot be read"):
+        Blobs(local).fetch(digest)
+    assert Blobs(local).verify(digest) == f"cannot be read: {os.strerror(errno.EIO)}"

@@ -1,0 +1,91 @@
+"""A project in a folder of its own, and the real command line in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended; ``document`` is its JSON, where it was asked for."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return dict(json.loads(self.out))
+
+    @property
+    def stages(self) -> dict[str, dict[str, Any]]:
+        return {stage["id"]: stage for stage in self.document["stages"]}
+
+    def words(self, *keys: str) -> dict[str, Any]:
+        """For each stage the values under ``keys``, alone where it is one."""
+        return {
+            name: stage[keys[0]] if len(keys) == 1 else tuple(stage[key] for key in keys)
+            for name, stage in self.stages.items()
+        }
+
+    @property
+    def error(self) -> dict[str, Any]:
+        return dict(self.document["error"])
+
+
+class Project:
+    """A folder with a pipeline in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.variables: dict[str, str] = {}
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+        return path
+
+    def edit(self, name: str, before: str, after: str) -> None:
+        path = self.root / name
+        text = path.read_text()
+        assert before in text
+        path.write_text(text.replace(before, after))
+
+    def command(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ended:
+        """Run ``lineal`` with these arguments, as a user would."""
+        done = subprocess.run(
+            [sys.executable, "-m", "lineal_cli", *arguments],
+            check=False,
+            cwd=cwd or self.root,
+            env=self.environment(variables),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def json(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ended:
+        return self.command(*arguments, "--json", cwd=cwd, **variables)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lineal_cli", *arguments],
+            cwd=self.root,
+            env=self.environment({}),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("LINEAL_")}
+        return {**ours, "NO_COLOR": "1", "LINEAL_NAMESPACE": "tests", **self.variables, **variables}
