@@ -220,7 +220,5 @@ class _Reader:
     def enter(self, values: int, depth: int) -> None:
         if depth >= MAX_DEPTH:
             raise _NotCanonical(f"it nests more than {MAX_DEPTH} containers")
-        if (
-            values > self.size - self.at
-        ):  # each takes a byte at least: refuse before reading a million of them
+        if values > self.size - self.at:  # each takes a byte at least; do not read a million to find out
             raise IndexError

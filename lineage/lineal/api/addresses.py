@@ -13,7 +13,7 @@ from lineal.graph.history import find_run, newest_runs, read_stages
 from lineal.graph.lineage import Lineage
 from lineal.graph.records import RunRecord, StageRecord
 from lineal_store import Digest, Store
-from lineal_store.canonical import decode
+from lineal_store.sealed import unseal
 
 FORMS = (
     "Give an existing file, sha256: with at least 8 digits, a run id, "
@@ -77,7 +77,7 @@ class Addresses:
         """Every tag that is not deleted, with its newest entry."""
         for name in self._store.refs.names("tags"):
             newest = self._store.refs.newest(name)
-            entry = decode(newest[1]) if newest is not None else None
+            entry = unseal(newest[1]) if newest is not None else None
             if isinstance(entry, dict) and entry.get("digest") is not None:
                 yield name.removeprefix("tags/"), entry
 

@@ -313,7 +313,7 @@ class Project:
         from datetime import UTC, datetime
 
         from lineal.engine.provenance import user_name
-        from lineal_store.canonical import encode
+        from lineal_store.sealed import seal
 
         tags = dict(self._addresses.tags())
         digest: str | None = None
@@ -336,7 +336,7 @@ class Project:
                 raise NotFound(f"{what} is not in the store's lineage", "Only what a run made can be tagged.")
         at = datetime.now(UTC).isoformat()
         entry = {"digest": digest, "run_id": run_id, "deployed": deployed, "at": at, "who": user_name()}
-        self.store.refs.append(f"tags/{name}", encode(entry))
+        self.store.refs.append(f"tags/{name}", seal(entry))
         return {"name": name, **entry}
 
     def refs(self) -> Document:

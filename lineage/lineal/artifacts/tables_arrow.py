@@ -64,7 +64,14 @@ class ArrowColumn:
 
     def beyond(self, option: str, bound: Any) -> Any:
         compare = {"ge": pc.less, "gt": pc.less_equal, "le": pc.greater, "lt": pc.greater_equal}[option]
-        return _mask(compare(self._values, pa.scalar(bound))) & ~self.missing()
+        present = ~self.missing()
+        try:
+            limit = pa.scalar(bound, type=self._values.type)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            if self.kind == "int":  # the type holds no such number, so every row lies on one side of it
+                return present & (bound > 0) if option in ("ge", "gt") else present & (bound < 0)
+            limit = pa.scalar(bound)
+        return _mask(compare(self._values, limit)) & present
 
     def outside(self, allowed: Iterable[Any]) -> Any:
         return ~_mask(pc.is_in(self._values, value_set=self._of_my_type(allowed))) & ~self.missing()

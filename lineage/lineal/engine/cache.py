@@ -13,10 +13,11 @@ from lineal.engine.plan import Bound, PlannedStage, action_of
 from lineal.events import Cache, Failure
 from lineal.graph.action import action_key, reason_of
 from lineal.graph.history import History, Relative
-from lineal.graph.records import Action, ActionResult, from_bytes
+from lineal.graph.records import Action, ActionResult, unseal_record
 from lineal_store import Digest, Store
-from lineal_store.canonical import decode, encode
+from lineal_store.canonical import encode
 from lineal_store.errors import CorruptRecord
+from lineal_store.sealed import seal, unseal
 from lineal_store.tree import Tree
 
 
@@ -79,7 +80,7 @@ class ActionCache:
                 results.append((None, 0, None))
                 continue
             try:
-                result = from_bytes(found.data, ActionResult)
+                result = unseal_record(found.data, ActionResult)
                 usable = result.action == one.action  # else another action's key collides
                 results.append((result if usable else None, found.generation, None if usable else "corrupt"))
             except CorruptRecord:
@@ -168,7 +169,7 @@ class Effects:
         entry = self._store.refs.newest(self._name(asked))
         if entry is None:
             return NewestEffect()
-        said: Any = decode(entry[1])
+        said: Any = unseal(entry[1])
         if said["state"] == "claimed":
             return NewestEffect(unknown=str(said["run_id"]))
         return NewestEffect(done=str(said["action_key"]) if said["state"] == "done" else None)
@@ -176,7 +177,7 @@ class Effects:
     def append(self, asked: Asked, state: str, run_id: str) -> None:
         """Log that the effect is ``claimed``, ``done`` or ``failed``."""
         entry = {"state": state, "action_key": asked.key, "run_id": run_id}
-        self._store.refs.append(self._name(asked), encode(entry))
+        self._store.refs.append(self._name(asked), seal(entry))
 
     def _name(self, asked: Asked) -> str:
         identity = encode([self._namespace, self._pipeline, asked.stage.id, asked.action.parameters])

@@ -32,7 +32,7 @@ from lineal.events import (
 )
 from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Outcome
 from lineal.graph.action import seed_of
-from lineal.graph.records import ActionResult, Origin, Output, from_bytes, to_bytes
+from lineal.graph.records import ActionResult, Origin, Output, seal_record, to_bytes, unseal_record
 from lineal.stages.conditions import follow, holds
 from lineal.stages.wiring import Result, Source
 from lineal_store import Digest, Store
@@ -396,8 +396,8 @@ class Runner:
                 asked.key, generation, reason, by=self._context.who, at=self._clock.now()
             )
             self.answers[asked.stage.id] = Answer(asked, answer.cache, answer.reason)
-        filed = self._store.actions.publish([(asked.key, to_bytes(result))])[0]
-        canonical = from_bytes(filed.data, ActionResult)
+        filed = self._store.actions.publish([(asked.key, seal_record(result))])[0]
+        canonical = unseal_record(filed.data, ActionResult)
         ours = {name: output.digest for name, output in outcome.outputs.items()}
         if {name: output.digest for name, output in canonical.outputs.items()} != ours:
             self._warnings.append(

@@ -34,9 +34,17 @@ from lineal.events import Listener, ignore
 from lineal.executors.inline import InlineExecutor
 from lineal.executors.process import ProcessExecutor
 from lineal.executors.protocol import Executor, Setup
-from lineal.fingerprint import Fingerprinter, installed_distributions
+from lineal.fingerprint import Distributions, Fingerprinter
 from lineal.fingerprint.sources import Sources
-from lineal.graph.records import PAGE_SIZE, STAGES_INLINE, RunRecord, StagePage, StageRecord, to_bytes
+from lineal.graph.records import (
+    PAGE_SIZE,
+    STAGES_INLINE,
+    RunRecord,
+    StagePage,
+    StageRecord,
+    seal_record,
+    to_bytes,
+)
 from lineal.stages import Graph
 from lineal.stages.wiring import Result
 from lineal_store import Digest, Store
@@ -93,8 +101,12 @@ class _Session:
         graph = request.graph
         self._forced = set(select(graph, request.force, "--force"))
         self._selected = self._selection()
+        self._distributions = Distributions()
         self._plan: Plan = plan_run(
-            graph, Fingerprinter(request.sources), main_module=request.main_module, only=self._selected
+            graph,
+            Fingerprinter(request.sources, distributions=self._distributions),
+            main_module=request.main_module,
+            only=self._selected,
         )
         self._started_at = self._clock.now()
         fraction = self._started_at.microsecond * 0x10000 // 1_000_000  # so that ids sort by time
@@ -118,17 +130,17 @@ class _Session:
         variables = {name for stage in self._plan.stages.values() for name in stage.options.env}
         context = self._context(
             keep_code(self._store, self._request.sources),
-            keep_environment(self._store, installed_distributions(), sorted(variables)),
+            keep_environment(self._store, self._distributions.installed(), sorted(variables)),
         )
         slots = 1 if self._request.executor == "inline" else self._request.jobs or os.cpu_count() or 1
 
         def begin() -> None:
-            self._store.runs.begin(self._run_id, to_bytes(self._blank(context)))
+            self._store.runs.begin(self._run_id, seal_record(self._blank(context)))
 
         runner = self._runner(context, lambda: self._executor(context, slots), begin, slots)
         result = runner.run()
         record = self._record(result, context, git)
-        self._store.runs.finish(self._run_id, to_bytes(self._paged(record)))
+        self._store.runs.finish(self._run_id, seal_record(self._paged(record)))
         return record
 
     # -- parts --------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -37,16 +37,13 @@ def import_recorded(store: Store, code_tree: Digest, root: Path, import_roots: S
     loader.install(_Recorded(store, digests), root)
 
 
-class _Recorded:
+class _Recorded(Mapping[str, bytes]):
     """Source files by their path below the root, read from the store when they are imported."""
 
     def __init__(self, store: Store, digests: dict[str, Digest]) -> None:
         self._store, self._digests = store, digests
 
-    def __contains__(self, path: object) -> bool:
-        return path in self._digests
-
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[str]:
         return iter(self._digests)
 
     def __len__(self) -> int:

@@ -329,8 +329,8 @@ def _binary(node: ast.AST, emit: _Emit, aside: _Aside) -> None:
     pending: list[ast.BinOp] = []
     left: ast.AST = node
     while left.__class__ is ast.BinOp:
-        pending.append(left)  # type: ignore[arg-type]
-        left = left.left  # type: ignore[attr-defined]
+        pending.append(left)
+        left = left.left
     emit(f"bin{len(pending)}")
     _write(left, emit, aside)
     for operation in reversed(pending):
@@ -366,7 +366,18 @@ _WRITERS: dict[type[ast.AST], Callable[..., None]] = {
     ast.MatchSingleton: _singleton,
     ast.BinOp: _binary,
 }
-for _block in ("If", "For", "AsyncFor", "While", "With", "AsyncWith", "Try", "TryStar", "ExceptHandler", "match_case"):
+for _block in (
+    "If",
+    "For",
+    "AsyncFor",
+    "While",
+    "With",
+    "AsyncWith",
+    "Try",
+    "TryStar",
+    "ExceptHandler",
+    "match_case",
+):
     _WRITERS[getattr(ast, _block)] = _compound
 if hasattr(ast, "TemplateStr"):  # Python 3.14
     _WRITERS[ast.TemplateStr] = _joined

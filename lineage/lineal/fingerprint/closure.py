@@ -60,7 +60,9 @@ class Closures:
             run.exhaust()
             marks = run.marks
             wider = Mode(
-                mode.annotations or "annotations" in marks, mode.docs or run.reads_docs, mode.source or "source" in marks
+                mode.annotations or "annotations" in marks,
+                mode.docs or run.reads_docs,
+                mode.source or "source" in marks,
             )
             if wider == mode:
                 return self._finish(run, entries)
@@ -90,12 +92,16 @@ class Closures:
             for module in sorted({place[0] for place in units}):
                 located = lookup.find_module(module)
                 if located is not None and located.file is not None:
-                    lines.append(f"source {module} {xxhash.xxh3_128_hexdigest(lookup.sources.read(located.file))}")
+                    lines.append(
+                        f"source {module} {xxhash.xxh3_128_hexdigest(lookup.sources.read(located.file))}"
+                    )
         lines += self._orders(run, entries, labels)
         lines += [f"docs {node[1]}:{node[2]} {node[3]}" for node in run.active if node[0] == "docs"]
         lines += [f"entry {module}:{name}" for module, name in entries]
         lines = sorted(set(lines))
-        return Closure(units, lines, tuple(run.loaded), frozenset(outside), frozenset(run.active), tuple(unresolved))
+        return Closure(
+            units, lines, tuple(run.loaded), frozenset(outside), frozenset(run.active), tuple(unresolved)
+        )
 
     def _orders(self, run: _Run, entries: tuple[tuple[str, str], ...], labels: dict[Place, str]) -> list[str]:
         """The order of the units that bind or change one thing, where there are several, and of those that read it meanwhile."""
@@ -104,7 +110,11 @@ class Closures:
             if node[0] in ("name", "own"):
                 index = self.lookup.find_index(node[1])
                 for each in index.names.get(node[2], ()) if index is not None else ():
-                    if (node[1], each) in run.units and index is not None and index.units[each].kind != "import":
+                    if (
+                        (node[1], each) in run.units
+                        and index is not None
+                        and index.units[each].kind != "import"
+                    ):
                         contributors.setdefault(("name", *node[1:]), set()).add((node[1], each))
         for node, places in run.changed_by.items():
             contributors.setdefault(node, set()).update(places & run.units.keys())
@@ -150,21 +160,24 @@ class _Run:
     files: set[str] = field(default_factory=set)
     marks: set[str] = field(default_factory=set)
     reads_docs: bool = False
-    strings: set[str] = field(default_factory=set)
+    strings: set[tuple[str, str]] = field(default_factory=set)
     changed_by: dict[Node, set[Place]] = field(default_factory=dict)
 
     def enter(self, module: str, name: str) -> None:
         """Start at what ``module`` calls ``name``, or at all of the module."""
         if not name:
             if self.closures.lookup.find_module(module) is None:
-                raise FingerprintError("is no module of the project", module, hint="Check the name, and the import roots.")
+                raise FingerprintError(
+                    "is no module of the project", module, hint="Check the name, and the import roots."
+                )
             self.activate(("module", module))
             return
         lookup = self.closures.lookup
         index = lookup.get_index(module)
         top = name.partition(".")[0]
         places = [(module, each) for each in lookup.binders(module, top)] or [
-            (module, each) for each in index.names.get(top, ())  # under a guard that does not run on import
+            (module, each)
+            for each in index.names.get(top, ())  # under a guard that does not run on import
         ]
         known = [place for place in places if index.units[place[1]].kind not in ("import", "star")]
         self.load(module)
@@ -264,7 +277,7 @@ class _Run:
             for module in closures.loading.imported(place[0], what):
                 self.load(module)
         self.marks.update(unit.marks)
-        self.strings.update(unit.strings)
+        self.strings.update((place[0], text) for text in unit.strings)
         if "docs" in unit.marks:
             if links.docs_of:
                 for node in links.docs_of:
@@ -314,16 +327,23 @@ class _Run:
         """Include the unit at ``place`` as soon as something that it changes is in the closure."""
         for node in changes.nodes:
             self.changed_by.setdefault(node, set()).add(place)
-            if node in self.active or (node[0] == "name" and ("own", *node[1:]) in self.active):
-                self.include(place)
-            elif node[0] == "any" and any(each[0] in ("name", "module") and each[1] == node[1] for each in self.active):
+            if (
+                node in self.active
+                or (node[0] == "name" and ("own", *node[1:]) in self.active)
+                or (
+                    node[0] == "any"
+                    and any(each[0] in ("name", "module") and each[1] == node[1] for each in self.active)
+                )
+            ):
                 self.include(place)
 
     def _match_strings(self) -> None:
         """Text that names project code is taken for what a computed import brings."""
         lookup = self.closures.lookup
-        for text in sorted(self.strings):
+        for user, text in sorted(self.strings):
             module, _, name = text.partition(":")
+            if module.startswith("."):
+                module = lookup.absolute(user, len(module) - len(module.lstrip(".")), module.lstrip("."))
             parts = module.split(".")
             for length in range(len(parts), 0, -1):
                 if lookup.find_module(".".join(parts[:length])) is not None:

@@ -1,5 +1,7 @@
 """What a stage declares beside its code: the files that it reads, and more code that it depends on."""
 
+# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 
 import os

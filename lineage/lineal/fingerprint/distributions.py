@@ -5,6 +5,8 @@ of its modules may have been reached. An editable install is no distribution but
 folder on the search path that nothing is installed in.
 """
 
+# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 
 import ast
@@ -62,7 +64,9 @@ class Distribution:
     def requirements(self, extras: Iterable[str] = ()) -> list[tuple[str, tuple[str, ...]]]:
         """What it requires, with these extras: normalised names, each with the extras asked of it."""
         if self.requires is None:
-            text = (_read(f"{self.info}/METADATA") or _read(f"{self.info}/PKG-INFO")).decode("utf-8", "replace")
+            text = (_read(f"{self.info}/METADATA") or _read(f"{self.info}/PKG-INFO")).decode(
+                "utf-8", "replace"
+            )
             found = []
             for line in text.splitlines():
                 if not line:
@@ -153,6 +157,10 @@ class Distributions:
                     pending.append((required, asked))
         return dict(sorted(found.items()))
 
+    def installed(self) -> dict[str, str]:
+        """The versions of everything on the search path, by normalised name, sorted."""
+        return {name: found.version for name, found in sorted(self._distributions().items())}
+
     def _list(self) -> list[_Folder]:
         if self._folders is None:
             self._folders = []
@@ -185,7 +193,12 @@ class Distributions:
             return []
         everything = self._distributions()
         likely = everything.get(normalized(top))
-        if likely is not None and likely.folder == located[0] and likely.claims(top) and _is_regular(located[0], top):
+        if (
+            likely is not None
+            and likely.folder == located[0]
+            and likely.claims(top)
+            and _is_regular(located[0], top)
+        ):
             return [likely]
         return [each for each in everything.values() if each.folder == located[0] and each.claims(top)]
 
@@ -195,7 +208,9 @@ class Distributions:
             return self._located[top]
         found: tuple[str, bool] | None = None
         for folder in self._list():
-            if top in folder.folders or any(_is_module(file, top) for file in folder.files if file.startswith(top)):
+            if top in folder.folders or any(
+                _is_module(file, top) for file in folder.files if file.startswith(top)
+            ):
                 here = (folder.path, not folder.is_site)
                 if _is_regular(folder.path, top):
                     found = here
@@ -275,8 +290,18 @@ def _finder_mapping(source: bytes) -> dict[str, str]:
     """The MAPPING in the finder that setuptools writes for an editable install."""
     try:
         for node in ast.parse(source).body:
-            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
-            if isinstance(target, ast.Name) and target.id == "MAPPING" and isinstance(node, ast.AnnAssign | ast.Assign):
+            target = (
+                node.target
+                if isinstance(node, ast.AnnAssign)
+                else node.targets[0]
+                if isinstance(node, ast.Assign)
+                else None
+            )
+            if (
+                isinstance(target, ast.Name)
+                and target.id == "MAPPING"
+                and isinstance(node, ast.AnnAssign | ast.Assign)
+            ):
                 return dict(ast.literal_eval(node.value)) if node.value is not None else {}
     except (SyntaxError, ValueError):
         pass
@@ -289,7 +314,9 @@ def _list_folder(path: str) -> _Folder | None:
             folder = _Folder(path, set(), set(), [])
             for entry in entries:
                 name = entry.name
-                if name.endswith(".dist-info") or (name.endswith(".egg-info") and os.path.basename(path) in _SITES):
+                if name.endswith(".dist-info") or (
+                    name.endswith(".egg-info") and os.path.basename(path) in _SITES
+                ):
                     folder.infos.append(name)
                 elif entry.is_dir():
                     folder.folders.add(name)

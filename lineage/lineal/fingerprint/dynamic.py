@@ -30,8 +30,28 @@ MARKS = {
 """Names whose use makes more count: docstrings, annotations, the source as it is written, subclasses."""
 
 _READERS = frozenset(
-    """open read_csv read_parquet read_json read_excel read_table read_feather read_pickle read_hdf read_text read_bytes
-    load loadtxt genfromtxt fromfile scan_csv scan_parquet memmap open_dataset imread""".split()
+    [
+        "open",
+        "read_csv",
+        "read_parquet",
+        "read_json",
+        "read_excel",
+        "read_table",
+        "read_feather",
+        "read_pickle",
+        "read_hdf",
+        "read_text",
+        "read_bytes",
+        "load",
+        "loadtxt",
+        "genfromtxt",
+        "fromfile",
+        "scan_csv",
+        "scan_parquet",
+        "memmap",
+        "open_dataset",
+        "imread",
+    ]
 )
 _UNPICKLERS = frozenset({("pickle", "load"), ("pickle", "loads"), ("joblib", "load"), ("dill", "load"), ("dill", "loads"),
                          ("cloudpickle", "load"), ("cloudpickle", "loads"), ("torch", "load"), ("pd", "read_pickle"),
@@ -77,12 +97,18 @@ def special_subscript(walker: Walker, node: ast.Subscript) -> bool:
     """``globals()["f"]``, ``sys.modules["m"]``, ``os.environ["X"]``; True when nothing is left to visit."""
     store = node.ctx.__class__ is not ast.Load
     key = text_of(node.slice)
-    if isinstance(node.value, ast.Call) and chain_of(node.value.func) in (("globals",), ("vars",), ("locals",)):
+    if isinstance(node.value, ast.Call) and chain_of(node.value.func) in (
+        ("globals",),
+        ("vars",),
+        ("locals",),
+    ):
         if node.value.args or (chain_of(node.value.func) != ("globals",) and walker.deferred):
             return False
         literal = key is not None and key[1]
         if store:
-            walker.mutate("set" if literal else "any", [(0, OWN_NAME, key[0]) if literal and key else (0, OWN_NAME)])
+            walker.mutate(
+                "set" if literal else "any", [(0, OWN_NAME, key[0]) if literal and key else (0, OWN_NAME)]
+            )
         elif literal and key is not None:
             walker.scope.load((0, OWN_NAME, key[0]))
         else:
@@ -239,12 +265,16 @@ def _reader(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else chain[-1] if chain else ""
     if chain is not None and chain[-2:] in _UNPICKLERS:
         walker.spot("unpickle", ast.unparse(node.func), node)
-    given: ast.AST | None = node.args[0] if node.args else None
+    given = node.args[0] if node.args else None
     mode = node.args[1] if len(node.args) > 1 else None
     if name in ("read_text", "read_bytes") or (name == "open" and isinstance(node.func, ast.Attribute)):
         mode = given if name == "open" else None
         given = node.func.value if isinstance(node.func, ast.Attribute) else None
-        if isinstance(given, ast.Constant | ast.Name) and chain in (("io", "open"), ("gzip", "open"), ("bz2", "open")):
+        if isinstance(given, ast.Constant | ast.Name) and chain in (
+            ("io", "open"),
+            ("gzip", "open"),
+            ("bz2", "open"),
+        ):
             given, mode = node.args[0] if node.args else None, None
     if given is None or isinstance(given, ast.Name | ast.Attribute):
         return False

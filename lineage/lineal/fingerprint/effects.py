@@ -19,7 +19,21 @@ Node = tuple[str, ...]
 """Something that can be changed or depended on: ``("name", module, name)``, ``("any", module)`` (some name of it),
 ``("outside", what)``, ``("builtin", name)``, ``("subclasses", module, class)``."""
 
-_INERT = frozenset({"logging", "typing", "time", "gc", "faulthandler", "atexit", "signal", "builtins", "lineal", "abc", "unittest"})
+_INERT = frozenset(
+    {
+        "logging",
+        "typing",
+        "time",
+        "gc",
+        "faulthandler",
+        "atexit",
+        "signal",
+        "builtins",
+        "lineal",
+        "abc",
+        "unittest",
+    }
+)
 _ENVIRONMENT = frozenset({"environ", "environb", "getenv", "putenv", "unsetenv", "getenvb"})
 _REGISTERING = ("register", "hook", "implements", "overload_method", "accessor", "subscribe", "connect")
 _SHARED = ("get", "current", "default", "global", "instance", "shared", "root", "gca", "gcf")
@@ -127,13 +141,19 @@ class Effects:
             if not owner:
                 return
             for target in self.lookup.resolve(module, owner, at):
-                if target.kind in ("module", "absent"):
-                    node = ("name", target.module, str(chain[-1])) if kind == "set" else ("any", target.module)
+                if target == Target("outside", "builtins") and kind == "set":
+                    changes.nodes.add(("builtin", str(chain[-1])))
+                elif target.kind in ("module", "absent"):
+                    node = (
+                        ("name", target.module, str(chain[-1])) if kind == "set" else ("any", target.module)
+                    )
                     changes.nodes.add(node)
                 else:
                     self._target(target, changes, set())
 
-    def _object(self, module: str, chain: Chain, at: int | None, changes: Changes, seen: set[tuple[str, Chain]]) -> None:
+    def _object(
+        self, module: str, chain: Chain, at: int | None, changes: Changes, seen: set[tuple[str, Chain]]
+    ) -> None:
         """The object that ``chain`` names is changed; so is what it is another name of."""
         if chain[0] == "":
             changes.params.add((int(chain[1]), True))
@@ -164,7 +184,9 @@ class Effects:
                 for alias in unit.aliases.get(target.name, ()):
                     self._object(target.module, alias, each, changes, seen)
 
-    def _result(self, module: str, callee: Chain, at: int | None, changes: Changes, seen: set[tuple[str, Chain]]) -> None:
+    def _result(
+        self, module: str, callee: Chain, at: int | None, changes: Changes, seen: set[tuple[str, Chain]]
+    ) -> None:
         """What a call returns is changed: that counts where it returns something shared, not something new."""
         if not callee or callee[0] == "":
             return
@@ -191,6 +213,8 @@ class Effects:
         if "()" in callee:  # a method of what a call returned
             if use != "v" or changes_receiver(str(callee[-1])):
                 self._object(module, callee, at, changes, set())
+            if use == "e":
+                self._arguments(given, None, changes)
         else:
             for target in self.lookup.resolve(module, callee, at):
                 self._call_target(target, calls, use, given, changes, depth)
@@ -203,7 +227,9 @@ class Effects:
                                 if self.lookup.get_index(target.module).units[each].kind == "def":
                                     changes.absorb(self._function(target.module, each, "", 1))
 
-    def _call_target(self, target: Target, calls: int, use: str, given: _Given, changes: Changes, depth: int) -> None:
+    def _call_target(
+        self, target: Target, calls: int, use: str, given: _Given, changes: Changes, depth: int
+    ) -> None:
         if target.kind == "outside":
             top, leaf = target.module.partition(".")[0], target.module.rpartition(".")[2]
             if top in _INERT:
@@ -235,7 +261,15 @@ class Effects:
                     self._call_value(target, each, unit, calls, use, given, changes, depth)
 
     def _call_value(
-        self, target: Target, index: int, unit: Unit, calls: int, use: str, given: _Given, changes: Changes, depth: int
+        self,
+        target: Target,
+        index: int,
+        unit: Unit,
+        calls: int,
+        use: str,
+        given: _Given,
+        changes: Changes,
+        depth: int,
     ) -> None:
         """A call of something that was assigned: a lambda, another name of a function, what a factory returned."""
         module = target.module

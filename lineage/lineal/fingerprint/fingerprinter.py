@@ -73,7 +73,11 @@ class Fingerprinter:
     """Fingerprints the stages of one project. What one stage needed is remembered for the next."""
 
     def __init__(
-        self, sources: Sources, *, distributions: Distributions | None = None, summaries: Summaries | None = None
+        self,
+        sources: Sources,
+        *,
+        distributions: Distributions | None = None,
+        summaries: Summaries | None = None,
     ) -> None:
         self.sources = sources
         self.distributions = distributions if distributions is not None else Distributions()
@@ -129,7 +133,9 @@ class Fingerprinter:
         return tuple(sorted(found))
 
     def _blind_spots(self, closure: Closure, read: Mapping[str, str]) -> tuple[BlindSpot, ...]:
-        found = {BlindSpot("missing_file", name, name, 0) for name, digest in read.items() if digest == "absent"}
+        found = {
+            BlindSpot("missing_file", name, name, 0) for name, digest in read.items() if digest == "absent"
+        }
         for name, (module, position) in closure.unresolved:
             line = self.lookup.get_index(module).units[position].line
             found.add(BlindSpot("unresolved_import", name, self._file(module), line))
@@ -156,4 +162,7 @@ def _outside(closure: Closure) -> tuple[str, ...]:
 
 
 def _is_declared(name: str, read: Mapping[str, str]) -> bool:
-    return any(name == each or name.startswith(each.rstrip("/") + "/") for each in read) or Path(name).as_posix() in read
+    return (
+        any(name == each or name.startswith(each.rstrip("/") + "/") for each in read)
+        or Path(name).as_posix() in read
+    )

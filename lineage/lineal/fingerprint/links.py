@@ -18,9 +18,13 @@ if TYPE_CHECKING:
     from lineal.fingerprint.syntax import Unit
 
 _INERT_BASES = frozenset({"object", "type"}) | frozenset({"BaseException", "Exception"})
-_INERT_BASE_PACKAGES = frozenset({"abc", "enum", "collections", "contextlib", "threading", "json", "unittest", "torch", "sklearn"})
+_INERT_BASE_PACKAGES = frozenset(
+    {"abc", "enum", "collections", "contextlib", "threading", "json", "unittest", "torch", "sklearn"}
+)
 _TYPED_BASES = frozenset({"typing.NamedTuple", "typing.TypedDict", "ctypes.Structure", "ctypes.Union"})
-_PLAIN_DECORATORS = frozenset({"numba", "jax", "numpy", "cachetools", "tenacity", "joblib", "click", "pytest", "torch", "wrapt"})
+_PLAIN_DECORATORS = frozenset(
+    {"numba", "jax", "numpy", "cachetools", "tenacity", "joblib", "click", "pytest", "torch", "wrapt"}
+)
 
 
 class Mode(NamedTuple):
@@ -79,7 +83,9 @@ class Linker:
             code, chains_now = unit.wrap.code, unit.wrap.now
         content = [unit.kind, " ".join(unit.names), code.hex()]
         unknown = self._unknown_decorators(module, position, unit)
-        fields = bool(unit.fields or unit.hashes.fields) and (mode.annotations or self._fields_count(module, position))
+        fields = bool(unit.fields or unit.hashes.fields) and (
+            mode.annotations or self._fields_count(module, position)
+        )
         annotations = mode.annotations or entry or unknown
         if fields:
             content.append("fields " + unit.hashes.fields.hex())
@@ -137,7 +143,9 @@ class Linker:
             written.append(f"guard {index.units[guard].hashes.code.hex()} {branch}")
             nodes[("unit", index.module, str(guard))] = None
             if branch not in ("then", "with", "try") and index.units[guard].within != (0, 0):
-                for each in range(*index.units[guard].within):  # whether a handler runs depends on what is tried
+                for each in range(
+                    *index.units[guard].within
+                ):  # whether a handler runs depends on what is tried
                     nodes[("unit", index.module, str(each))] = None
         return written
 
@@ -175,6 +183,7 @@ class Linker:
                 nodes[("builtin", target.name)] = None
             elif target.kind == "missing":
                 nodes[("name", target.module, target.name)] = None
+                nodes[("builtin", target.name)] = None  # unless something adds a built-in of that name
                 texts.append(f"missing {target.module}:{target.name}")
             else:
                 absent.append(target.module)
@@ -197,13 +206,14 @@ class Linker:
         unit = self.lookup.get_index(module).units[position]
         if unit.kind != "class":
             return True
-        if any(each.chain is None or not self.is_lineal(module, each.chain, position) for each in unit.decorators):
+        if any(
+            each.chain is None or not self.is_lineal(module, each.chain, position) for each in unit.decorators
+        ):
             return True
         for owner, each in ((module, position), *self.effects.bases(module, position)):
             here = self.lookup.get_index(owner).units[each]
-            if owner != module or each != position:
-                if here.decorators:
-                    return True
+            if here.decorators and (owner, each) != (module, position):
+                return True
             for chain in (*here.bases, *((here.metaclass,) if here.metaclass else ())):
                 for target in self.lookup.resolve(owner, chain, each) if "()" not in chain else ():
                     if target.kind == "outside" and self._reads_fields(target.module):
@@ -245,9 +255,13 @@ class Linker:
                 continue
             for alias in unit.aliases.get(target.name, ()):
                 plain = alias[: alias.index("()")] if "()" in alias else alias
-                if plain and plain[0] != "" and any(
-                    found.kind == "outside" and not is_standard(found.module.partition(".")[0])
-                    for found in self.lookup.resolve(target.module, plain, each)
+                if (
+                    plain
+                    and plain[0] != ""
+                    and any(
+                        found.kind == "outside" and not is_standard(found.module.partition(".")[0])
+                        for found in self.lookup.resolve(target.module, plain, each)
+                    )
                 ):
                     return True
         return False

@@ -23,11 +23,11 @@ def chain_of(node: ast.AST) -> Chain | None:
     """The dotted name that ``node`` is, or None."""
     parts: list[str] = []
     while node.__class__ is ast.Attribute:
-        parts.append(node.attr)  # type: ignore[attr-defined]
-        node = node.value  # type: ignore[attr-defined]
+        parts.append(node.attr)
+        node = node.value
     if node.__class__ is not ast.Name:
         return None
-    parts.append(node.id)  # type: ignore[attr-defined]
+    parts.append(node.id)
     return tuple(reversed(parts))
 
 
@@ -49,7 +49,11 @@ def text_of(node: ast.AST) -> tuple[str, bool] | None:
         if node.func.attr == "format":
             template = text_of(node.func.value)
             return None if template is None else (template[0].partition("{")[0], False)
-        if node.func.attr == "join" and len(node.args) == 1 and isinstance(node.args[0], ast.List | ast.Tuple):
+        if (
+            node.func.attr == "join"
+            and len(node.args) == 1
+            and isinstance(node.args[0], ast.List | ast.Tuple)
+        ):
             separator = text_of(node.func.value)
             if separator is None or not separator[1]:
                 return None
@@ -80,7 +84,11 @@ def path_of(node: ast.AST) -> PathText | None:
         return _path_of_name(node)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div | ast.Add):
         return _extended(path_of(node.left), [node.right])
-    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "parents":
+    if (
+        isinstance(node, ast.Subscript)
+        and isinstance(node.value, ast.Attribute)
+        and node.value.attr == "parents"
+    ):
         base, index = path_of(node.value.value), node.slice
         if base is not None and isinstance(index, ast.Constant) and isinstance(index.value, int):
             return base[0], base[1] + ("..",) * (index.value + 1)

@@ -1,5 +1,7 @@
 """The fingerprint of a live function: found again in the source by identity, or by where it was written and what it captured."""
 
+# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 
 import ast
@@ -18,7 +20,10 @@ from lineal.fingerprint.values import Describer
 
 
 def fingerprint(
-    function: Any, *, reads: Iterable[str | os.PathLike[str]] = (), project: str | os.PathLike[str] | None = None
+    function: Any,
+    *,
+    reads: Iterable[str | os.PathLike[str]] = (),
+    project: str | os.PathLike[str] | None = None,
 ) -> Fingerprint:
     """The fingerprint of a plain or decorated function of the project in ``project``.
 
@@ -55,14 +60,23 @@ def fingerprint_function(
     file = fingerprinter.sources.module_file(module) or module
     spots = {BlindSpot("opaque_value", f"a captured {each}", file, 0) for each in opaque}
     return Fingerprint(
-        found.hex, found.covers, tuple(sorted({*found.blind_spots, *spots})), found.distributions, found.modules, found.outside
+        found.hex,
+        found.covers,
+        tuple(sorted({*found.blind_spots, *spots})),
+        found.distributions,
+        found.modules,
+        found.outside,
     )
 
 
 def import_roots_of(root: Path, file: str) -> list[Path]:
     """Where the modules of the project in ``root`` are looked for: what ``sys.path`` has of it, then as for a target ``file``."""
     prefix = str(root).rstrip("/") + "/"
-    found = [path for path in map(os.path.abspath, sys.path) if (path + "/").startswith(prefix) and "site-packages" not in path]
+    found = [
+        path
+        for path in map(os.path.abspath, sys.path)
+        if (path + "/").startswith(prefix) and "site-packages" not in path
+    ]
     folder = Path(file).parent
     while (folder / "__init__.py").exists() and folder != folder.parent:
         folder = folder.parent
@@ -87,7 +101,7 @@ def _file_of(function: Any) -> str | None:
         code = getattr(each, "__code__", None)
         module = sys.modules.get(getattr(each, "__module__", None) or "")
         for file in (getattr(module, "__file__", None), getattr(code, "co_filename", None)):
-            if file and os.path.isfile(file):
+            if isinstance(file, str) and os.path.isfile(file):
                 return os.path.abspath(file)
     return None
 
@@ -107,9 +121,11 @@ class _Finder:
             return (*named, [], [])
         describer = Describer(self._describe_code)
         if isinstance(function, functools.partial):
-            module, name, also, opaque = self.find(function.func)
-            also.append(f"partial {describer.describe(function.args)} {describer.describe(function.keywords)}")
-            return module, name, also, opaque + describer.opaque
+            home, name, also, opaque = self.find(function.func)
+            also.append(
+                f"partial {describer.describe(function.args)} {describer.describe(function.keywords)}"
+            )
+            return home, name, also, opaque + describer.opaque
         inner = list(unwrapped(function))[-1]
         code = getattr(inner, "__code__", None)
         qualname = str(getattr(inner, "__qualname__", ""))
@@ -132,7 +148,9 @@ class _Finder:
             except ValueError:
                 continue  # not bound yet
             also.append(f"captured {variable} {describer.describe(value)}")
-        also.append(f"defaults {describer.describe(inner.__defaults__)} {describer.describe(inner.__kwdefaults__)}")
+        also.append(
+            f"defaults {describer.describe(inner.__defaults__)} {describer.describe(inner.__kwdefaults__)}"
+        )
         return module, name, also, describer.opaque
 
     def _by_identity(self, function: Any) -> tuple[str, str] | None:
@@ -147,7 +165,13 @@ class _Finder:
                 names = [
                     name
                     for name, value in list(vars(live).items())
-                    if (value is each if exact else any(inner is each for inner in unwrapped(value)) if callable(value) else False)
+                    if (
+                        value is each
+                        if exact
+                        else any(inner is each for inner in unwrapped(value))
+                        if callable(value)
+                        else False
+                    )
                 ]
                 names = [name for name in names if self._has(module, name)]
                 if names:
@@ -155,14 +179,20 @@ class _Finder:
         return None
 
     def _has(self, module: str, name: str) -> bool:
-        return bool(self.lookup.get_index(module).names.get(name)) if self.lookup.find_index(module) is not None else False
+        return (
+            bool(self.lookup.get_index(module).names.get(name))
+            if self.lookup.find_index(module) is not None
+            else False
+        )
 
     def _module_of(self, code: Any) -> str | None:
         """The name, among the sources, of the module that ``code`` lives in."""
         name = getattr(code, "__module__", None)
         if not isinstance(name, str):
             return None
-        file = getattr(sys.modules.get(name), "__file__", None) or getattr(getattr(code, "__code__", None), "co_filename", None)
+        file = getattr(sys.modules.get(name), "__file__", None) or getattr(
+            getattr(code, "__code__", None), "co_filename", None
+        )
         located = self.lookup.find_module(name) if name != "__main__" else None
         if located is not None and (file is None or located.file is None or self._same(located.file, file)):
             return name
@@ -193,8 +223,16 @@ class _Finder:
         line = function.__code__.co_firstlineno
         tree = ast.parse(self.fingerprinter.sources.read(located.file))
         found = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and node.lineno == line]
-        columns = [start[2] for start in function.__code__.co_positions() if start[2] is not None and start[0] == line]
-        nearest = [node for node in found if columns and node.col_offset <= min(columns[1:] or columns) < (node.end_col_offset or 0)]
+        columns = [
+            start[2]
+            for start in function.__code__.co_positions()
+            if start[2] is not None and start[0] == line
+        ]
+        nearest = [
+            node
+            for node in found
+            if columns and node.col_offset <= min(columns[1:] or columns) < (node.end_col_offset or 0)
+        ]
         return [f"lambda {hash_syntax(node).code.hex()}" for node in nearest or found]
 
     def _describe_code(self, code: Any) -> str:

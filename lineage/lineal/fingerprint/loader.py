@@ -6,18 +6,29 @@ size, so an edit of the same length within a second would run the old code. Exte
 to the ordinary machinery, and so is everything outside the project.
 """
 
+# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 
 import linecache
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, FileFinder, ModuleSpec, SourceFileLoader
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    ModuleSpec,
+    SourceFileLoader,
+)
 from importlib.util import decode_source
 from types import CodeType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from lineal.fingerprint.sources import Sources
+
+if TYPE_CHECKING:
+    from typing import Self
 
 _NOT_CODE = frozenset({"site-packages", "dist-packages", "node_modules", "__pycache__"})
 
@@ -89,7 +100,7 @@ class Loader:
             if self.claims(os.path.abspath(path)):
                 del sys.path_importer_cache[path]
 
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -142,7 +153,7 @@ class _Recorded(Mapping[str, bytes]):
 class _Spec(ModuleSpec):
     """A module's spec without a bytecode file."""
 
-    cached = None  # type: ignore[assignment]
+    cached = None
 
 
 class _Finder:
@@ -151,7 +162,9 @@ class _Finder:
     def __init__(self, loader: Loader, folder: str) -> None:
         self._loader = loader
         self._folder = folder
-        self._compiled = FileFinder(folder, (ExtensionFileLoader, EXTENSION_SUFFIXES)) if os.path.isdir(folder) else None
+        self._compiled = (
+            FileFinder(folder, (ExtensionFileLoader, EXTENSION_SUFFIXES)) if os.path.isdir(folder) else None
+        )
         inside = folder == loader.root or folder.startswith(loader.root + "/")
         self._outside = None if inside else FileFinder(folder, (SourceFileLoader, [".py"]))
 
@@ -175,7 +188,9 @@ class _Finder:
         return None
 
     def _spec(self, fullname: str, path: str, search: list[str] | None) -> ModuleSpec:
-        spec = _Spec(fullname, _SourceLoader(fullname, path, self._loader), origin=path, is_package=search is not None)
+        spec = _Spec(
+            fullname, _SourceLoader(fullname, path, self._loader), origin=path, is_package=search is not None
+        )
         spec.has_location = True
         if search is not None:
             spec.submodule_search_locations = search
@@ -191,7 +206,9 @@ class _Finder:
         """For ``pkgutil``: the modules here, and whether they are packages."""
         files, folders = self._loader.listing(self._folder)
         names = {file[:-3]: False for file in files if file.endswith(".py") and file != "__init__.py"}
-        names.update({f: True for f in folders if "__init__.py" in self._loader.listing(f"{self._folder}/{f}")[0]})
+        names.update(
+            {f: True for f in folders if "__init__.py" in self._loader.listing(f"{self._folder}/{f}")[0]}
+        )
         for name in sorted(names):
             if name.isidentifier():
                 yield prefix + name, names[name]
@@ -209,18 +226,20 @@ class _SourceLoader(SourceFileLoader):
         return super().get_data(path) if data is None else data
 
     def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-    def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:
-        return compile(data, path, "exec", dont_inherit=True, optimize=_optimize)  # type: ignore[no-any-return]
+        return _compiled(self.get_data(self.path), self.path)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__cached__ = None  # type: ignore[assignment, unused-ignore]
+        module.__dict__["__cached__"] = None
         data = self.get_data(self.path)
-        code = self.source_to_code(data, self.path)
+        code = _compiled(data, self.path)
         _show_source(self.path, data)
         self._recorded.imported.append(self.path)
-        exec(code, module.__dict__)
+        exec(code, module.__dict__)  # noqa: S102 - this is what importing is
+
+
+def _compiled(data: bytes, path: str) -> CodeType:
+    code: CodeType = compile(data, path, "exec", dont_inherit=True)
+    return code
 
 
 def _show_source(path: str, data: bytes) -> None:

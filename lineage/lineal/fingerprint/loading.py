@@ -99,7 +99,11 @@ class Loading:
             return known
         found = []
         index = self.lookup.find_index(module)
-        plain = [u for u in index.units if u.kind == "import" and len(u.target) == 2 and not u.hidden] if index else []
+        plain = (
+            [u for u in index.units if u.kind == "import" and len(u.target) == 2 and not u.hidden]
+            if index
+            else []
+        )
         if plain and index is not None:
             used = {c[0] for u in index.units for c in (*u.now, *u.later, *u.annotations, *u.fields)}
             used |= {c[0] for u in index.units for d in u.decorators for c in (*d.now, *d.later)}
@@ -107,7 +111,11 @@ class Loading:
                 if unit.names[0] not in used:
                     name = self.lookup.absolute(module, int(unit.target[0]), str(unit.target[1]))
                     top = name.partition(".")[0]
-                    if not is_standard(top) and top not in OWN_PACKAGES and self.lookup.find_module(top) is None:
+                    if (
+                        not is_standard(top)
+                        and top not in OWN_PACKAGES
+                        and self.lookup.find_module(top) is None
+                    ):
                         found.append(name)
         result = self._side_imports[module] = tuple(found)
         return result
@@ -132,7 +140,9 @@ class Loading:
 
         limit = sys.getrecursionlimit()
         try:
-            sys.setrecursionlimit(limit + 20_000)  # a chain of imports may be as long as the project has modules
+            sys.setrecursionlimit(
+                limit + 20_000
+            )  # a chain of imports may be as long as the project has modules
             for module in modules:
                 run(module)
         finally:

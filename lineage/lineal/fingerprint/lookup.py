@@ -23,11 +23,47 @@ OWN_PACKAGES = frozenset({"lineal", "lineal_store", "lineal_cli", "lineal_web"})
 """Lineal's own: never project code, never a distribution that counts, so that upgrading it changes no key."""
 
 _QUIET_CALLS = frozenset(
-    """overload property staticmethod classmethod dataclass wraps lru_cache cache cached_property TypeVar ParamSpec NewType
-    namedtuple NamedTuple field abstractmethod total_ordering contextmanager asynccontextmanager getLogger compile frozenset
-    tuple set dict list range len int float str Path Lock RLock object""".split()
+    [
+        "overload",
+        "property",
+        "staticmethod",
+        "classmethod",
+        "dataclass",
+        "wraps",
+        "lru_cache",
+        "cache",
+        "cached_property",
+        "TypeVar",
+        "ParamSpec",
+        "NewType",
+        "namedtuple",
+        "NamedTuple",
+        "field",
+        "abstractmethod",
+        "total_ordering",
+        "contextmanager",
+        "asynccontextmanager",
+        "getLogger",
+        "compile",
+        "frozenset",
+        "tuple",
+        "set",
+        "dict",
+        "list",
+        "range",
+        "len",
+        "int",
+        "float",
+        "str",
+        "Path",
+        "Lock",
+        "RLock",
+        "object",
+    ]
 )
-_MODULE_CONSTANTS = frozenset({"__name__", "__file__", "__package__", "__spec__", "__loader__", "__cached__", "__doc__"})
+_MODULE_CONSTANTS = frozenset(
+    {"__name__", "__file__", "__package__", "__spec__", "__loader__", "__cached__", "__doc__"}
+)
 _BUILTINS = frozenset(dir(builtins))
 
 
@@ -136,7 +172,9 @@ class Lookup:
         """As `find_index`, for a module that is known to have a source."""
         index = self.find_index(name)
         if index is None:
-            raise FingerprintError("is no module of the project", name, hint="Check the name, and the import roots.")
+            raise FingerprintError(
+                "is no module of the project", name, hint="Check the name, and the import roots."
+            )
         return index
 
     def absolute(self, module: str, level: int, name: str) -> str:
@@ -157,7 +195,9 @@ class Lookup:
         found = self.find_module(module)
         return found.package if found is not None else module.rpartition(".")[0]
 
-    def resolve(self, module: str, chain: Chain, at: int | None = None, typing: bool = False) -> tuple[Target, ...]:
+    def resolve(
+        self, module: str, chain: Chain, at: int | None = None, typing: bool = False
+    ) -> tuple[Target, ...]:
         """What ``chain`` reaches from ``module``.
 
         ``at`` is the unit that looks it up while the module is imported; None means later, when all of it has run.
@@ -183,7 +223,13 @@ class Lookup:
         return self._global(module, root, tuple(rest), at, typing, seen)
 
     def _global(
-        self, module: str, name: str, rest: Chain, at: int | None, typing: bool, seen: tuple[tuple[str, str], ...]
+        self,
+        module: str,
+        name: str,
+        rest: Chain,
+        at: int | None,
+        typing: bool,
+        seen: tuple[tuple[str, str], ...],
     ) -> list[Target]:
         """What the global ``name`` of ``module`` is."""
         if (module, name) in seen or len(seen) > 200:
@@ -210,9 +256,13 @@ class Lookup:
             return found
         for each in index.stars if index is not None else ():
             assert index is not None
-            absolute = self.absolute(module, int(index.units[each].target[0]), str(index.units[each].target[1]))
+            absolute = self.absolute(
+                module, int(index.units[each].target[0]), str(index.units[each].target[1])
+            )
             if self.find_module(absolute) is None:
-                found.append(Target("outside" if self._is_outside(absolute) else "absent", f"{absolute}.{name}"))
+                found.append(
+                    Target("outside" if self._is_outside(absolute) else "absent", f"{absolute}.{name}")
+                )
         if found:
             return found
         submodule = f"{module}.{name}"
@@ -271,7 +321,11 @@ class Lookup:
         A binding that certainly runs hides those before it, unless a call in between may have used them.
         """
         index = self.get_index(module)
-        found = [each for each in index.names.get(name, ()) if index.units[each].hidden in ("", "typing" if typing else "")]
+        found = [
+            each
+            for each in index.names.get(name, ())
+            if index.units[each].hidden in ("", "typing" if typing else "")
+        ]
         if index.stars and name != "__all__":
             for star in index.stars:
                 target = index.units[star].target
@@ -286,8 +340,10 @@ class Lookup:
             return found
         kept: list[int] = []
         for each in reversed(found):
-            if kept and self._settles(index.units[kept[-1]], name) and (
-                at is not None or not index.calls_between(each, kept[-1])
+            if (
+                kept
+                and self._settles(index.units[kept[-1]], name)
+                and (at is not None or not index.calls_between(each, kept[-1]))
             ):
                 break
             kept.append(each)

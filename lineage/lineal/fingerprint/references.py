@@ -27,7 +27,7 @@ from lineal.fingerprint.scopes import (
     frozen,
 )
 
-_MODULE_LIKE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[A-Za-z_][\w.]*)?\Z")
+_MODULE_LIKE = re.compile(r"\.*[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[A-Za-z_][\w.]*)?\Z")
 
 
 class Facts:
@@ -133,7 +133,10 @@ class Walker:
         facts.now |= scope.loads  # its own names too: `X = f(X)` looks up an earlier X
         scope._settle_inner()
         records = scope.levels[0]
-        facts.mutations, facts.calls = list(dict.fromkeys(records.mutations)), list(dict.fromkeys(records.calls))
+        facts.mutations, facts.calls = (
+            list(dict.fromkeys(records.mutations)),
+            list(dict.fromkeys(records.calls)),
+        )
         facts.imports_now += records.imports
         facts.bound |= scope.bound
         facts.aliases = scope.aliases
@@ -148,7 +151,7 @@ class Walker:
         for field in _CHILDREN[cls]:
             value = getattr(node, field, None)
             if value.__class__ is list:
-                for item in value:  # type: ignore[union-attr]
+                for item in value:
                     if isinstance(item, ast.AST):
                         self.visit(item)
             elif isinstance(value, ast.AST):
@@ -225,7 +228,7 @@ class Walker:
             return
         for part in chain[1:]:
             if part in MARKS:
-                self.facts.marks.add(MARKS[part])  # type: ignore[index]
+                self.facts.marks.add(MARKS[part])
         if store:
             self.mutate("set", [chain])
         self.scope.load(chain)
@@ -240,11 +243,11 @@ class Walker:
 
     def constant(self, node: ast.Constant) -> None:
         value = node.value
-        if value.__class__ is str and len(value) < 200:  # type: ignore[arg-type]
+        if value.__class__ is str and len(value) < 200:
             if value in MARKS:
-                self.facts.marks.add(MARKS[value])  # type: ignore[index]
-            if _MODULE_LIKE.match(value):  # type: ignore[arg-type]
-                self.facts.strings.add(value)  # type: ignore[arg-type]
+                self.facts.marks.add(MARKS[value])
+            if _MODULE_LIKE.match(value):
+                self.facts.strings.add(value)
 
     def call(self, node: ast.Call) -> None:
         use, self.use = self.use, "v"
@@ -328,7 +331,12 @@ class Walker:
 
     def assign(self, node: ast.Assign) -> None:
         imported = imported_by(node.value)
-        if imported is not None and self.scope.kind != MODULE and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+        if (
+            imported is not None
+            and self.scope.kind != MODULE
+            and len(node.targets) == 1
+            and isinstance(node.targets[0], ast.Name)
+        ):
             self.executes((int(imported[0]), str(imported[1]), None))
             self._import_name(node.targets[0].id, imported)  # m = importlib.import_module("m")
             return
@@ -433,6 +441,8 @@ class Walker:
         """Note that ``name`` is what an import made here brings, unless it is a global of the module."""
         if name not in self.scope.declared and self.scope.kind != MODULE:
             self.scope.imports.setdefault(name, []).append(target)
+            if self.scope.kind == CLASS:  # an attribute: what is used of it cannot be told
+                self.scope.visible.loads.add(target)
         else:
             self.scope.aliases.setdefault(name, []).append(target)
             self.scope.loads.add(target)
@@ -532,7 +542,9 @@ class Walker:
         else:
             around.inner[name or f"<lambda {len(around.inner)}>"] = levels
 
-    def annotate(self, node: ast.expr | None, hidden: Iterable[str] = (), into: set[Chain] | None = None) -> None:
+    def annotate(
+        self, node: ast.expr | None, hidden: Iterable[str | int] = (), into: set[Chain] | None = None
+    ) -> None:
         """Note what an annotation refers to, string annotations included."""
         if node is None:
             return

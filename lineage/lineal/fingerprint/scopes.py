@@ -43,17 +43,55 @@ class Effect(NamedTuple):
 
 MODULE, CLASS, FUNCTION, COMPREHENSION = range(4)
 _MOST_ORIGINS = 40
-_WRAPPERS = frozenset({"wraps", "update_wrapper", "partial", "lru_cache", "cache", "singledispatch", "contextmanager"})
+_WRAPPERS = frozenset(
+    {"wraps", "update_wrapper", "partial", "lru_cache", "cache", "singledispatch", "contextmanager"}
+)
 _CHANGERS = frozenset(
-    """add append appendleft clear discard extend extendleft insert pop popitem popleft push register remove
-    reverse setdefault sort update subscribe connect install configure include mount bind attach
-    __setitem__ __setattr__ __delitem__ manual_seed seed seterr seterrcall filterwarnings simplefilter""".split()
+    [
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "discard",
+        "extend",
+        "extendleft",
+        "insert",
+        "pop",
+        "popitem",
+        "popleft",
+        "push",
+        "register",
+        "remove",
+        "reverse",
+        "setdefault",
+        "sort",
+        "update",
+        "subscribe",
+        "connect",
+        "install",
+        "configure",
+        "include",
+        "mount",
+        "bind",
+        "attach",
+        "__setitem__",
+        "__setattr__",
+        "__delitem__",
+        "manual_seed",
+        "seed",
+        "seterr",
+        "seterrcall",
+        "filterwarnings",
+        "simplefilter",
+    ]
 )
 
 
 def changes_receiver(method: str) -> bool:
     """Whether a method of this name is taken to change its object even where its result is used."""
-    return method in _CHANGERS or method.startswith(("set_", "add_", "register_", "use_", "enable_", "disable_"))
+    return method in _CHANGERS or method.startswith(
+        ("set_", "add_", "register_", "use_", "enable_", "disable_")
+    )
 
 
 class Records:
@@ -128,7 +166,7 @@ class Scope:
             elif root in self.declared:
                 found.append((0, OWN_NAME, *chain))
             elif root in self.imports:
-                found += [(*target, *chain[1:]) for target in self.imports[root]]  # type: ignore[index]
+                found += [(*target, *chain[1:]) for target in self.imports[str(root)]]
             elif root not in self.bound or self.kind == CLASS:
                 found.append(chain)
         return found
@@ -143,7 +181,7 @@ class Scope:
         if root not in self.bound:
             return (chain,)
         rest = chain[1:]
-        found = self._origins_of_name(root)  # type: ignore[arg-type]
+        found = self._origins_of_name(str(root))
         return tuple((*each, *rest) for each in found) if rest else found
 
     def _origins_of_name(self, name: str) -> tuple[Chain, ...]:
@@ -155,19 +193,24 @@ class Scope:
         pending: list[Chain] = [(name,)]
         seen = {name}
         while pending and len(found) < _MOST_ORIGINS:
-            root, *rest = pending.pop()
-            for target in self.imports.get(root, ()):  # type: ignore[call-overload]
+            first, *rest = pending.pop()
+            root = str(first)
+            for target in self.imports.get(root, ()):
                 found[(*target, *rest)] = None
             if root in self.params:
-                found[("", self.params[root], *rest)] = None  # type: ignore[index]
-            for alias in self.aliases.get(root, ()):  # type: ignore[call-overload]
+                found[("", self.params[root], *rest)] = None
+            for alias in self.aliases.get(root, ()):
                 start = alias[0]
-                if start.__class__ is not str or not start or (start not in self.bound and start not in self.declared):
+                if (
+                    start.__class__ is not str
+                    or not start
+                    or (start not in self.bound and start not in self.declared)
+                ):
                     found[(*alias, *rest)] = None
                 elif start in self.declared:
                     found[(0, OWN_NAME, *alias, *rest)] = None
                 elif start not in seen:
-                    seen.add(start)
+                    seen.add(str(start))
                     pending.append((*alias, *rest))
         result = self._origins[name] = tuple(found)
         return result
@@ -185,12 +228,21 @@ class Scope:
                 out.mutations += [(kind, origin) for origin in self.origins(chain)]
             for callee, use, arguments in records.calls:
                 given = tuple(
-                    (key, tuple(dict.fromkeys(origin for chain in chains for origin in self.origins(chain)))[:_MOST_ORIGINS])
+                    (
+                        key,
+                        tuple(dict.fromkeys(origin for chain in chains for origin in self.origins(chain)))[
+                            :_MOST_ORIGINS
+                        ],
+                    )
                     for key, chains in arguments
                 )
                 given = tuple((key, origins) for key, origins in given if origins)
                 for origin in self.origins(callee):
-                    if origin[0] == "" and len(origin) > 2 and (use != "v" or changes_receiver(str(origin[-1]))):
+                    if (
+                        origin[0] == ""
+                        and len(origin) > 2
+                        and (use != "v" or changes_receiver(str(origin[-1])))
+                    ):
                         out.mutations.append(("in", origin[:-1]))  # a method of a parameter
                     out.calls.append((origin, use, given))
             out.imports += records.imports
@@ -231,5 +283,7 @@ class Scope:
 def frozen(records: Records) -> Level:
     """The records as a value."""
     return Level(
-        tuple(dict.fromkeys(records.mutations)), tuple(dict.fromkeys(records.calls)), tuple(dict.fromkeys(records.imports))
+        tuple(dict.fromkeys(records.mutations)),
+        tuple(dict.fromkeys(records.calls)),
+        tuple(dict.fromkeys(records.imports)),
     )

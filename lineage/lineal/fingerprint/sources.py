@@ -1,5 +1,7 @@
 """A project's code, read once: what is fingerprinted, traced and run are the same bytes."""
 
+# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 
 import os
@@ -106,7 +108,9 @@ class Sources:
                 data = path.read_bytes()
             except OSError as error:
                 raise FingerprintError(
-                    f"cannot be read: {error.strerror or error}", str(path), hint="Make it readable, or take it out of the import."
+                    f"cannot be read: {error.strerror or error}",
+                    str(path),
+                    hint="Make it readable, or take it out of the import.",
                 ) from error
             self._outside[file] = data
         return data
@@ -118,7 +122,7 @@ class Sources:
     def name(self, path: str | os.PathLike[str]) -> str:
         """The name of the file at ``path``: relative to the root when it lies below it."""
         text = os.fspath(path)
-        return text[len(self._prefix) :] if text.startswith(self._prefix) else text
+        return text.removeprefix(self._prefix)
 
     def digest(self, file: str) -> Digest:
         """The digest of the bytes of ``file``."""
@@ -210,7 +214,8 @@ class Sources:
         if found is None:
             try:
                 with os.scandir(folder) as entries:
-                    files, folders = [], []
+                    files: list[str] = []
+                    folders: list[str] = []
                     for entry in entries:
                         (folders if _is_folder(entry) else files).append(entry.name)
                 found = _Folder(frozenset(files), frozenset(folders))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from lineal.fingerprint.canonical import Hashes, find_docstring, hash_definition, hash_syntax
@@ -63,12 +65,12 @@ class Unit(NamedTuple):
     imports_later: tuple[Import, ...] = ()
     mutations: tuple[Mutation, ...] = ()
     calls: tuple[Call, ...] = ()
-    effects: dict[str, Effect] = {}
+    effects: Mapping[str, Effect] = MappingProxyType({})
     decorators: tuple[Decorator, ...] = ()
     decorated: tuple[Chain, ...] = ()
     bases: tuple[Chain, ...] = ()
     metaclass: Chain = ()
-    aliases: dict[str, tuple[Chain, ...]] = {}
+    aliases: Mapping[str, tuple[Chain, ...]] = MappingProxyType({})
     wrap: Wrap | None = None
     marks: tuple[str, ...] = ()
     spots: tuple[tuple[str, str, int], ...] = ()
@@ -94,7 +96,10 @@ def summarize(data: bytes, file: str) -> Summary:
         tree = ast.parse(data, file, type_comments=False)
     except SyntaxError as error:
         raise FingerprintError(
-            f"is not valid Python: {error.msg}", file, error.lineno or 0, "Correct it, or take it out of what the stage imports."
+            f"is not valid Python: {error.msg}",
+            file,
+            error.lineno or 0,
+            "Correct it, or take it out of what the stage imports.",
         ) from None
     except ValueError as error:  # null bytes, an unknown encoding
         raise FingerprintError(f"is not valid Python: {error}", file) from None
@@ -115,7 +120,9 @@ def summarize(data: bytes, file: str) -> Summary:
 
 
 def _too_deep(file: str) -> FingerprintError:
-    return FingerprintError("is nested too deeply", file, hint="Break the expression up, or move the data into a file.")
+    return FingerprintError(
+        "is nested too deeply", file, hint="Break the expression up, or move the data into a file."
+    )
 
 
 class _Summarizer:
@@ -134,7 +141,9 @@ class _Summarizer:
         exports = None if self.exports is None else tuple(self.exports)
         return Summary(tuple(self.units), exports, self.future)
 
-    def block(self, body: list[ast.stmt], guards: tuple[tuple[int, str], ...], conditional: bool, hidden: str) -> None:
+    def block(
+        self, body: list[ast.stmt], guards: tuple[tuple[int, str], ...], conditional: bool, hidden: str
+    ) -> None:
         for node in body:
             self.statement(node, {"guards": guards, "conditional": conditional, "hidden": hidden})
 
@@ -158,11 +167,15 @@ class _Summarizer:
             self.block(node.body, (*where["guards"], (guard, "with")), True, where["hidden"])
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             self._assign(node, where)
-        elif not isinstance(node, ast.Pass) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        elif not isinstance(node, ast.Pass) and not (
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        ):
             self._note_exports(node)
             self._add("other", collect(node), hash_syntax(node), node, where)
 
-    def _add(self, kind: str, facts: Facts, hashes: Hashes, node: ast.AST, where: dict[str, Any], **more: Any) -> int:
+    def _add(
+        self, kind: str, facts: Facts, hashes: Hashes, node: ast.AST, where: dict[str, Any], **more: Any
+    ) -> int:
         more.setdefault("names", tuple(sorted(facts.bound)))
         self.units.append(
             Unit(
@@ -192,7 +205,9 @@ class _Summarizer:
         return len(self.units) - 1
 
     def _import(self, node: ast.AST, bound: str, target: Chain, runs: Import, where: dict[str, Any]) -> None:
-        hashes = hash_syntax(ast.Constant(f"import {bound}"))  # what it brings is an edge, not part of the text
+        hashes = hash_syntax(
+            ast.Constant(f"import {bound}")
+        )  # what it brings is an edge, not part of the text
         facts = Facts()
         facts.imports_now.append(runs)
         self._add("import", facts, hashes, node, where, names=(bound,), target=target)
@@ -212,14 +227,22 @@ class _Summarizer:
             else:
                 self._import(node, alias.asname or alias.name, (node.level, module, alias.name), runs, where)
 
-    def _definition(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, where: dict[str, Any]) -> None:
+    def _definition(
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, where: dict[str, Any]
+    ) -> None:
         facts = collect_definition(node)
         decorators = []
         for each in node.decorator_list:
             own = collect(each, use="d")
             called = chain_of(each.func) if isinstance(each, ast.Call) else chain_of(each)
             decorators.append(
-                Decorator(called, int(isinstance(each, ast.Call)), hash_syntax(each).code, tuple(own.now), tuple(own.later))
+                Decorator(
+                    called,
+                    int(isinstance(each, ast.Call)),
+                    hash_syntax(each).code,
+                    tuple(own.now),
+                    tuple(own.later),
+                )
             )
             for origin in [called] if called is not None else origins_of(each):
                 facts.calls.append(((*origin, "()") if isinstance(each, ast.Call) else origin, "d", ()))
@@ -257,7 +280,9 @@ class _Summarizer:
             called = chain_of(value.func) if isinstance(value, ast.Call) else None
             if isinstance(value, ast.Call) and called is not None:
                 plain = [ast.Name(only.id), value.func, *value.args]
-                more["wrap"] = Wrap(called, hash_syntax(*plain).code, tuple(collect(value.func, *value.args).now))
+                more["wrap"] = Wrap(
+                    called, hash_syntax(*plain).code, tuple(collect(value.func, *value.args).now)
+                )
         simple = all(isinstance(target, ast.Name | ast.Tuple | ast.List) for target in targets)
         kind = "assign" if simple and not isinstance(node, ast.AugAssign) else "other"
         self._add(kind, facts, hash_syntax(node), node, where, **more)
@@ -275,9 +300,13 @@ class _Summarizer:
             chain = chain_of(node.value.func)
             if chain is not None and chain[0] == "__all__" and len(chain) == 2:
                 argument = node.value.args[0] if len(node.value.args) == 1 else None
-                more = [argument] if chain[1] == "append" else None
-                found = _exported(ast.List(more) if more and argument is not None else argument)
-                self.exports = [*(self.exports or []), *(found if chain[1] in ("append", "extend") else [None])]
+                if chain[1] == "append" and argument is not None:
+                    argument = ast.List([argument])
+                found = _exported(argument)
+                self.exports = [
+                    *(self.exports or []),
+                    *(found if chain[1] in ("append", "extend") else [None]),
+                ]
 
     def _guard(self, node: ast.AST, tested: ast.AST, where: dict[str, Any], **more: Any) -> int:
         return self._add("guard", collect(tested), hash_syntax(tested), node, where, **more)
@@ -320,7 +349,11 @@ def _exported(node: ast.AST | None) -> list[str | Chain | None]:
         return found
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _exported(node.left) + _exported(node.right)
-    if isinstance(node, ast.Call) and chain_of(node.func) in (("list",), ("tuple",), ("sorted",)) and len(node.args) == 1:
+    if (
+        isinstance(node, ast.Call)
+        and chain_of(node.func) in (("list",), ("tuple",), ("sorted",))
+        and len(node.args) == 1
+    ):
         return _exported(node.args[0])
     chain = chain_of(node) if node is not None else None
     return [chain] if chain is not None and chain[-1] == "__all__" and len(chain) > 1 else [None]
@@ -339,7 +372,11 @@ def _never_runs(test: ast.expr) -> tuple[str, bool]:
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and len(test.comparators) == 1:
         sides = {ast.dump(test.left), ast.dump(test.comparators[0])}
         if sides == {ast.dump(ast.Name("__name__", ast.Load())), ast.dump(ast.Constant("__main__"))}:
-            return ("main", isinstance(test.ops[0], ast.NotEq)) if isinstance(test.ops[0], ast.Eq | ast.NotEq) else ("", False)
+            return (
+                ("main", isinstance(test.ops[0], ast.NotEq))
+                if isinstance(test.ops[0], ast.Eq | ast.NotEq)
+                else ("", False)
+            )
     return "", False
 
 
@@ -348,4 +385,16 @@ def own_chain(*names: str) -> Chain:
     return (0, OWN_NAME, *names)
 
 
-__all__ = ["SUMMARY_VERSION", "Call", "Decorator", "Effect", "Level", "Mutation", "Summary", "Unit", "Wrap", "own_chain", "summarize"]
+__all__ = [
+    "SUMMARY_VERSION",
+    "Call",
+    "Decorator",
+    "Effect",
+    "Level",
+    "Mutation",
+    "Summary",
+    "Unit",
+    "Wrap",
+    "own_chain",
+    "summarize",
+]

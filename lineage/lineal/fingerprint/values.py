@@ -84,7 +84,7 @@ class Describer:
         described = self._describe_code(cls)
         try:
             reduced = value.__reduce_ex__(4)
-        except Exception:
+        except Exception:  # noqa: BLE001 - code of the object runs here
             return self._by_type(value)
         if isinstance(reduced, str):
             return f"{described} {reduced}"
@@ -104,5 +104,5 @@ class Describer:
         return f"some {name}"
 
     @staticmethod
-    def _name(cls: type) -> str:
-        return f"{cls.__module__}.{cls.__qualname__}"
+    def _name(of: type) -> str:
+        return f"{of.__module__}.{of.__qualname__}"

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lineal.graph.action import Difference, differences
-from lineal.graph.records import Action, ActionResult, Manifest, RunRecord, StagePage, StageRecord, from_bytes
+from lineal.graph.records import (
+    Action,
+    ActionResult,
+    Manifest,
+    RunRecord,
+    StagePage,
+    StageRecord,
+    from_bytes,
+    unseal_record,
+)
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
 
@@ -39,7 +48,7 @@ class History:
             if key not in filed:
                 continue
             try:
-                result = from_bytes(filed[key].data, ActionResult)
+                result = unseal_record(filed[key].data, ActionResult)
                 changes = differences(
                     result.action, action, manifests=(read_manifest(self._store, result), manifest)
                 )
@@ -79,7 +88,7 @@ def find_run(store: Store, run_id: str) -> RunRecord | None:
     if data is None:
         return None
     try:
-        return from_bytes(data, RunRecord)
+        return unseal_record(data, RunRecord)
     except LinealError:
         return None
 

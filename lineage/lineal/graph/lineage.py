@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lineal.graph.records import ActionResult, SideProduct, from_bytes
+from lineal.graph.records import ActionResult, SideProduct, unseal_record
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
 from lineal_store.tree import Tree
@@ -65,7 +65,7 @@ class Lineage:
         self._urls: dict[str, str] = {}
         for filed in store.actions.list():
             try:
-                result = from_bytes(filed.data, ActionResult)
+                result = unseal_record(filed.data, ActionResult)
             except LinealError:  # `store verify` tells; the rest of the family is still worth seeing
                 continue
             self._add(Made(filed.key, result))

@@ -13,6 +13,7 @@ import msgspec
 
 from lineal_store.canonical import decode, encode
 from lineal_store.errors import CorruptRecord
+from lineal_store.sealed import seal, unseal
 
 FORMAT = 1
 
@@ -207,14 +208,32 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 def to_bytes(record: msgspec.Struct) -> bytes:
-    """The canonical bytes of ``record``."""
-    return encode(msgspec.to_builtins(record, builtin_types=(bytes,)))
+    """The canonical bytes of a ``record`` that is kept as a blob, under its digest."""
+    return encode(_builtins(record))
 
 
 def from_bytes(data: bytes, kind: type[_Record]) -> _Record:
-    """The record in ``data``; `CorruptRecord` for anything that is not one of this ``kind``."""
+    """The record in a blob; `CorruptRecord` for anything that is not one of this ``kind``."""
+    return _converted(decode(data), kind)
+
+
+def seal_record(record: msgspec.Struct) -> bytes:
+    """The bytes of a ``record`` that is filed under a key or an id, with their own checksum."""
+    return seal(_builtins(record))
+
+
+def unseal_record(data: bytes, kind: type[_Record]) -> _Record:
+    """The record that `seal_record` made ``data`` of; `CorruptRecord` for anything else."""
+    return _converted(unseal(data), kind)
+
+
+def _builtins(record: msgspec.Struct) -> Any:
+    return msgspec.to_builtins(record, builtin_types=(bytes,))
+
+
+def _converted(fields: object, kind: type[_Record]) -> _Record:
     try:
-        record = msgspec.convert(decode(data), kind)
+        record = msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise CorruptRecord(f"a {kind.__name__} record", str(error)) from None
     written = getattr(record, "format", FORMAT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from lineal.graph.records import ActionResult, from_bytes
+from lineal.graph.records import ActionResult, unseal_record
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
 from lineal_store.tree import Tree
@@ -29,7 +29,7 @@ def _referenced(store: Store, broken: list[Bad], makers: set[str]) -> Iterator[t
     """What action results name, with sizes; records that cannot be read go to ``broken``."""
     for filed in store.actions.list():
         try:
-            result = from_bytes(filed.data, ActionResult)
+            result = unseal_record(filed.data, ActionResult)
         except LinealError as error:
             broken.append(Bad(f"xxh3:{filed.key}", str(error)))
             continue

@@ -150,6 +150,11 @@ FITS: list[tuple[Any, Any]] = [
     (str, pd.Series([], dtype=object)),
     (Annotated[int, field(ge=0)], pd.Series([2**64 - 1], dtype="uint64")),
     (Annotated[int, field(le=1000)], pd.Series([1], dtype="int8")),
+    (Annotated[Decimal, field(ge=Decimal("1.25"))], [Decimal("1.5")]),
+    (
+        Annotated[datetime, field(gt=datetime(2025, 1, 1, 0, 0, 0, 5))],
+        pd.to_datetime(["2026-01-01"]).as_unit("s"),
+    ),
     (str | None, pd.Series([None, None], dtype=object)),
     (bytes, [b"a"]),
     (date, [date(2026, 1, 1)]),
@@ -192,8 +197,6 @@ MISFITS: list[tuple[Any, Any, str]] = [
     (int | None, [1.0, None], "dtype"),
     (int, [True], "dtype"),
     (int, ["1"], "dtype"),
-    (int, pd.Series([], dtype=object), "dtype"),
-    (int | None, pd.Series([None], dtype=object), "dtype"),
     (Annotated[int, field(ge=0)], pd.Series([-1], dtype="int8"), "ge"),
     (Annotated[int, field(lt=0)], pd.Series([2**64 - 1], dtype="uint64"), "lt"),
     (float, [1], "dtype"),
@@ -227,6 +230,13 @@ MISFITS: list[tuple[Any, Any, str]] = [
 @pytest.mark.parametrize(("annotation", "column", "rule"), MISFITS)
 def test_a_column_of_another_type_does_not(annotation: Any, column: Any, rule: str) -> None:
     assert rule in [violation.rule for violation in fitting(annotation, column)]
+
+
+@pytest.mark.parametrize(("annotation", "values"), [(int, []), (int | None, [None])])
+def test_objects_without_a_value_are_no_numbers(annotation: Any, values: list[Any]) -> None:
+    (violation,) = fitting(annotation, pd.Series(values, dtype=object), arrow=False)
+
+    assert (violation.rule, violation.found) == ("dtype", "object")
 
 
 def test_a_column_of_mixed_objects_is_shown_as_what_it_is() -> None:
