@@ -86,6 +86,37 @@ class Project:
             text=True,
         )
 
+    @property
+    def store(self) -> Path:
+        return Path(self.variables.get("LINEAL_STORE", self.root / ".lineal" / "store"))
+
+    def value(self, digest: str) -> bytes:
+        """The bytes that the store holds under ``digest``."""
+        hexadecimal = digest.removeprefix("sha256:")
+        return (self.store / "blobs" / hexadecimal[:2] / hexadecimal[2:]).read_bytes()
+
+    def keep_journal(self) -> None:
+        """From now on ``journal.note(word)`` in the project's code is told by `journal`."""
+        self.variables["JOURNAL"] = str(self.root.parent / "journal.txt")
+        self.write(
+            "journal.py",
+            """
+            import os
+
+
+            def note(word):
+                with open(os.environ["JOURNAL"], "a") as journal:
+                    journal.write(word + "\\n")
+            """,
+        )
+
+    def journal(self) -> list[str]:
+        """The words noted since the last call."""
+        path = Path(self.variables["JOURNAL"])
+        words = path.read_text().splitlines() if path.exists() else []
+        path.unlink(missing_ok=True)
+        return words
+
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("LINEAL_")}
         return {**ours, "NO_COLOR": "1", "LINEAL_NAMESPACE": "tests", **self.variables, **variables}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 import xxhash
 
 from lineal.artifacts import Secret
+from lineal.artifacts.annotations import says_nothing, spelled
 from lineal.artifacts.schema import describe
 from lineal.artifacts.values import encode_value
 from lineal.engine.machine import Task
@@ -76,10 +77,27 @@ class PlannedStage:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages of a run in an order in which parents come first."""
+    """The stages of a run in an order in which parents come first.
+
+    ``code_of`` gives the fingerprint of an object by ``module:qualname``; None where it is not the project's.
+    """
 
     graph: Graph
     stages: Mapping[str, PlannedStage]
+    code_of: Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """An upstream output on its way to a port, and the planned stage that declares it.
+
+    ``names`` are the objects that its bytes need to be read, as ``module:qualname``.
+    """
+
+    output: Output
+    origin: Origin
+    producer: PlannedStage
+    names: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -90,6 +108,7 @@ class Bound:
     inputs: dict[str, Input] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
 
 
 def plan_run(
@@ -124,7 +143,7 @@ def plan_run(
         stages[stage_id] = PlannedStage(
             node, module, fingerprint, _environment(options.env), schemas, _task(graph, node)
         )
-    return Plan(graph, stages)
+    return Plan(graph, stages, _NamedCode(fingerprinter))
 
 
 def ancestors(graph: Graph, stage_ids: Sequence[str]) -> set[str]:
@@ -141,13 +160,53 @@ def ancestors(graph: Graph, stage_ids: Sequence[str]) -> set[str]:
 
 def bind(
     stage: PlannedStage,
-    output_of: Callable[[Result], tuple[Output, Origin] | None],
+    supply_of: Callable[[Result], Supply | None],
     source_of: Callable[[Source], tuple[Held, Origin]],
+    code_of: Callable[[str], str | None],
 ) -> Bound:
-    """The stage's arguments, now that its inputs are known; ``output_of`` answers None for what was skipped."""
+    """The stage's arguments, now that its inputs are known; ``supply_of`` answers None for what was skipped."""
     bound = Bound()
+
+    def argument(port: str, binding: Binding) -> Argument:
+        match binding:
+            case Constant(value):
+                if isinstance(value, Secret):
+                    return Hidden(value)
+                return given(port, value)
+            case Collection(kind, items):
+                # brackets cannot be part of a parameter's name, so no two entries are confused
+                bound.parameters[f"{port}[]"] = [kind, *(encode_value(key) for key, _ in items)]
+                places = (key if key is not None else place for place, (key, _) in enumerate(items))
+                parts = tuple(
+                    (key, argument(f"{port}[{at!r}]", item))
+                    for at, (key, item) in zip(places, items, strict=True)
+                )
+                return Items(kind, parts, binding.type)
+            case Source():
+                held, origin = source_of(binding)
+                return taken(port, held, origin)
+            case Result():
+                supply = supply_of(binding)
+                if supply is None:
+                    return given(port, None)
+                for name in supply.names:
+                    code = code_of(name)
+                    if code is not None:
+                        bound.code[name] = code
+                held = _held(binding, supply)
+                return taken(port, held, supply.origin, _read_as(binding, supply))
+
+    def given(port: str, value: object) -> Given:
+        bound.parameters[port] = encode_value(value, name=port)
+        return Given(bound.parameters[port])
+
+    def taken(port: str, held: Held, origin: Origin, read_as: str = "") -> Held:
+        bound.inputs[port] = Input(digest=held.digest, type=held.type, read_as=read_as, item=list(held.item))
+        bound.origins[port] = origin
+        return held
+
     for name, binding in stage.node.inputs.items():
-        bound.arguments[name] = _bind(bound, name, binding, output_of, source_of)
+        bound.arguments[name] = argument(name, binding)
     return bound
 
 
@@ -160,53 +219,57 @@ def action_of(stage: PlannedStage, bound: Bound) -> Action:
         parameters=bound.parameters,
         environment=dict(stage.environment),
         schemas=dict(stage.schemas),
+        code=bound.code,
         version=stage.options.version,
     )
 
 
-def _bind(
-    bound: Bound,
-    port: str,
-    binding: Binding,
-    output_of: Callable[[Result], tuple[Output, Origin] | None],
-    source_of: Callable[[Source], tuple[Held, Origin]],
-) -> Argument:
-    match binding:
-        case Constant(value):
-            if isinstance(value, Secret):
-                return Hidden(value)
-            encoded = encode_value(value, name=port)
-            bound.parameters[port] = encoded
-            return Given(encoded)
-        case Result():
-            found = output_of(binding)
-            if found is None:
-                bound.parameters[port] = encode_value(None)
-                return Given(bound.parameters[port])
-            output, origin = found
-            name = output.description.get("file_name")
-            held = Held(
-                output.digest, output.type, tuple(binding.path), None, name if isinstance(name, str) else None
-            )
-        case Source():
-            held, origin = source_of(binding)
-        case Collection(kind, items):
-            # brackets cannot be part of a parameter's name, so no two entries are confused
-            shape = [kind, *(encode_value(key) for key, _ in items)]
-            bound.parameters[f"{port}[]"] = shape
-            parts = tuple(
-                (
-                    key,
-                    _bind(
-                        bound, f"{port}[{key if key is not None else place!r}]", item, output_of, source_of
-                    ),
-                )
-                for place, (key, item) in enumerate(items)
-            )
-            return Items(kind, parts, binding.type)
-    bound.inputs[port] = Input(digest=held.digest, type=held.type, item=list(held.item))
-    bound.origins[port] = origin
-    return held
+def _held(result: Result, supply: Supply) -> Held:
+    output, stage = supply.output, supply.producer.node.stage
+    name = output.description.get("file_name")
+    return Held(
+        output.digest,
+        output.type,
+        tuple(result.path),
+        None,
+        name if isinstance(name, str) else None,
+        (supply.producer.module, stage.qualname, result.output),
+    )
+
+
+def _read_as(result: Result, supply: Supply) -> str:
+    """The annotation that JSON is read by; other formats know from their bytes what they hold."""
+    if supply.output.type != "json":
+        return ""
+    annotation = supply.producer.node.stage.signature.outputs.ports[result.output].annotation
+    return "" if says_nothing(annotation) else spelled(annotation)
+
+
+class _NamedCode:
+    """Fingerprints of objects by ``module:qualname``, each made once."""
+
+    def __init__(self, fingerprinter: Fingerprinter) -> None:
+        self._fingerprinter = fingerprinter
+        self._known: dict[str, str | None] = {}
+
+    def __call__(self, name: str) -> str | None:
+        if name not in self._known:
+            module, _, qualname = name.partition(":")
+            ours = self._fingerprinter.sources.find(module) is not None
+            self._known[name] = self._fingerprinter.stage(module, qualname).hex if ours else None
+        return self._known[name]
+
+
+def named_classes(annotation: object) -> Iterator[str]:
+    """The classes in an annotation, as ``module:qualname``."""
+    pending = [annotation]
+    while pending:
+        found = pending.pop()
+        arguments = get_args(found)
+        if arguments:
+            pending += arguments
+        elif isinstance(found, type):
+            yield f"{found.__module__}:{found.__qualname__}"
 
 
 def _task(graph: Graph, node: Node) -> Task:

@@ -16,7 +16,7 @@ from lineal.engine.cache import ActionCache, Answer, Asked
 from lineal.engine.clock import Clock
 from lineal.engine.intake import Intake
 from lineal.engine.machine import Machine
-from lineal.engine.plan import Bound, Plan, PlannedStage, bind
+from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind, named_classes
 from lineal.errors import LinealError
 from lineal.events import (
     Cache,
@@ -31,6 +31,7 @@ from lineal.events import (
     StageState,
 )
 from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Outcome
+from lineal.fingerprint import find_pickled_names
 from lineal.graph.action import seed_of
 from lineal.graph.records import ActionResult, Origin, Output, seal_record, to_bytes, unseal_record
 from lineal.stages.conditions import follow, holds
@@ -218,14 +219,25 @@ class Runner:
         self.stages[stage_id].failure = failure
 
     def _bind(self, stage: PlannedStage) -> Bound:
-        return bind(stage, self._output, self._source)
+        return bind(stage, self._supply, self._source, self._plan.code_of)
 
-    def _output(self, result: Result) -> tuple[Output, Origin] | None:
-        producer = self.stages[result.node]
-        if producer.asked is None or result.output not in producer.outputs:
+    def _supply(self, result: Result) -> Supply | None:
+        progress = self.stages[result.node]
+        if progress.asked is None or result.output not in progress.outputs:
             return None
-        origin = Origin(action_key=producer.asked.key, output=result.output)
-        return producer.outputs[result.output], origin
+        producer, output = self._plan.stages[result.node], progress.outputs[result.output]
+        origin = Origin(action_key=progress.asked.key, output=result.output)
+        return Supply(output, origin, producer, self._names(output, result, producer))
+
+    def _names(self, output: Output, result: Result, producer: PlannedStage) -> tuple[str, ...]:
+        """The objects that the bytes of ``output`` need to be read."""
+        if output.type == "json":
+            annotation = producer.node.stage.signature.outputs.ports[result.output].annotation
+            return tuple(dict.fromkeys(named_classes(annotation)))
+        if output.description.get("names_left_out"):  # too many for the record
+            found = find_pickled_names(self._store.blobs.read(Digest.parse(output.digest)))
+            return tuple(f"{module}:{qualname}" for module, qualname in found)
+        return tuple(output.description.get("names", ()))
 
     def _source(self, source: Source) -> tuple[Held, Origin]:
         taken = self._intake.take(source.value)

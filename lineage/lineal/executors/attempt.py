@@ -9,9 +9,11 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
-from lineal.artifacts import Directory, File, decode, encode
+from lineal.artifacts import Directory, File, decode, encode, misfit
+from lineal.artifacts.annotations import required, says_nothing, spelled
+from lineal.artifacts.codecs.protocol import class_name
 from lineal.artifacts.schema import check
 from lineal.artifacts.values import decode_value, import_by_name
 from lineal.errors import LinealError
@@ -22,6 +24,7 @@ from lineal.graph.records import Output
 from lineal.stages import Stage
 from lineal.stages.conditions import follow
 from lineal.stages.running import outputs_in
+from lineal.stages.signature import Port
 from lineal.stages.wiring import Collection, Constant, Result
 from lineal_store import Digest, Store
 from lineal_store.errors import BlobMissing, DigestMismatch
@@ -29,8 +32,11 @@ from lineal_store.tree import Tree, TreeEntry
 
 INLINE_BYTES = 16 * 1024
 
+StageOf = Callable[[str, str], Stage[Any, Any]]
+"""Finds the stage of a module and qualified name."""
 
-def perform(envelope: Envelope, stage: Stage[Any, Any], store: Store) -> Outcome:
+
+def perform(envelope: Envelope, stage_of: StageOf, store: Store) -> Outcome:
     """Run the attempt in this process. Every outcome is returned, none raised, but for `KeyboardInterrupt`.
 
     When it returns outputs, their bytes are durable.
@@ -42,7 +48,8 @@ def perform(envelope: Envelope, stage: Stage[Any, Any], store: Store) -> Outcome
         return Outcome(envelope.attempt_id, seconds=time.monotonic() - started, **facts)
 
     try:
-        arguments = _take(envelope, stage, store)
+        stage = stage_of(envelope.module, envelope.qualname)
+        arguments = _take(envelope, stage, stage_of, store)
     except (BlobMissing, DigestMismatch) as error:
         lost = error.expected if isinstance(error, DigestMismatch) else error.digest
         return ended(lost=str(lost), failure=_contract(error))
@@ -97,18 +104,20 @@ def _class_names(error: BaseException) -> tuple[str, ...]:
 # -- inputs -----------------------------------------------------------------------------------
 
 
-def _take(envelope: Envelope, stage: Stage[Any, Any], store: Store) -> dict[str, Any]:
+def _take(envelope: Envelope, stage: Stage[Any, Any], stage_of: StageOf, store: Store) -> dict[str, Any]:
     arguments = {}
     for name, argument in envelope.arguments.items():
         port = stage.signature.inputs[name]
-        value = _value(argument, port.annotation, store, Path(envelope.scratch) / "input" / name)
+        value = _value(argument, stage_of, store, Path(envelope.scratch) / "input" / name)
+        if not isinstance(argument, Given | Hidden):
+            _check_kind(value, port, envelope.stage_id)
         if port.schema is not None and not (value is None and port.optional):
             check(port.schema, value, where=f"{envelope.stage_id}, parameter {name}")
         arguments[name] = value
     return arguments
 
 
-def _value(argument: Argument, annotation: object, store: Store, folder: Path) -> Any:
+def _value(argument: Argument, stage_of: StageOf, store: Store, folder: Path) -> Any:
     match argument:
         case Given(encoded):
             return decode_value(encoded, resolve=import_by_name)
@@ -116,16 +125,15 @@ def _value(argument: Argument, annotation: object, store: Store, folder: Path) -
             return value
         case Items(kind, items, cls):
             values = [
-                _value(item, _element(annotation, place), store, folder / str(place))
-                for place, (_, item) in enumerate(items)
+                _value(item, stage_of, store, folder / str(place)) for place, (_, item) in enumerate(items)
             ]
             places = tuple((key, Constant(None)) for key, _ in items)
             return Collection(kind, places, cls).build(values)
         case Held():
-            return _held(argument, annotation, store, folder)
+            return _held(argument, stage_of, store, folder)
 
 
-def _held(held: Held, annotation: object, store: Store, folder: Path) -> Any:
+def _held(held: Held, stage_of: StageOf, store: Store, folder: Path) -> Any:
     digest = Digest.parse(held.digest)
     if held.type == "directory":
         laid_out = _laid_out(store, digest, folder / (held.name or "directory"))
@@ -137,7 +145,11 @@ def _held(held: Held, annotation: object, store: Store, folder: Path) -> Any:
         link = folder / (held.name or "file")
         link.symlink_to(path)
         return File.held(held.url or str(link), link)
-    value = decode(held.type, path, object if held.item else annotation)
+    annotation: object = object
+    if held.made_by is not None:  # bytes mean what they meant to the stage that wrote them
+        module, qualname, output = held.made_by
+        annotation = stage_of(module, qualname).signature.outputs.ports[output].annotation
+    value = decode(held.type, path, annotation)
     return follow(Result("the upstream stage", "result", held.item), value) if held.item else value
 
 
@@ -151,14 +163,15 @@ def _laid_out(store: Store, digest: Digest, folder: Path) -> Path:
     return folder
 
 
-def _element(annotation: object, place: int) -> object:
-    """The annotation of an element of a list, tuple or dict, where the container's says it."""
-    arguments = get_args(annotation)
-    if not arguments:
-        return object
-    if get_origin(annotation) is tuple and arguments[-1] is not ...:
-        return arguments[place] if place < len(arguments) else object
-    return arguments[-1] if get_origin(annotation) is dict else arguments[0]
+def _check_kind(value: object, port: Port, stage_id: str) -> None:
+    """Refuse an input that is not of the kind that the parameter declares."""
+    if says_nothing(port.annotation) or (value is None and port.optional):
+        return
+    if misfit(value, required(port.annotation)[0]) is not None:
+        raise WrongValue(
+            f"{stage_id} takes {port.name} as {spelled(port.annotation)}, and is given {class_name(type(value))}",
+            "Correct the annotation of one of the two stages.",
+        )
 
 
 def _seed(envelope: Envelope) -> None:
@@ -208,8 +221,8 @@ def _put(envelope: Envelope, stage: Stage[Any, Any], value: object, store: Store
     return {name: describe() for name, describe in zip(stage.signature.outputs.ports, finish, strict=True)}
 
 
-class WrongOutputs(LinealError):
-    """A stage returned something else than the several outputs that it declares."""
+class WrongValue(LinealError):
+    """A stage is given, or returned, something else than it declares."""
 
     kind = "contract"
 
@@ -236,7 +249,7 @@ def _parts(stage: Stage[Any, Any], value: Any) -> dict[str, object]:
         fits = isinstance(value, outputs.type)
     if not fits:
         declared = outputs.type.__name__ if outputs.type is not None else "tuple"
-        raise WrongOutputs(
+        raise WrongValue(
             f"{stage.name} returned {type(value).__name__} where {declared} of {', '.join(names)} is declared",
             "Return exactly what the annotation says.",
         )

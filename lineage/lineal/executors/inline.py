@@ -6,15 +6,11 @@ A timeout cannot be kept here, and a stage that ends the process ends the run.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from lineal.executors.attempt import perform
+from lineal.executors.attempt import StageOf, perform
 from lineal.executors.protocol import Envelope, Outcome, Report
-from lineal.stages import Stage
 from lineal_store import Store
-
-StageOf = Callable[[str, str], Stage[Any, Any]]
 
 
 class InlineExecutor:
@@ -35,7 +31,7 @@ class InlineExecutor:
         if killed or not self._submitted:
             return killed
         envelope = self._submitted.popleft()
-        return [perform(envelope, self._stage_of(envelope.module, envelope.qualname), self._store)]
+        return [perform(envelope, self._stage_of, self._store)]
 
     def kill(self, attempt_id: str) -> None:
         for envelope in list(self._submitted):

@@ -33,7 +33,8 @@ class Hidden:
 class Held:
     """An artifact in the store; ``item`` the part of it that is meant.
 
-    Of files and directories: ``url`` is where outside data came from, ``name`` the last part of its path.
+    Of files and directories: ``url`` is where outside data came from, ``name`` the last part of its path. ``made_by``
+    are the module, the qualified name and the output of the stage whose annotation the bytes were written under.
     """
 
     digest: str
@@ -41,6 +42,7 @@ class Held:
     item: tuple[str | int, ...] = ()
     url: str | None = None
     name: str | None = None
+    made_by: tuple[str, str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def _work(envelope: Envelope, store: Store, connection: Connection[Any, Any]) ->
             os.dup2(source, target)
         os.environ["LINEAL_ATTEMPT"] = envelope.attempt_id
         try:
-            outcome = perform(envelope, stage_named(envelope.module, envelope.qualname), store)
+            outcome = perform(envelope, stage_named, store)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(envelope.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
         sys.stdout.flush()

@@ -16,6 +16,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lineal.fingerprint.cache import SummaryCache
     from lineal.fingerprint.distributions import Distributions
     from lineal.fingerprint.errors import FingerprintError
     from lineal.fingerprint.fingerprinter import BlindSpot, Fingerprint, Fingerprinter, Unit
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from lineal.fingerprint.loader import Loader, install, uninstall
     from lineal.fingerprint.pickles import find_pickled_names
     from lineal.fingerprint.sources import Sources, find_project_root
-    from lineal.fingerprint.summaries import Summaries
 
 __all__ = [
     "BlindSpot",
@@ -33,7 +33,7 @@ __all__ = [
     "Fingerprinter",
     "Loader",
     "Sources",
-    "Summaries",
+    "SummaryCache",
     "Unit",
     "find_pickled_names",
     "find_project_root",
@@ -51,7 +51,7 @@ _HOMES = {
     "Fingerprinter": "fingerprinter",
     "Loader": "loader",
     "Sources": "sources",
-    "Summaries": "summaries",
+    "SummaryCache": "cache",
     "Unit": "fingerprinter",
     "find_pickled_names": "pickles",
     "find_project_root": "sources",

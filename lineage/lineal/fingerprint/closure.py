@@ -78,10 +78,8 @@ class Closures:
         for place in run.units:
             links = linker.links(*place, run.mode, place in run.entries)
             units[place] = links.hash
-            unit = lookup.get_index(place[0]).units[place[1]]
-            label = labels[place] = f"{place[0]}:{' '.join(unit.names)} {links.hash.hex()}"
-            lines.append("unit " + label)
-            lines += [f"edge {label} {edge}" for edge in links.edges]
+            labels[place] = links.label
+            lines += links.lines
             outside.update(links.outside)
             unresolved += [(each, place) for each in links.unresolved]
         for module in run.files:
@@ -303,20 +301,11 @@ class _Run:
         """Note that ``module`` is imported: it, the packages around it, and what they import."""
         if module in self.loaded:
             return
-        loading, lookup = self.closures.loading, self.closures.lookup
-        pending = [module]
-        while pending:
-            each = pending.pop()
+        loading = self.closures.loading
+        for each in loading.everything(module):
             if each in self.loaded:
                 continue
-            located = lookup.find_module(each)
-            if located is None:
-                continue
             self.loaded[each] = None
-            parent = each.rpartition(".")[0]
-            if parent and parent not in self.loaded:
-                pending.append(parent)
-            pending += [name for _, name in loading.loads(each) if name not in self.loaded]
             for position, changes in loading.changing(each):
                 self._watch((each, position), changes)
             for name in loading.side_imports(each):

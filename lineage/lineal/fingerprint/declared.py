@@ -1,6 +1,6 @@
 """What a stage declares beside its code: the files that it reads, and more code that it depends on."""
 
-# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# ruff: noqa: PTH117
 # os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lineal_store.digest import Digest
 
 if TYPE_CHECKING:
-    from lineal.fingerprint.lookup import Lookup
+    from lineal.fingerprint.sources import Sources
 
 
 def hash_reads(root: Path, reads: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
@@ -49,14 +49,14 @@ def _name(root: Path, path: Path) -> str:
         return path.as_posix()
 
 
-def entry_of(declared: object, lookup: Lookup) -> tuple[str, str]:
+def entry_of(declared: object, sources: Sources) -> tuple[str, str]:
     """The module and the name that an item of ``depends_on`` stands for: ``"m"``, ``"m:f"``, a module, a function, a class."""
     if isinstance(declared, str):
         module, _, name = declared.partition(":")
         if not name:
             parts = module.split(".")
             for length in range(len(parts), 0, -1):
-                if lookup.find_module(".".join(parts[:length])) is not None:
+                if sources.find(".".join(parts[:length])) is not None:
                     return ".".join(parts[:length]), ".".join(parts[length:])
         return module, name
     if isinstance(declared, types.ModuleType):

@@ -5,19 +5,16 @@ of its modules may have been reached. An editable install is no distribution but
 folder on the search path that nothing is installed in.
 """
 
-# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# ruff: noqa: PTH116, PTH100, PTH110, PTH112, PTH113, PTH119, PTH120
 # os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 
-import ast
 import os
 import re
 import sys
-import sysconfig
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 _SITES = frozenset({"site-packages", "dist-packages"})
 _OWN = frozenset({"lineal", "lineal-store", "lineal-cli"})
@@ -98,14 +95,24 @@ class Distributions:
     """What is installed on a search path (``sys.path`` as it is now, when none is given), as far as it is asked for."""
 
     def __init__(self, search: Sequence[str] | None = None) -> None:
-        standard = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib")}
-        self._standard = {os.path.realpath(path) for path in standard if path}
+        self._standard = {os.path.realpath(os.path.dirname(os.__file__))}
         paths = sys.path if search is None else search
         self._paths = [os.path.abspath(path) for path in dict.fromkeys(paths)]
         self._folders: list[_Folder] | None = None
         self._by_name: dict[str, Distribution] | None = None
         self._located: dict[str, tuple[str, bool] | None] = {}
         self._owners: dict[str, tuple[Distribution, ...]] = {}
+
+    def state(self) -> Iterator[str]:
+        """Lines that differ when anything is installed, taken away or put on the search path."""
+        for folder in self._list():
+            yield f"search {folder.path} {' '.join(sorted(folder.folders))} {' '.join(sorted(folder.files))}"
+            for info in sorted(folder.infos):
+                try:
+                    changed = os.stat(f"{folder.path}/{info}").st_mtime_ns
+                except OSError:
+                    changed = 0
+                yield f"installed {info} {changed}"
 
     def provides(self, top: str) -> bool:
         """Whether a module called ``top`` is installed, other than in place."""
@@ -247,6 +254,7 @@ def _distribution(name: str, version: str, folder: str, info: str) -> Distributi
     data = _read(f"{info}/direct_url.json")
     if data:
         import json
+        from urllib.parse import unquote, urlsplit
 
         try:
             origin: dict[str, Any] = json.loads(data)
@@ -288,6 +296,8 @@ def _editable_place(distribution: Distribution, top: str) -> str | None:
 
 def _finder_mapping(source: bytes) -> dict[str, str]:
     """The MAPPING in the finder that setuptools writes for an editable install."""
+    import ast
+
     try:
         for node in ast.parse(source).body:
             target = (

@@ -6,18 +6,17 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from lineal.fingerprint.closure import Closure, Closures
+from lineal.fingerprint.declared import entry_of, hash_reads
 from lineal.fingerprint.distributions import Distributions
-from lineal.fingerprint.dynamic import decode_path
-from lineal.fingerprint.lookup import Lookup
-from lineal.fingerprint.paths import add_search_paths, place
-from lineal.fingerprint.summaries import Summaries
 
 if TYPE_CHECKING:
+    from lineal.fingerprint.cache import SummaryCache
+    from lineal.fingerprint.closure import Closure, Closures
+    from lineal.fingerprint.lookup import Lookup
     from lineal.fingerprint.sources import Sources
 
 _DOMAIN = "lineal.fingerprint.1"
@@ -70,20 +69,40 @@ class Fingerprint:
 
 
 class Fingerprinter:
-    """Fingerprints the stages of one project. What one stage needed is remembered for the next."""
+    """Fingerprints the stages of one project. What one stage needed is remembered for the next, and in ``cache``
+    for the next process (the caller saves that)."""
 
     def __init__(
         self,
         sources: Sources,
         *,
         distributions: Distributions | None = None,
-        summaries: Summaries | None = None,
+        cache: SummaryCache | None = None,
     ) -> None:
         self.sources = sources
         self.distributions = distributions if distributions is not None else Distributions()
-        self.lookup = Lookup(sources, self.distributions, summaries if summaries is not None else Summaries())
-        add_search_paths(self.lookup)
-        self.closures = Closures(self.lookup)
+        self._cache = cache
+        self._closures: Closures | None = None
+        self._state: str | None = None
+
+    @property
+    def closures(self) -> Closures:
+        """The closures over the sources; the parser is imported when something asks for this."""
+        if self._closures is None:
+            from lineal.fingerprint.closure import Closures
+            from lineal.fingerprint.lookup import Lookup
+            from lineal.fingerprint.paths import add_search_paths
+            from lineal.fingerprint.summaries import Summaries
+
+            lookup = Lookup(self.sources, self.distributions, Summaries(self._cache))
+            add_search_paths(lookup)
+            self._closures = Closures(lookup)
+        return self._closures
+
+    @property
+    def lookup(self) -> Lookup:
+        """What names mean in the sources."""
+        return self.closures.lookup
 
     def stage(
         self,
@@ -97,30 +116,51 @@ class Fingerprinter:
     ) -> Fingerprint:
         """The fingerprint of the function ``qualname`` of ``module``.
 
-        ``reads`` are data files (relative to the project's root), whose bytes count; folders and patterns count with every file
-        in them. ``depends_on`` is more code: ``"module"``, ``"module:name"``, functions, classes or modules. ``version``
-        is text that counts as it is, and so are the lines of ``also``. FingerprintError when code that is reached cannot be read.
+        ``reads`` are data files (relative to the project's root), whose bytes count; folders and patterns count with every
+        file in them. ``depends_on`` is more code: ``"module"``, ``"module:name"``, functions, classes or modules.
+        ``version`` is text that counts as it is, and so are the lines of ``also``. FingerprintError when code that is
+        reached cannot be read.
         """
-        from lineal.fingerprint.declared import entry_of, hash_reads
-
-        entries = [(module, qualname), *(entry_of(each, self.lookup) for each in depends_on)]
-        closure = self.closures.close(entries)
+        entries = [(module, qualname), *(entry_of(each, self.sources) for each in depends_on)]
         read = hash_reads(self.sources.root, reads)
-        distributions = self.distributions.versions(sorted(closure.outside))
-        lines = [_DOMAIN, *closure.lines]
-        lines += [f"distribution {name} {known}" for name, known in distributions.items()]
-        lines += [f"read {name} {digest}" for name, digest in read.items()]
-        lines += [f"also {line}" for line in also]
+        declared = [f"entry {each}:{name}" for each, name in entries]
+        declared += [f"read {name} {digest}" for name, digest in read.items()]
+        declared += [f"also {line}" for line in also]
         if version is not None:
-            lines.append(f"version {version}")
-        text = "\n".join(line.replace("\\", "\\\\").replace("\n", "\\n") for line in lines)
-        return Fingerprint(
-            hex=xxhash.xxh3_128_hexdigest(text.encode("utf-8", "surrogatepass")),
+            declared.append(f"version {version}")
+        key = _hash([self.state(), *declared]).digest() if self._cache is not None else b""
+        known = self._cache.find_result(key) if self._cache is not None else None
+        if known is not None:
+            return _unpacked(known)
+        closure = self.closures.close(entries)
+        distributions = self.distributions.versions(sorted(closure.outside))
+        lines = [_DOMAIN, *closure.lines, *declared]
+        lines += [f"distribution {name} {known}" for name, known in distributions.items()]
+        found = Fingerprint(
+            hex=_hash(lines).hexdigest(),
             covers=self._covers(closure),
             blind_spots=self._blind_spots(closure, read),
             distributions=distributions,
             modules=tuple(sorted(closure.loaded)),
             outside=_outside(closure),
+        )
+        if self._cache is not None and self._is_settled(closure, distributions):
+            self._cache.keep_result(key, _packed(found))
+        return found
+
+    def state(self) -> str:
+        """A hash of all that fingerprints of this project depend on, as long as they stay within it: its files and folders,
+        and what is installed. Not the same on another machine."""
+        if self._state is None:
+            self._state = _hash([_DOMAIN, *self.sources.state(), *self.distributions.state()]).hexdigest()
+        return self._state
+
+    def _is_settled(self, closure: Closure, distributions: Mapping[str, str]) -> bool:
+        """Whether nothing was looked at that `state` leaves out: files outside the project, compiled modules."""
+        return not (
+            self.sources.outside()
+            or any(name.startswith("module ") for name in distributions)
+            or any(line.startswith("file ") for line in closure.lines)
         )
 
     def _covers(self, closure: Closure) -> tuple[Unit, ...]:
@@ -133,6 +173,9 @@ class Fingerprinter:
         return tuple(sorted(found))
 
     def _blind_spots(self, closure: Closure, read: Mapping[str, str]) -> tuple[BlindSpot, ...]:
+        from lineal.fingerprint.dynamic import decode_path
+        from lineal.fingerprint.paths import place
+
         found = {
             BlindSpot("missing_file", name, name, 0) for name, digest in read.items() if digest == "absent"
         }
@@ -165,4 +208,25 @@ def _is_declared(name: str, read: Mapping[str, str]) -> bool:
     return (
         any(name == each or name.startswith(each.rstrip("/") + "/") for each in read)
         or Path(name).as_posix() in read
+    )
+
+
+def _hash(lines: Iterable[str]) -> xxhash.xxh3_128:
+    text = "\n".join(line.replace("\\", "\\\\").replace("\n", "\\n") for line in lines)
+    return xxhash.xxh3_128(text.encode("utf-8", "surrogatepass"))
+
+
+def _packed(found: Fingerprint) -> tuple[Any, ...]:
+    """A fingerprint as plain tuples."""
+    covers = tuple((each.unit, each.file, each.line, each.hash) for each in found.covers)
+    spots = tuple((each.kind, each.detail, each.file, each.line) for each in found.blind_spots)
+    return found.hex, covers, spots, tuple(found.distributions.items()), found.modules, found.outside
+
+
+def _unpacked(packed: tuple[Any, ...]) -> Fingerprint:
+    """The fingerprint that `_packed` packed."""
+    digest, covers, spots, distributions, modules, outside = packed
+    units = tuple(Unit(*each) for each in covers)
+    return Fingerprint(
+        digest, units, tuple(BlindSpot(*each) for each in spots), dict(distributions), modules, outside
     )

@@ -37,15 +37,17 @@ class Mode(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What a unit depends on: nodes, the same as text for the hash, and imports in its functions.
+    """What a unit depends on: nodes, the ``lines`` that go into the hash for it, and the imports in its functions.
 
+    ``label`` names the unit with its ``hash``.
     ``now`` are the nodes that it looks at while its module is imported; ``outside`` the dotted names of what is no
     project code; ``unresolved`` the imports that lead nowhere; ``docs_of`` the names whose docstrings it reads.
     """
 
     hash: bytes
+    label: str
+    lines: tuple[str, ...]
     nodes: tuple[Node, ...]
-    edges: tuple[str, ...]
     now: frozenset[Node]
     imports: tuple[Import, ...]
     outside: tuple[str, ...]
@@ -125,10 +127,12 @@ class Linker:
             for name in unit.names:
                 nodes[("own", module, name)] = None
         digest = xxhash.xxh3_128_digest("\0".join(content).encode("utf-8", "surrogatepass"))
+        label = f"{module}:{' '.join(unit.names)} {digest.hex()}"
         return Links(
             digest,
+            label,
+            (f"unit {label}", *(f"edge {label} {edge}" for edge in edges)),
             tuple(nodes),
-            tuple(sorted(edges)),
             frozenset(now),
             unit.imports_later,
             tuple(sorted(outside)),

@@ -1,6 +1,6 @@
 """The fingerprint of a live function: found again in the source by identity, or by where it was written and what it captured."""
 
-# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# ruff: noqa: PTH100, PTH113
 # os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 

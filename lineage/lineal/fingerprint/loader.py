@@ -6,7 +6,7 @@ size, so an edit of the same length within a second would run the old code. Exte
 to the ordinary machinery, and so is everything outside the project.
 """
 
-# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# ruff: noqa: PTH100, PTH110, PTH112
 # os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ class Loading:
         self.lookup = lookup
         self.effects = effects
         self._loads: dict[str, tuple[tuple[int, str], ...]] = {}
+        self._everything: dict[str, tuple[str, ...]] = {}
         self._changing: dict[str, tuple[tuple[int, Changes], ...]] = {}
         self._side_imports: dict[str, tuple[str, ...]] = {}
 
@@ -46,6 +47,25 @@ class Loading:
                     found.setdefault(name, position)
         found.pop(module, None)
         result = self._loads[module] = tuple((position, name) for name, position in found.items())
+        return result
+
+    def everything(self, module: str) -> tuple[str, ...]:
+        """All project modules that are imported when ``module`` is: itself, the packages around it, and so on."""
+        known = self._everything.get(module)
+        if known is not None:
+            return known
+        found: dict[str, None] = {}
+        pending = [module]
+        while pending:
+            each = pending.pop()
+            if each in found or self.lookup.find_module(each) is None:
+                continue
+            found[each] = None
+            parent = each.rpartition(".")[0]
+            if parent:
+                pending.append(parent)
+            pending += [name for _, name in self.loads(each)]
+        result = self._everything[module] = tuple(found)
         return result
 
     def imported(self, module: str, what: Import) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Functions that were typed in: a notebook's cells, a prompt. Their source is put together from what is alive."""
 
-# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# ruff: noqa: PTH100
 # os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A project's code, read once: what is fingerprinted, traced and run are the same bytes."""
 
-# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH114, PTH117, PTH119, PTH120
+# ruff: noqa: PTH100, PTH110, PTH114
 # os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 
@@ -80,6 +80,7 @@ class Sources:
             folders = _folders_of(self._prefix, self.files)
         for path, (names, below) in folders.items():
             self._folders[path] = _Folder(frozenset(names), frozenset(below))
+        self._captured = frozenset(self._folders)
 
     @classmethod
     def capture(cls, root: Path, import_roots: Iterable[Path] | None = None) -> Sources:
@@ -132,6 +133,21 @@ class Sources:
         if found is None:
             found = self._digests[file] = Digest.of(self.read(file))
         return found
+
+    def state(self) -> Iterator[str]:
+        """Lines that differ when anything in the project that code can depend on does."""
+        import xxhash
+
+        yield f"root {self.root}"
+        yield from (f"import root {each}" for each in self.import_roots)
+        for name in sorted(self.files):
+            yield f"file {name} {xxhash.xxh3_128_hexdigest(self.files[name])}"
+        for folder in sorted(self._captured):
+            listing = self._folders[folder]
+            yield f"folder {folder} {' '.join(sorted(listing.folders))}"
+            yield from (
+                f"compiled {name}" for name in sorted(listing.files) if name.endswith(_EXTENSION_SUFFIXES)
+            )
 
     def outside(self) -> Mapping[str, bytes]:
         """The files outside the root that have been read so far, by absolute path."""

@@ -58,6 +58,7 @@ def differences(
         found += _code_differences(before, after, manifests)
     if before.version != after.version:
         found.append(Difference("code", "version", before.version, after.version))
+    found += _mapping_differences("code", before.code, after.code)
     found += _mapping_differences("schema", before.schemas, after.schemas)
     taken_before = {port: _input_words(taken) for port, taken in before.inputs.items()}
     taken_after = {port: _input_words(taken) for port, taken in after.inputs.items()}

@@ -112,22 +112,18 @@ class Lineage:
         pending: list[tuple[str, str | None]] = [(digest, None)]
         while pending:
             wanted, maker = pending.pop()
-            self._place(family, wanted)
-            key = maker if maker in self._made else self._original(wanted)
-            if key is not None:
-                node = ActionNode(self._made[key])
-                family.edges[wanted, node.id] = None
-                if node.id in family.nodes:
-                    continue
-                family.nodes[node.id] = node
-                result = node.made.result
-                for port, taken in result.action.inputs.items():
-                    origin = result.origins.get(port)
-                    family.edges[node.id, taken.digest] = None
-                    if origin is not None and origin.url is not None:
-                        self._place(family, taken.digest, source=origin.url)
-                    else:
-                        pending.append((taken.digest, origin.action_key if origin is not None else None))
+            key = self._find_origin(wanted, maker)
+            self._place(family, wanted, source=self._urls.get(wanted) if key is None else None)
+            if key is None:
+                continue
+            node = ActionNode(self._made[key])
+            family.edges[wanted, node.id] = None
+            if node.id in family.nodes:
+                continue
+            family.nodes[node.id] = node
+            for port, taken in node.made.result.action.inputs.items():
+                family.edges[node.id, taken.digest] = None
+                pending.append((taken.digest, node.made.result.origins[port].action_key))
         return family
 
     def descendants(self, digest: str) -> Family:
@@ -159,19 +155,26 @@ class Lineage:
             if product.path == name and product.digest == digest
         ]
 
-    def _original(self, digest: str) -> str | None:
-        """The key of the action that made these bytes; of several the one whose result was last copied elsewhere
-        (a deployment), else the newest. An action that took these bytes has only copied them."""
-        keys = list(dict.fromkeys(key for key, _ in self._newest(digest)))
-        for key in keys:
+    def _find_origin(self, digest: str, key: str | None) -> str | None:
+        """The action that first had these bytes, seen from the one under ``key``, else from their newest maker.
+
+        An action that takes the very bytes that it hands on (a deployment, a filter that found nothing) has only passed them on:
+        they come from where it had them. None where they came from outside, or nobody knows.
+        """
+        if key not in self._made:
+            makers = self._newest(digest)
+            key = makers[0][0] if makers else None
+        seen: set[str] = set()
+        while key in self._made and key not in seen:
+            seen.add(key)
             result = self._made[key].result
-            for port, taken in result.action.inputs.items():
-                if taken.digest == digest:
-                    origin = result.origins.get(port)
-                    if origin is not None and origin.action_key in self._made:
-                        return origin.action_key
-        takers = set(self._takers.get(digest, ()))
-        return next((key for key in keys if key not in takers), None)
+            port = next(
+                (port for port, taken in result.action.inputs.items() if taken.digest == digest), None
+            )
+            if port is None:
+                return key
+            key = result.origins[port].action_key
+        return None
 
     def _newest(self, digest: str) -> list[tuple[str, str]]:
         makers = self._makers.get(digest, [])

@@ -21,12 +21,13 @@ FORMAT = 1
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The content that an action takes through one port.
 
-    ``type`` is the codec that reads it; ``item`` is the path of keys and indexes inside the value,
-    where only a part of it is taken.
+    ``type`` is the codec that reads it, ``read_as`` the annotation that it is read by, where that decides what the
+    bytes mean; ``item`` is the path of keys and indexes inside the value, where only a part of it is taken.
     """
 
     digest: str
     type: str
+    read_as: str = ""
     item: list[str | int] = []
 
 
@@ -36,7 +37,8 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Two actions with equal fields give the same result, as far as Lineal can know. Fields at their default
     are not written, so that a field added later changes no key. ``parameters``
     hold type-tagged values (`lineal.artifacts.values`), ``schemas`` the hash of the contract of a
-    port.
+    port, ``code`` the fingerprint of every project object that the inputs' bytes name (``module:qualname``): equal
+    bytes of a pickle mean another value when its class has changed.
     """
 
     stage: str
@@ -45,6 +47,7 @@ class Action(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     parameters: dict[str, Any] = {}
     environment: dict[str, str] = {}
     schemas: dict[str, str] = {}
+    code: dict[str, str] = {}
     version: str | None = None
 
 

@@ -1,0 +1,3 @@
+from maker import wrap
+from ops import f
+stage = wrap(f)

@@ -1,0 +1,3 @@
+import os
+def stage() -> list:
+    return sorted(os.listdir('conf'))

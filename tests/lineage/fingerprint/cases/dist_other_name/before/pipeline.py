@@ -1,0 +1,3 @@
+from fm import f
+def stage() -> int:
+    return f()

@@ -1,0 +1,4 @@
+import json
+import patcher
+def stage() -> int:
+    return json.MARK

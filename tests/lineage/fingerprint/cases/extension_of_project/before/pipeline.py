@@ -1,0 +1,3 @@
+def stage() -> int:
+    import ext
+    return 1

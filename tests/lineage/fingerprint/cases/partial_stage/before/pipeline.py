@@ -1,0 +1,4 @@
+import functools
+def f(a, b=1):
+    return a + b
+stage = functools.partial(f, 1)

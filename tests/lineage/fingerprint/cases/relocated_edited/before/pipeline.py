@@ -1,0 +1,3 @@
+from pkg.m import f
+def stage() -> int:
+    return f()

@@ -1,0 +1,3 @@
+K = 2
+def stage() -> int:
+    return K

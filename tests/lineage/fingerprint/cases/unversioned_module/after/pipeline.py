@@ -1,0 +1,3 @@
+import lone
+def stage() -> int:
+    return lone.f()
