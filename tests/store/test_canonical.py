@@ -8,6 +8,7 @@ import msgpack
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support import spelled
 
 from lineal_store import CorruptRecord, RecordTooLarge, canonical
 
@@ -108,7 +109,7 @@ class Text(str):
         [{"a": (1,)}],
         {Text("k"): 1},
     ],
-    ids=repr,
+    ids=spelled,
 )
 def test_other_types_are_refused(value: object) -> None:
     with pytest.raises(TypeError, match="a record"):

@@ -145,7 +145,7 @@ def test_every_way_to_fail_is_told_apart_and_stops_only_its_descendants(project:
         "makes_bad_rows": ("contract", "SchemaViolated"),
         "takes_rows": ("contract", "SchemaViolated"),
         "wrong_type": ("contract", "UnsupportedValue"),
-        "wrong_outputs": ("contract", "WrongOutputs"),
+        "wrong_outputs": ("contract", "WrongValue"),
         "a_lambda": ("contract", "UnsupportedValue"),
         "an_open_file": ("contract", "UnsupportedValue"),
         "a_generator": ("contract", "UnsupportedValue"),
@@ -408,7 +408,7 @@ def test_what_raises_while_the_pipeline_is_read_is_one_sentence_with_the_own_lin
     project.write("flow.py", flow)
     project.write("unreached.py", "def broken(:\n")
     stories = {
-        "def check():\n    raise LookupError('no such table')\n": ("helpers.py:2", "LookupError: no such table"),
+        "def check():\n    raise LookupError('no such table')\n": ("flow.py:11", "LookupError: no such table"),
         "1 / 0\n": ("helpers.py:1", "ZeroDivisionError"),
         "import absent_package\n": ("helpers.py:1", "absent_package"),
         "def check(:\n    pass\n": ("helpers.py:1", "SyntaxError"),

@@ -93,7 +93,7 @@ def _failure(stage: Stage, run_id: object, details: Details | None) -> str:
     if error.get("hint"):
         lines.append(f"{paint('hint:', 'cyan')} {clean(error['hint'])}")
     traceback = (details.traceback if details else "") or stage.get("traceback", "")
-    if traceback:
+    if traceback and not (error.get("kind") == "killed" and details and details.lines):
         lines += ["", indent(clean(traceback).rstrip())]
     if details and details.lines:
         lines += ["", paint(f"the last lines of {clean(stage['id'])}:", "dim")]

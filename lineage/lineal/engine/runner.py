@@ -362,7 +362,7 @@ class Runner:
             self._cache.effects.append(answer.asked, "failed", self._context.run_id)
         if outcome.lost is not None:
             return self._input_lost(stage_id, outcome.lost)
-        return machine.AttemptFailed(stage_id, retryable=progress.failure.kind != "contract")
+        return machine.AttemptFailed(stage_id, retryable=outcome.repeatable and progress.failure.kind != "contract")
 
     def _timeout(self, stage_id: str) -> Failure:
         seconds = self._plan.stages[stage_id].options.timeout_seconds

@@ -37,6 +37,7 @@ from lineal.executors.protocol import Executor, Setup
 from lineal.fingerprint import Distributions, Fingerprinter
 from lineal.fingerprint.sources import Sources
 from lineal.graph.records import (
+    PAGE_BYTES,
     PAGE_SIZE,
     STAGES_INLINE,
     RunRecord,
@@ -308,13 +309,18 @@ class _Session:
         return found
 
     def _paged(self, record: RunRecord) -> RunRecord:
-        if len(record.stages) <= STAGES_INLINE:
+        sizes = [len(to_bytes(stage)) for stage in record.stages]
+        if len(sizes) <= STAGES_INLINE and sum(sizes) <= PAGE_BYTES:
             return record
-        pages = [
-            to_bytes(StagePage(stages=record.stages[start : start + PAGE_SIZE]))
-            for start in range(0, len(record.stages), PAGE_SIZE)
-        ]
-        kept = self._store.blobs.put_many(pages)
+        pages: list[list[StageRecord]] = []
+        free = 0
+        for stage, size in zip(record.stages, sizes, strict=True):
+            if size > free or len(pages[-1]) == PAGE_SIZE:
+                pages.append([])
+                free = PAGE_BYTES
+            pages[-1].append(stage)
+            free -= size
+        kept = self._store.blobs.put_many([to_bytes(StagePage(stages=page)) for page in pages])
         return replace_fields(record, stages=[], pages=[str(blob.digest) for blob in kept])
 
 

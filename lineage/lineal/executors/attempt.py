@@ -83,18 +83,28 @@ def failure_of(error: BaseException) -> Failure:
     """The failure that ``error`` is, with the user's own frames."""
     if isinstance(error, LinealError):
         return _contract(error)
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_OURS)
-    ]
-    text = "".join(traceback.format_list(frames)) + "".join(traceback.format_exception_only(error))
-    return Failure("exception", type(error).__name__, str(error), None, text)
+    frames = traceback.StackSummary.from_list(
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith((_OURS, "<frozen importlib"))
+    )
+    text = _shortened("".join([*frames.format(), *traceback.format_exception_only(error)]))
+    return Failure("exception", type(error).__name__, _shortened(str(error)), None, text)
 
 
 _OURS = str(Path(__file__).parents[1]) + os.sep
+_LONGEST_TEXT = 8000  # a record holds many of them
 
 
 def _contract(error: LinealError) -> Failure:
-    return Failure("contract", type(error).__name__, str(error), error.hint)
+    return Failure("contract", type(error).__name__, _shortened(str(error)), error.hint)
+
+
+def _shortened(text: str) -> str:
+    """``text`` without its middle where it is too long for a record: beginnings and ends say most."""
+    left_out = len(text) - _LONGEST_TEXT
+    half = _LONGEST_TEXT // 2
+    return text if left_out <= 0 else f"{text[:half]}\n… {left_out} characters left out …\n{text[-half:]}"
 
 
 def _class_names(error: BaseException) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ class ProcessExecutor:
     def submit(self, envelope: Envelope) -> None:
         self._running[envelope.attempt_id] = _Attempt(envelope)
         if self._not_imported is not None:
-            self._end(envelope.attempt_id, failure=self._not_imported)
+            self._end(envelope.attempt_id, failure=self._not_imported, repeatable=False)
             return
         try:
             self._connected().send(Spawn(envelope))
@@ -142,7 +142,7 @@ class ProcessExecutor:
             case NotImported(failure):
                 self._not_imported = failure
                 for attempt_id in list(self._running):
-                    self._end(attempt_id, failure=failure)
+                    self._end(attempt_id, failure=failure, repeatable=False)
 
     def _zygote_died(self) -> None:
         if self._connection is not None:
@@ -170,10 +170,16 @@ class ProcessExecutor:
             self._running.pop(attempt_id)
             self._finish(attempt, outcome)
 
-    def _end(self, attempt_id: str, *, failure: Failure) -> None:
+    def _end(self, attempt_id: str, *, failure: Failure, repeatable: bool = True) -> None:
         attempt = self._running.pop(attempt_id)
-        seconds = time.monotonic() - attempt.started
-        self._finish(attempt, Outcome(attempt_id, failure=failure, raised=(failure.type,), seconds=seconds))
+        outcome = Outcome(
+            attempt_id,
+            failure=failure,
+            raised=(failure.type,),
+            seconds=time.monotonic() - attempt.started,
+            repeatable=repeatable,
+        )
+        self._finish(attempt, outcome)
 
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
         if (rest := attempt.read_log(to_the_end=True)) is not None:

@@ -83,7 +83,8 @@ class Outcome:
     """How an attempt ended: with outputs whose bytes are durable, or with a failure.
 
     ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
-    exception's classes, nearest first; ``log`` the local file with all that the attempt wrote.
+    exception's classes, nearest first; ``log`` the local file with all that the attempt wrote. Where it is
+    not ``repeatable``, another attempt of this run could not end otherwise.
     """
 
     attempt_id: str
@@ -94,6 +95,7 @@ class Outcome:
     lost: str | None = None
     seconds: float = 0.0
     log: str | None = None
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Run as ``python -m lineal.executors.zygote FD``, with one end of a socket pair.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
@@ -17,11 +18,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from lineal.artifacts import codec_for
+from lineal.errors import LinealError
 from lineal.events import Failure
 from lineal.executors.attempt import failure_of, perform
 from lineal.executors.code import import_recorded, stage_named
 from lineal.executors.protocol import Envelope, Outcome, Setup
 from lineal.executors.wire import LOG_FILE, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
+from lineal.stages import Stage
+from lineal.stages.signature import Signature
 from lineal_store import Digest, Store, open_store
 
 
@@ -33,16 +38,27 @@ def main(fd: int) -> None:
         _import_project(setup, store)
     except BaseException as error:  # noqa: BLE001 — whatever the project's import raises is told to the engine
         connection.send(NotImported(_import_failure(error)))
+        return
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
     _serve(connection, store)
 
 
 def _import_project(setup: Setup, store: Store) -> None:
     import_recorded(store, Digest.parse(setup.code_tree), Path(setup.root), setup.import_roots)
-    for module in setup.modules:
-        importlib.import_module(module)
+    for name in setup.modules:
+        module = importlib.import_module(name)
+        with contextlib.suppress(LinealError):  # what is wrong with a signature is the attempt's to say
+            for stage in list(vars(module).values()):
+                if isinstance(stage, Stage):
+                    _import_codecs(stage.signature)
     if "pandas" in sys.modules or "pyarrow" in sys.modules:
-        import pyarrow.parquet  # noqa: F401  every worker would pay for it otherwise
+        import pyarrow.parquet  # noqa: F401  as for codecs
+
+
+def _import_codecs(signature: Signature) -> None:
+    """Have here what every worker would otherwise import for itself."""
+    for port in (*signature.inputs.values(), *signature.outputs.ports.values()):
+        codec_for(port.annotation)
 
 
 def _import_failure(error: BaseException) -> Failure:

@@ -17,6 +17,7 @@ from lineal.fingerprint.errors import FingerprintError
 from lineal.fingerprint.links import Linker, Mode
 from lineal.fingerprint.loading import Loading
 from lineal.fingerprint.lookup import Lookup
+from lineal.fingerprint.recursion import deep_recursion
 
 Place = tuple[str, int]
 """A unit: its module and its number there."""
@@ -49,7 +50,10 @@ class Closures:
 
         FingerprintError when a module cannot be parsed or has no such name.
         """
-        entries, also = tuple(entries), tuple(also)
+        with deep_recursion():
+            return self._close(tuple(entries), tuple(also))
+
+    def _close(self, entries: tuple[tuple[str, str], ...], also: tuple[Node, ...]) -> Closure:
         mode = Mode()
         while True:
             run = _Run(self, mode)

@@ -225,6 +225,8 @@ def _evaluate(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     if chain is None or len(chain) != 1:
         return False
     walker.facts.marks.add("own")
+    if chain[0] == "exec":
+        walker.mutate("any", [(0, OWN_NAME)])
     walker.spot("eval", f"{chain[0]} of text", node)
     return False
 

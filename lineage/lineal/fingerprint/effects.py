@@ -37,6 +37,7 @@ _INERT = frozenset(
 _ENVIRONMENT = frozenset({"environ", "environb", "getenv", "putenv", "unsetenv", "getenvb"})
 _REGISTERING = ("register", "hook", "implements", "overload_method", "accessor", "subscribe", "connect")
 _SHARED = ("get", "current", "default", "global", "instance", "shared", "root", "gca", "gcf")
+_MOST_CALLS = 4
 _MAKERS = ("__init__", "__new__", "__post_init__")
 
 
@@ -60,6 +61,7 @@ class Changes:
     params: set[tuple[int, bool]] = field(default_factory=set)
     called: set[tuple[str, int]] = field(default_factory=set)
     imports: set[tuple[str, Import]] = field(default_factory=set)
+    seen: set[tuple[str, Call]] = field(default_factory=set)  # calls taken in so far
 
     def absorb(self, other: Changes) -> None:
         """Take in all but the parameters, which are the other's own."""
@@ -202,14 +204,18 @@ class Effects:
                         if chain[0] != "":
                             self._object(target.module, chain, None, changes, seen)
 
-    def _call(self, module: str, call: Call, at: int | None, changes: Changes, depth: int = 0) -> None:
+    def _call(self, module: str, call: Call, at: int | None, changes: Changes) -> None:
+        if (module, call) in changes.seen:
+            return
+        changes.seen.add((module, call))
         callee, use, arguments = call
         given = _Given(module, at, arguments)
         calls = 1
         while callee and callee[-1] == "()":
             callee, calls = callee[:-1], calls + 1
-        if not callee or callee[0] == "" or depth > 50:
+        if not callee or callee[0] == "":
             return
+        calls = min(calls, _MOST_CALLS)  # `x = x()` goes on for ever
         if "()" in callee:  # a method of what a call returned
             if use != "v" or changes_receiver(str(callee[-1])):
                 self._object(module, callee, at, changes, set())
@@ -217,7 +223,7 @@ class Effects:
                 self._arguments(given, None, changes)
         else:
             for target in self.lookup.resolve(module, callee, at):
-                self._call_target(target, calls, use, given, changes, depth)
+                self._call_target(target, calls, use, given, changes)
         for _, chains in arguments:  # functions handed over may be called
             for chain in chains:
                 if chain[0] != "" and "()" not in chain:
@@ -228,7 +234,7 @@ class Effects:
                                     changes.absorb(self._function(target.module, each, "", 1))
 
     def _call_target(
-        self, target: Target, calls: int, use: str, given: _Given, changes: Changes, depth: int
+        self, target: Target, calls: int, use: str, given: _Given, changes: Changes
     ) -> None:
         if target.kind == "outside":
             top, leaf = target.module.partition(".")[0], target.module.rpartition(".")[2]
@@ -254,11 +260,11 @@ class Effects:
                     for decorator in unit.decorators:
                         if decorator.chain is not None:
                             through = decorator.chain + ("()",) * (decorator.calls + calls)
-                            self._call(target.module, (through, "v", ()), None, changes, depth + 1)
+                            self._call(target.module, (through, "v", ()), None, changes)
                 elif unit.kind == "class":
                     self._construct(target.module, each, calls, given, changes)
                 else:
-                    self._call_value(target, each, unit, calls, use, given, changes, depth)
+                    self._call_value(target, each, unit, calls, use, given, changes)
 
     def _call_value(
         self,
@@ -269,7 +275,6 @@ class Effects:
         use: str,
         given: _Given,
         changes: Changes,
-        depth: int,
     ) -> None:
         """A call of something that was assigned: a lambda, another name of a function, what a factory returned."""
         module = target.module
@@ -277,7 +282,7 @@ class Effects:
             self._run(module, index, "", calls, given, 0, changes)
         aliases = unit.aliases.get(target.name, ())
         for alias in aliases:
-            self._call(module, (alias + ("()",) * (calls - 1), "v", ()), index, changes, depth + 1)
+            self._call(module, (alias + ("()",) * (calls - 1), "v", ()), index, changes)
         if use != "v" and not unit.effects:
             self._target(target, changes, set())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -200,7 +201,7 @@ class Fingerprinter:
 
 
 def _outside(closure: Closure) -> tuple[str, ...]:
-    names = {f"builtins.{node[1]}" for node in closure.nodes if node[0] == "builtin"}
+    names = {f"builtins.{node[1]}" for node in closure.nodes if node[0] == "builtin" and hasattr(builtins, node[1])}
     return tuple(sorted(names | closure.outside))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 
 from lineal.fingerprint.effects import Changes, Effects, is_standard

@@ -7,7 +7,6 @@ depends on nothing but the bytes of the file, so it is kept by their hash.
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from lineal.fingerprint.canonical import Hashes, find_docstring, hash_definition
 from lineal.fingerprint.dynamic import imported_by
 from lineal.fingerprint.errors import FingerprintError
 from lineal.fingerprint.literals import OWN_NAME, Chain, PathText, chain_of, path_of
+from lineal.fingerprint.recursion import deep_recursion
 from lineal.fingerprint.references import Facts, collect, collect_definition, origins_of
 from lineal.fingerprint.scopes import Call, Effect, Import, Level, Mutation
 
@@ -106,17 +106,10 @@ def summarize(data: bytes, file: str) -> Summary:
     except (RecursionError, MemoryError):
         raise _too_deep(file) from None
     try:
-        return _Summarizer(tree).run()
-    except RecursionError:
-        pass
-    limit = sys.getrecursionlimit()  # Python frames only: the walk uses no C stack
-    try:
-        sys.setrecursionlimit(limit + 60_000)
-        return _Summarizer(tree).run()
+        with deep_recursion():
+            return _Summarizer(tree).run()
     except (RecursionError, MemoryError):
         raise _too_deep(file) from None
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def _too_deep(file: str) -> FingerprintError:

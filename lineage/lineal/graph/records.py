@@ -130,7 +130,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A run: what was asked, by whom, with which code, and what became of every stage.
 
     Written once when the run begins (``state`` is running) where something has to be executed, and once when it has ended.
-    More than `STAGES_INLINE` stages lie in blobs, named by ``pages``.
+    More than `STAGES_INLINE` stages, or more than `PAGE_BYTES` of them, lie in blobs, named by ``pages``.
     """
 
     format: int = FORMAT
@@ -166,6 +166,7 @@ class StagePage(msgspec.Struct, frozen=True, kw_only=True):
 
 STAGES_INLINE = 200
 PAGE_SIZE = 400
+PAGE_BYTES = 512 << 10  # of stages in one record; more than any one of them has
 
 
 class CoveredUnit(msgspec.Struct, frozen=True, array_like=True):

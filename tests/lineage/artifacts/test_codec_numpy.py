@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import spelled
 
 from lineal.artifacts import UnreadableValue, UnsupportedValue, codec_named, decode, encode
 
@@ -92,7 +93,7 @@ def test_a_mapped_array_is_kept_as_the_array_that_it_shows(tmp_path: Path) -> No
         (np.rec.array([(1,)], dtype=[("a", "i4")]), "recarray would come back"),
         (np.array(["a"], dtype=np.dtypes.StringDType()), "does not keep the dtype|would have to be pickled"),
     ],
-    ids=str,
+    ids=spelled,
 )
 def test_what_npy_files_do_not_hold_is_refused(array: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedValue, match=message) as caught:

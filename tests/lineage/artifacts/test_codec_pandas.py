@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from support import spelled
 
 from lineal.artifacts import UnreadableValue, UnsupportedValue, codec_named, decode, encode
 
@@ -142,7 +143,7 @@ def test_what_comes_back_can_be_written_to(tmp_path: Path) -> None:
     assert same["a"].tolist() == [5.0, 2.0]
 
 
-@pytest.mark.parametrize("name", [None, "delay", 3, ("a", 1)], ids=repr)
+@pytest.mark.parametrize("name", [None, "delay", 3, ("a", 1)], ids=spelled)
 def test_a_series_comes_back_exactly(name: Any, tmp_path: Path) -> None:
     series = pd.Series([1, 2], index=["a", "b"], name=name, dtype="int8")
 

@@ -18,6 +18,7 @@ import pytest
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
+from support import spelled
 
 from lineal.artifacts import (
     Directory,
@@ -152,7 +153,7 @@ def test_an_annotation_that_is_still_text_is_a_mistake_of_the_caller() -> None:
         (Plain(), "pickle"),
         (1j, "pickle"),
     ],
-    ids=repr,
+    ids=spelled,
 )
 def test_where_the_annotation_says_nothing_the_value_picks_the_codec(value: object, name: str) -> None:
     assert codec_for_value(value).name == name
@@ -226,7 +227,7 @@ def test_reading_under_an_annotation_that_does_not_fit_is_an_error(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "error", [UnsupportedValue("problem", "hint", 'value["a"]'), UnreadableValue("json", "problem")], ids=repr
+    "error", [UnsupportedValue("problem", "hint", 'value["a"]'), UnreadableValue("json", "problem")], ids=spelled
 )
 def test_errors_survive_pickling(error: Exception) -> None:
     back = pickle.loads(pickle.dumps(error))

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from lineal.engine.provenance import GitState, keep_code, keep_environment, parse_status
 from lineal.fingerprint.sources import Sources
 from lineal.graph.records import Environment, Git, from_bytes

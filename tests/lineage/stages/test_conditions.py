@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from support import spelled
 
 from lineal.stages import (
     AllOf,
@@ -43,7 +44,7 @@ def test_a_comparison_holds_as_python_says(op: Operator, right: object, expected
 
 
 @pytest.mark.parametrize("op", OPERATORS)
-@pytest.mark.parametrize("nan", [NAN, np.float32("nan"), np.float64("nan"), pd.NaT], ids=repr)
+@pytest.mark.parametrize("nan", [NAN, np.float32("nan"), np.float64("nan"), pd.NaT], ids=spelled)
 def test_nan_compares_false_in_every_comparison(op: Operator, nan: object) -> None:
     assert not holds(Comparison(op, AUC, Constant(0.5)), given(nan))
     assert not holds(Comparison(op, Constant(0.5), AUC), given(nan))
