@@ -214,18 +214,18 @@ class _Run:
     def expand(self, node: Node) -> None:
         kind = node[0]
         lookup = self.closures.lookup
-        for place in self.changed_by.get(node, ()):
+        for place in tuple(self.changed_by.get(node, ())):
             self.include(place)
         if kind == "name":
             self.load(node[1])
-            for place in self.changed_by.get(("any", node[1]), ()):
+            for place in tuple(self.changed_by.get(("any", node[1]), ())):
                 self.include(place)
             if lookup.find_index(node[1]) is not None:
                 for each in lookup.binders(node[1], node[2]):
                     if lookup.get_index(node[1]).units[each].kind not in ("import", "star"):
                         self.include((node[1], each))
         elif kind == "own":
-            for place in self.changed_by.get(("name", *node[1:]), ()):
+            for place in tuple(self.changed_by.get(("name", *node[1:]), ())):
                 self.include(place)
         elif kind == "unit":
             self.include((node[1], int(node[2])))
@@ -243,7 +243,7 @@ class _Run:
         """A module used as a value: everything in it, but for the modules that it imports."""
         lookup = self.closures.lookup
         self.load(module)
-        for place in self.changed_by.get(("any", module), ()):
+        for place in tuple(self.changed_by.get(("any", module), ())):
             self.include(place)
         index = lookup.find_index(module)
         if index is None:

@@ -233,9 +233,7 @@ class Effects:
                                 if self.lookup.get_index(target.module).units[each].kind == "def":
                                     changes.absorb(self._function(target.module, each, "", 1))
 
-    def _call_target(
-        self, target: Target, calls: int, use: str, given: _Given, changes: Changes
-    ) -> None:
+    def _call_target(self, target: Target, calls: int, use: str, given: _Given, changes: Changes) -> None:
         if target.kind == "outside":
             top, leaf = target.module.partition(".")[0], target.module.rpartition(".")[2]
             if top in _INERT:

@@ -201,7 +201,9 @@ class Fingerprinter:
 
 
 def _outside(closure: Closure) -> tuple[str, ...]:
-    names = {f"builtins.{node[1]}" for node in closure.nodes if node[0] == "builtin" and hasattr(builtins, node[1])}
+    names = {
+        f"builtins.{node[1]}" for node in closure.nodes if node[0] == "builtin" and hasattr(builtins, node[1])
+    }
     return tuple(sorted(names | closure.outside))
 
 

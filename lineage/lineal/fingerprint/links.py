@@ -117,7 +117,8 @@ class Linker:
                 found: dict[Node, None] = {}
                 if chain[-1] == "__doc__" and len(chain) > 1:
                     docs_of += [("name", t.module, t.name) for t in targets if t.kind == "name"]
-                self._edges(_written(chain), targets, edges, found, outside, unresolved, (module, unit))
+                missed = set() if chain[:2] in unit.optional else unresolved
+                self._edges(_written(chain), targets, edges, found, outside, missed, (module, unit))
                 nodes.update(found)
                 if at is not None:
                     now.update(found)

@@ -157,13 +157,6 @@ class Loading:
                     upcoming += 1
                 ranks[(module, position)] = len(ranks)
 
-        limit = sys.getrecursionlimit()
-        try:
-            sys.setrecursionlimit(
-                limit + 20_000
-            )  # a chain of imports may be as long as the project has modules
-            for module in modules:
-                run(module)
-        finally:
-            sys.setrecursionlimit(limit)
+        for module in modules:
+            run(module)
         return ranks

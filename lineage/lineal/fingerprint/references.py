@@ -34,13 +34,13 @@ class Facts:
     """What is known about one piece of syntax.
 
     ``now`` is looked up at import, ``later`` in calls, ``fields`` and ``annotations`` where those of class variables or
-    of anything else count. ``decorated`` are the decorators inside it. ``marks`` name
+    of anything else count. ``decorated`` are the decorators inside it; ``optional`` the imports that may fail. ``marks`` name
     what makes more count than usual (``docs``, ``annotations``, ``source``, ``own``, ``subclasses``, ``dynamic``).
     """
 
     __slots__ = (
         "aliases", "annotations", "bound", "calls", "decorated", "effects", "fields", "imports_later", "imports_now",
-        "later", "marks", "mutations", "now", "paths", "spots", "strings",
+        "later", "marks", "mutations", "now", "optional", "paths", "spots", "strings",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -60,6 +60,7 @@ class Facts:
         self.paths: list[PathText] = []
         self.bound: set[str] = set()
         self.aliases: dict[str, list[Chain]] = {}
+        self.optional: set[tuple[int, str]] = set()
 
 
 def collect(*nodes: ast.AST, use: str = "v") -> Facts:
@@ -126,7 +127,7 @@ class Walker:
         self.facts = Facts()
         self.scope = Scope(MODULE, None)
         self.use = "v"
-        self._methods: list[str] = []
+        self.tried = 0  # blocks around with an except clause
 
     def finish(self) -> Facts:
         facts, scope = self.facts, self.scope
@@ -168,6 +169,8 @@ class Walker:
     def executes(self, what: Import) -> None:
         """Note an import that runs when this scope does."""
         self.scope.levels[0].imports.append(what)
+        if self.tried:
+            self.facts.optional.add(what[:2])
         if self.deferred:
             self.facts.imports_later.append(what)
 
@@ -382,7 +385,10 @@ class Walker:
         self.block([*node.body, *node.orelse])
 
     def try_(self, node: Any) -> None:
-        self.block([*node.body, *node.handlers, *node.orelse, *node.finalbody])
+        self.tried += bool(node.handlers)
+        self.block(node.body)
+        self.tried -= bool(node.handlers)
+        self.block([*node.handlers, *node.orelse, *node.finalbody])
 
     def handler(self, node: ast.ExceptHandler) -> None:
         if node.type is not None:

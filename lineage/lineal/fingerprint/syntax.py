@@ -77,6 +77,7 @@ class Unit(NamedTuple):
     strings: tuple[str, ...] = ()
     paths: tuple[PathText, ...] = ()
     path: PathText | None = None
+    optional: tuple[tuple[int, str], ...] = ()
     within: tuple[int, int] = (0, 0)
     end_line: int = 0
 
@@ -190,6 +191,7 @@ class _Summarizer:
                 marks=tuple(sorted(facts.marks)),
                 spots=tuple(facts.spots),
                 strings=tuple(facts.strings),
+                optional=tuple(facts.optional),
                 paths=tuple(facts.paths),
                 **where,
                 **more,
