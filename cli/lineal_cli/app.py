@@ -96,9 +96,9 @@ class _Commands(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked and not ctx.resilient_parsing:
-        from importlib.metadata import version
+        from lineal.version import VERSION
 
-        click.echo(f"lineal {version('lineal')}")
+        click.echo(f"lineal {VERSION}")
         ctx.exit()
 
 

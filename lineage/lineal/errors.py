@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from lineal_store.errors import LinealError, StoreUnavailable
 
 
@@ -33,4 +37,16 @@ class NotFound(LinealError):
         return self.message
 
 
-__all__ = ["LinealError", "NotFound", "StoreUnavailable", "UsageError"]
+@contextmanager
+def spooling(url: str) -> Iterator[None]:
+    """While files are written into the spool of the store ``url``: a full disk is the store's, and told as such."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        hint = "Make room on that disk, or set LINEAL_STORE to a place that has some."
+        raise StoreUnavailable(url, error.strerror or str(error), hint) from error
+
+
+__all__ = ["LinealError", "NotFound", "StoreUnavailable", "UsageError", "spooling"]

@@ -170,6 +170,7 @@ def test_every_way_to_fail_is_told_apart_and_stops_only_its_descendants(project:
     assert run.words("state", "attempts", "cache")["passed_on#3"] == ("succeeded", 1, "miss")
     assert all(not stage["outputs"] for stage in run.stages.values() if stage["state"] != "succeeded")
 
+    assert not list((project.store / "spool").glob("*/*"))
     assert again.code == 1  # what failed has left nothing that could be taken for a result
     assert again.words("state") == run.words("state")
     assert again.words("cache")["passed_on#3"] == "hit"

@@ -13,6 +13,7 @@ from lineal.graph.history import find_run, newest_runs, read_stages
 from lineal.graph.lineage import Lineage
 from lineal.graph.records import RunRecord, StageRecord
 from lineal_store import Digest, Store
+from lineal_store.errors import CorruptRecord
 from lineal_store.sealed import unseal
 
 FORMS = (
@@ -69,6 +70,8 @@ class Addresses:
 
     def get_run(self, run_id: str) -> RunRecord:
         run = find_run(self._store, run_id) if _RUN_ID.fullmatch(run_id) else None
+        if run is None and self._store.runs.find(run_id) is not None:
+            raise CorruptRecord(f"the record of run {run_id}", "it cannot be read")
         if run is None:
             raise NotFound(f"there is no run {run_id}", "`lineal runs` lists them.")
         return run

@@ -16,7 +16,7 @@ from lineal.graph.history import History, Relative
 from lineal.graph.records import Action, ActionResult, unseal_record
 from lineal_store import Digest, Store
 from lineal_store.canonical import encode
-from lineal_store.errors import CorruptRecord
+from lineal_store.errors import CorruptRecord, DigestMismatch
 from lineal_store.sealed import seal, unseal
 from lineal_store.tree import Tree
 
@@ -139,7 +139,7 @@ class ActionCache:
             if output.type == "directory":
                 try:
                     entries = Tree.decode(self._store.blobs.read(Digest.parse(output.digest))).entries
-                except CorruptRecord:
+                except (CorruptRecord, DigestMismatch):
                     return False
                 sizes = self._store.blobs.sizes([entry.digest for entry in entries])
                 if any(sizes.get(entry.digest) != entry.size_bytes for entry in entries):

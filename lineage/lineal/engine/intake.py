@@ -6,6 +6,8 @@ import os
 import shutil
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import xxhash
 
 from lineal.artifacts import Directory, File
-from lineal.errors import LinealError
+from lineal.errors import LinealError, spooling
 from lineal_store import Digest, Store
 from lineal_store.canonical import decode, encode
 from lineal_store.errors import CorruptRecord
@@ -66,19 +68,29 @@ class Intake:
         return self._taken[known]
 
     def heal(self, digest: Digest) -> bool:
-        """Replace damaged bytes of a file that this run took in; False where its source has other content by now."""
-        for (_, url), taken in self._taken.items():
-            path = self._local_path(url)
-            if taken.digest == digest and path is not None and path.is_file():
-                spooled = self._store.backend.spool() / f"source-{os.urandom(6).hex()}"
-                try:
-                    shutil.copyfile(path, spooled)
-                    return Digest.of_file(spooled)[0] == digest and self._store.blobs.heal(spooled) == digest
-                except OSError:
-                    return False
-                finally:
-                    spooled.unlink(missing_ok=True)
-        return False
+        """Replace damaged bytes that this run took in; False where their source has other content by now."""
+        return any(self._heal(taken, digest) for taken in list(self._taken.values()))
+
+    def _heal(self, taken: Taken, digest: Digest) -> bool:
+        path = self._local_path(taken.url)
+        if path is None:  # what is remote was read, and mended, when it was taken
+            return False
+        try:
+            if taken.type == "file":
+                return taken.digest == digest and self._replace(path, digest)
+            tree = self._tree(path, taken.url)
+            if Digest.of(tree.encode()) == digest:
+                return self._store.blobs.heal(tree.encode()) == digest
+            return any(
+                self._replace(path / entry.path, digest) for entry in tree.entries if entry.digest == digest
+            )
+        except (OSError, SourceUnavailable):
+            return False
+
+    def _replace(self, path: Path, digest: Digest) -> bool:
+        with self._spooled() as spooled:
+            shutil.copyfile(path, spooled)
+            return Digest.of_file(spooled)[0] == digest and self._store.blobs.heal(spooled) == digest
 
     def _take(self, source: File | Directory) -> Taken:
         path = self._local_path(source.url)
@@ -131,31 +143,29 @@ class Intake:
 
     def _copy(self, path: Path) -> Digest:
         """Copy the file into the store; what is hashed is the copy, so that name and bytes agree."""
-        spooled = self._store.backend.spool() / f"source-{os.urandom(6).hex()}"
-        try:
+        with self._spooled() as spooled:
             shutil.copyfile(path, spooled)
             return self._store.blobs.put_many([spooled])[0].digest
-        finally:
-            spooled.unlink(missing_ok=True)
 
     def _take_remote(self, url: str) -> Digest:
         import fsspec
 
-        spooled = self._store.backend.spool() / f"source-{os.urandom(6).hex()}"
         try:
-            with fsspec.open(url, "rb") as remote, spooled.open("wb") as local:
-                shutil.copyfileobj(remote, local, 1 << 20)
-            if not self._keep:
-                return Digest.of_file(spooled)[0]
-            return self._store.blobs.put_many([spooled])[0].digest
+            with self._spooled() as spooled:
+                with fsspec.open(url, "rb") as remote, spooled.open("wb") as local:
+                    shutil.copyfileobj(remote, local, 1 << 20)
+                return self._store.blobs.heal(spooled) if self._keep else Digest.of_file(spooled)[0]
         except (ImportError, ValueError) as error:
             raise SourceUnavailable(
                 url, str(error), "Is the fsspec package for this protocol installed?"
             ) from error
-        finally:
-            spooled.unlink(missing_ok=True)
 
     def _take_directory(self, folder: Path, url: str) -> Digest:
+        tree = self._tree(folder, url).encode()
+        return self._store.blobs.put(tree) if self._keep else Digest.of(tree)
+
+    def _tree(self, folder: Path, url: str) -> Tree:
+        """The files of ``folder``, each taken in."""
         if not folder.is_dir():
             raise SourceUnavailable(url, "it is not a directory" if folder.exists() else "no such directory")
         entries = []
@@ -166,8 +176,17 @@ class Intake:
                 entries.append(
                     TreeEntry(path.relative_to(folder).as_posix(), mode, digest, path.stat().st_size)
                 )
-        tree = Tree(tuple(sorted(entries, key=lambda entry: entry.path))).encode()
-        return self._store.blobs.put(tree) if self._keep else Digest.of(tree)
+        return Tree(tuple(sorted(entries, key=lambda entry: entry.path)))
+
+    @contextmanager
+    def _spooled(self) -> Iterator[Path]:
+        """A name for a file in the store's spool, which is removed at the end."""
+        path = self._store.backend.spool() / f"source-{os.urandom(6).hex()}"
+        try:
+            with spooling(self._store.url):
+                yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     # -- memory -------------------------------------------------------------------------------
 

@@ -22,15 +22,26 @@ _GIT_SECONDS = 5.0
 
 def keep_code(store: Store, sources: Sources) -> Digest:
     """Put the project's source files into the store as one tree; nothing is stored twice."""
-    entries = tuple(
+    tree = _code_tree(sources)
+    digest = Digest.of(tree)
+    if digest not in store.blobs.sizes([digest]):  # children go before parents: a tree that is there is whole
+        store.blobs.put_many([*sources.files.values(), tree])
+    return digest
+
+
+def mend_code(store: Store, sources: Sources) -> None:
+    """Read the copy of the code that workers are about to import, and replace what is lost or damaged of it."""
+    for data in (*sources.files.values(), _code_tree(sources)):
+        if store.blobs.verify(Digest.of(data)) is not None:
+            store.blobs.heal(data)
+
+
+def _code_tree(sources: Sources) -> bytes:
+    entries = (
         TreeEntry(path, 0o644, sources.digest(path), len(data))
         for path, data in sorted(sources.files.items())
     )
-    data = Tree(entries).encode()
-    digest = Digest.of(data)
-    if digest not in store.blobs.sizes([digest]):  # children go before parents: a tree that is there is whole
-        store.blobs.put_many([*sources.files.values(), data])
-    return digest
+    return Tree(tuple(entries)).encode()
 
 
 def keep_environment(store: Store, distributions: Mapping[str, str], variables: Iterable[str]) -> Digest:
@@ -44,7 +55,7 @@ def keep_environment(store: Store, distributions: Mapping[str, str], variables: 
         distributions=dict(distributions),
         variables={name: os.environ[name] for name in (*_THREADS, *variables) if name in os.environ},
     )
-    return store.blobs.put(to_bytes(environment))
+    return store.blobs.heal(to_bytes(environment))
 
 
 def user_name() -> str:

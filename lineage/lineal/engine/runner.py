@@ -17,7 +17,7 @@ from lineal.engine.clock import Clock
 from lineal.engine.intake import Intake
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind, named_classes
-from lineal.errors import LinealError
+from lineal.errors import LinealError, StoreUnavailable
 from lineal.events import (
     Cache,
     Event,
@@ -37,6 +37,7 @@ from lineal.graph.records import ActionResult, Origin, Output, seal_record, to_b
 from lineal.stages.conditions import follow, holds
 from lineal.stages.wiring import Result, Source
 from lineal_store import Digest, Store
+from lineal_store.tree import Tree
 
 _LOG_KEPT_BYTES = 16 << 20
 
@@ -112,7 +113,6 @@ class Runner:
         self.answers: dict[str, Answer] = {}
         self._attempts: dict[str, _Attempt] = {}
         self._retry_at: dict[str, float] = {}
-        self._lost: set[str] = set()
         self._warnings: list[str] = []
         self._state: RunState | None = None
 
@@ -196,6 +196,8 @@ class Runner:
                     events.append(machine.ConditionFailed(stage_id))
                     continue
                 asked.append(self._cache.ask(stage, self._bind(stage)))
+            except StoreUnavailable:
+                raise
             except LinealError as error:
                 self._refuse(stage_id, Failure("contract", type(error).__name__, str(error), error.hint))
                 events.append(machine.Refused(stage_id))
@@ -280,7 +282,6 @@ class Runner:
             str(scratch),
             asked.bound.arguments,
             seed_of(asked.action),
-            heal=stage_id in self._lost or answer.reason == "lost",
             seeded=stage.seeded,
         )
         self._attempts[attempt_id] = _Attempt(stage_id, envelope)
@@ -337,6 +338,8 @@ class Runner:
     def _take_outcome(self, outcome: Outcome) -> machine.Event:
         attempt = self._attempts[outcome.attempt_id]
         attempt.ended = True
+        if outcome.unavailable is not None:
+            raise outcome.unavailable
         stage_id = attempt.stage_id
         progress = self.stages[stage_id]
         progress.seconds += outcome.seconds
@@ -391,7 +394,7 @@ class Runner:
             outputs=dict(outcome.outputs),
             origins=asked.bound.origins,
             side_products=list(outcome.side_products),
-            manifest=str(self._store.blobs.put(to_bytes(asked.stage.manifest))),
+            manifest=str(self._store.blobs.heal(to_bytes(asked.stage.manifest))),
             code_tree=str(self._context.code_tree),
             environment=str(self._context.environment),
             seed=seed_of(asked.action),
@@ -427,7 +430,7 @@ class Runner:
         bound = self.answers[stage_id].asked.bound
         for port, taken in bound.inputs.items():
             origin = bound.origins[port]
-            if taken.digest != lost and taken.type != "directory":
+            if taken.digest != lost and not (taken.type == "directory" and self._holds(taken.digest, lost)):
                 continue
             producer = next(
                 (
@@ -444,10 +447,16 @@ class Runner:
                 return machine.InputHealed(stage_id)
         return machine.AttemptFailed(stage_id, retryable=False)
 
+    def _holds(self, tree: str, lost: str) -> bool:
+        try:
+            entries = Tree.decode(self._store.blobs.read(Digest.parse(tree))).entries
+        except LinealError:  # it is lost itself, and that is told first
+            return False
+        return any(str(entry.digest) == lost for entry in entries)
+
     def _condemn(self, producer: str) -> None:
         """Retire the result whose bytes are damaged, so that it is made again."""
         answer = self.answers[producer]
-        self._lost.add(producer)
         filed = self._store.actions.find([answer.asked.key]).get(answer.asked.key)
         retire = None if filed is None else (filed.generation, "corrupt")
         self.answers[producer] = Answer(answer.asked, "miss", "lost", retire=retire)

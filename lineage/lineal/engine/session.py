@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-import importlib.metadata
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -26,13 +25,12 @@ from lineal.engine.provenance import (
     host_name,
     keep_code,
     keep_environment,
+    mend_code,
     user_name,
 )
 from lineal.engine.runner import RunContext, Runner, RunResult, StageProgress
 from lineal.errors import UsageError
 from lineal.events import Listener, ignore
-from lineal.executors.inline import InlineExecutor
-from lineal.executors.process import ProcessExecutor
 from lineal.executors.protocol import Executor, Setup
 from lineal.fingerprint import Distributions, Fingerprinter
 from lineal.fingerprint.sources import Sources
@@ -48,6 +46,7 @@ from lineal.graph.records import (
 )
 from lineal.stages import Graph
 from lineal.stages.wiring import Result
+from lineal.version import VERSION
 from lineal_store import Digest, Store
 
 
@@ -136,6 +135,7 @@ class _Session:
         slots = 1 if self._request.executor == "inline" else self._request.jobs or os.cpu_count() or 1
 
         def begin() -> None:
+            mend_code(self._store, self._request.sources)
             self._store.runs.begin(self._run_id, seal_record(self._blank(context)))
 
         runner = self._runner(context, lambda: self._executor(context, slots), begin, slots)
@@ -221,8 +221,12 @@ class _Session:
                 (stage.module, stage.node.stage.qualname): stage.node.stage
                 for stage in self._plan.stages.values()
             }
+            from lineal.executors.inline import InlineExecutor
+
             return InlineExecutor(self._store, lambda module, qualname: stages[module, qualname])
         modules = dict.fromkeys(stage.module for stage in self._plan.stages.values())
+        from lineal.executors.process import ProcessExecutor  # a run of hits needs neither
+
         return ProcessExecutor(
             Setup(
                 self._store.url,
@@ -253,7 +257,7 @@ class _Session:
             host=host_name(),
             process=os.getpid(),
             command=self._command(),
-            lineal=importlib.metadata.version("lineal"),
+            lineal=VERSION,
             started_at=self._started_at.isoformat(),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import sys
 import time
 import traceback
@@ -11,12 +12,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lineal.artifacts import Directory, File, decode, encode, misfit
+from lineal.artifacts import Directory, Encoded, File, decode, encode, misfit
 from lineal.artifacts.annotations import required, says_nothing, spelled
 from lineal.artifacts.codecs.protocol import class_name
 from lineal.artifacts.schema import check
 from lineal.artifacts.values import decode_value, import_by_name
-from lineal.errors import LinealError
+from lineal.errors import LinealError, StoreUnavailable, spooling
 from lineal.events import Failure
 from lineal.executors.observe import observed_writes, side_products
 from lineal.executors.protocol import Argument, Envelope, Given, Held, Hidden, Items, Outcome
@@ -53,6 +54,8 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store) -> Outcome:
     except (BlobMissing, DigestMismatch) as error:
         lost = error.expected if isinstance(error, DigestMismatch) else error.digest
         return ended(lost=str(lost), failure=_contract(error))
+    except StoreUnavailable as error:
+        return ended(failure=_contract(error), unavailable=error)
     except LinealError as error:
         return ended(failure=_contract(error))
     try:
@@ -74,6 +77,8 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store) -> Outcome:
         )
     try:
         outputs = _put(envelope, stage, value, store)
+    except StoreUnavailable as error:
+        return ended(failure=_contract(error), unavailable=error)
     except LinealError as error:
         return ended(failure=_contract(error), raised=_class_names(error))
     return ended(outputs=outputs, side_products=side_products(written, apart_from=scratch))
@@ -200,35 +205,51 @@ def _seed(envelope: Envelope) -> None:
 
 def _put(envelope: Envelope, stage: Stage[Any, Any], value: object, store: Store) -> Mapping[str, Output]:
     """Encode every output, make the bytes durable in one batch, and describe them."""
-    spool = store.backend.spool()
+    folder = store.backend.spool() / envelope.attempt_id
     parts = _parts(stage, value)
-    sources: list[bytes | Path] = []
-    finish: list[Callable[[], Output]] = []
-    for name, port in stage.signature.outputs.ports.items():
-        part = parts[name]
-        if port.schema is not None and not (part is None and port.optional):
-            check(port.schema, part, where=f"{envelope.stage_id}, output {name}")
-        encoded = encode(part, port.annotation, spool / f"{envelope.attempt_id}-{name}")
-        description = dict(encoded.description)
-        if encoded.codec == "directory":
-            tree, members = _tree_of(encoded.path)
-            sources += members
-            data = tree.encode()
-            sources.append(data)
-            size, inline = len(data), None
-            digest = Digest.of(data)
-        else:
-            digest, size = Digest.of_file(encoded.path)
-            small_json = encoded.codec == "json" and size <= INLINE_BYTES
-            inline = encoded.path.read_bytes() if small_json else None
-            sources.append(encoded.path)
-        finish.append(_describer(digest, encoded.codec, size, description, inline))
-    if envelope.heal:
-        for source in sources:
-            store.blobs.heal(source)
+    sources: dict[Digest, bytes | Path] = {}
+    outputs: dict[str, Output] = {}
+    try:
+        with spooling(store.url):
+            folder.mkdir()
+            for name, port in stage.signature.outputs.ports.items():
+                part = parts[name]
+                if port.schema is not None and not (part is None and port.optional):
+                    check(port.schema, part, where=f"{envelope.stage_id}, output {name}")
+                outputs[name] = _described(encode(part, port.annotation, folder / name), sources)
+        _keep(store, sources)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return outputs
+
+
+def _described(encoded: Encoded, sources: dict[Digest, bytes | Path]) -> Output:
+    """The output that was ``encoded``; what is to be kept for it is added to ``sources``."""
+    inline = None
+    if encoded.codec == "directory":
+        tree = _tree_of(encoded.path, sources).encode()
+        digest, size = Digest.of(tree), len(tree)
+        sources[digest] = tree
     else:
-        store.blobs.put_many(sources)
-    return {name: describe() for name, describe in zip(stage.signature.outputs.ports, finish, strict=True)}
+        digest, size = Digest.of_file(encoded.path)
+        if encoded.codec == "json" and size <= INLINE_BYTES:
+            inline = encoded.path.read_bytes()
+        sources[digest] = encoded.path
+    return Output(
+        digest=str(digest),
+        type=encoded.codec,
+        size_bytes=size,
+        description=dict(encoded.description),
+        inline=inline,
+    )
+
+
+def _keep(store: Store, sources: Mapping[Digest, bytes | Path]) -> None:
+    """Make the bytes durable. What the store has already is read, so that no result stands on damaged bytes."""
+    damaged = {digest for digest in store.blobs.sizes(sources) if store.blobs.verify(digest) is not None}
+    for digest in damaged:
+        store.blobs.heal(sources[digest])
+    store.blobs.put_many([source for digest, source in sources.items() if digest not in damaged])
 
 
 class WrongValue(LinealError):
@@ -270,20 +291,11 @@ def _parts(stage: Stage[Any, Any], value: Any) -> dict[str, object]:
     return {name: getattr(value, name) for name in names}
 
 
-def _describer(
-    digest: Digest, codec: str, size: int, description: dict[str, Any], inline: bytes | None
-) -> Callable[[], Output]:
-    return lambda: Output(
-        digest=str(digest), type=codec, size_bytes=size, description=description, inline=inline
-    )
-
-
-def _tree_of(folder: Path) -> tuple[Tree, list[bytes | Path]]:
+def _tree_of(folder: Path, sources: dict[Digest, bytes | Path]) -> Tree:
     entries: list[TreeEntry] = []
-    sources: list[bytes | Path] = []
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         digest, size = Digest.of_file(path)
         mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
         entries.append(TreeEntry(path.relative_to(folder).as_posix(), mode, digest, size))
-        sources.append(path)
-    return Tree(tuple(sorted(entries, key=lambda entry: entry.path))), sources
+        sources[digest] = path
+    return Tree(tuple(sorted(entries, key=lambda entry: entry.path)))

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from lineal.errors import StoreUnavailable
 from lineal.events import Failure
 from lineal.graph.records import Output, SideProduct
 from lineal.stages.wiring import CollectionKind
@@ -61,9 +62,8 @@ Argument = Given | Hidden | Held | Items
 class Envelope:
     """One attempt of one action: everything that a worker must know.
 
-    ``scratch`` is a private local folder that the engine makes and removes; with ``heal`` the
-    outputs replace damaged bytes in the store; ``seeded`` names the libraries whose global random
-    generators are to be seeded too.
+    ``scratch`` is a private local folder that the engine makes and removes; ``seeded`` names the
+    libraries whose global random generators are to be seeded too.
     """
 
     attempt_id: str
@@ -74,7 +74,6 @@ class Envelope:
     scratch: str
     arguments: Mapping[str, Argument]
     seed: int
-    heal: bool = False
     seeded: tuple[str, ...] = ()
 
 
@@ -83,7 +82,7 @@ class Outcome:
     """How an attempt ended: with outputs whose bytes are durable, or with a failure.
 
     ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
-    exception's classes, nearest first; ``log`` the local file with all that the attempt wrote. Where it is
+    exception's classes, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
     not ``repeatable``, another attempt of this run could not end otherwise.
     """
 
@@ -93,6 +92,7 @@ class Outcome:
     failure: Failure | None = None
     raised: tuple[str, ...] = ()
     lost: str | None = None
+    unavailable: StoreUnavailable | None = None
     seconds: float = 0.0
     log: str | None = None
     repeatable: bool = True

@@ -155,7 +155,7 @@ class Workbench:
         self._attempts = 0
         self.reports: list[Begun | Captured | Outcome] = []
 
-    def envelope(self, stage: str, *, seed: int = 1, heal: bool = False, **arguments: Any) -> Envelope:
+    def envelope(self, stage: str, *, seed: int = 1, **arguments: Any) -> Envelope:
         self._attempts += 1
         scratch = self.scratch / str(self._attempts)
         scratch.mkdir(parents=True)
@@ -172,7 +172,6 @@ class Workbench:
             str(scratch),
             taken,
             seed,
-            heal,
         )
 
     def submit(self, stage: str, **arguments: Any) -> str:

@@ -12,8 +12,10 @@ import importlib
 import os
 import pickle
 import selectors
+import shutil
 import signal
 import sys
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -107,10 +109,9 @@ def _serve(connection: Connection[Any, Any], store: Store) -> None:
 
 
 def _kill_group(pid: int) -> None:
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    for kill in (os.killpg, os.kill):  # a worker that was forked a moment ago leads no group yet
+        with suppress(ProcessLookupError):
+            kill(pid, signal.SIGKILL)
 
 
 def _work(envelope: Envelope, store: Store, connection: Connection[Any, Any]) -> None:
@@ -134,6 +135,8 @@ def _work(envelope: Envelope, store: Store, connection: Connection[Any, Any]) ->
             outcome = Outcome(envelope.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
         sys.stdout.flush()
         sys.stderr.flush()
+        with suppress(LinealError):  # a worker's spool is of no use to anybody after it
+            shutil.rmtree(store.backend.spool(), ignore_errors=True)
         part = scratch / (OUTCOME_FILE + ".part")
         part.write_bytes(pickle.dumps(outcome))
         part.rename(scratch / OUTCOME_FILE)

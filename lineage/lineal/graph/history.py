@@ -62,7 +62,11 @@ class History:
         if self._keys is None:
             self._keys = {}
             for run in newest_runs(self._store, self._pipeline, most=_RUNS_SEARCHED):
-                for stage in read_stages(self._store, run):
+                try:
+                    stages = read_stages(self._store, run)
+                except LinealError:  # neither does an unreadable run
+                    continue
+                for stage in stages:
                     if stage.action_key is not None and stage.state == "succeeded":
                         self._keys.setdefault(stage.id, {})[stage.action_key] = None
         return self._keys

@@ -56,7 +56,10 @@ def run_detail(store: Store, run: RunRecord, state: str) -> Document:
 
 def run_summary(store: Store, run: RunRecord, state: str) -> Document:
     """A run's line in `lineal runs`."""
-    stages = read_stages(store, run)
+    try:
+        stages = read_stages(store, run)
+    except LinealError:  # `lineal show` tells what is wrong with it
+        stages = []
     counts: dict[str, int] = {}
     for stage in stages:
         word = "hit" if stage.cache == "hit" else stage.state
