@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import textwrap
@@ -92,6 +93,11 @@ class Project:
             text=True,
         )
 
+    def ended(self, process: subprocess.Popen[str]) -> Ended:
+        """How a command that was started ends."""
+        out, err = process.communicate(timeout=120)
+        return Ended(process.returncode, out, err)
+
     @property
     def store(self) -> Path:
         return Path(self.variables.get("LINEAL_STORE", self.root / ".lineal" / "store"))
@@ -123,6 +129,64 @@ class Project:
         path.unlink(missing_ok=True)
         return words
 
+    def gate(self, name: str) -> Gate:
+        """A gate for ``gates.wait_at(name)`` in the project's code."""
+        self.write(
+            "gates.py",
+            """
+            import os
+            import time
+
+
+            def wait_at(name):
+                path = os.path.join(os.environ["GATES"], name)
+                if os.path.exists(path):
+                    held = os.open(path, os.O_WRONLY)
+                    os.set_inheritable(held, True)
+                    os.write(held, b"here\\n")
+                    time.sleep(600)
+            """,
+        )
+        self.variables["GATES"] = str(self.root.parent)
+        return Gate(self.root.parent / name)
+
     def environment(self, variables: Mapping[str, str]) -> dict[str, str]:
         ours = {name: value for name, value in os.environ.items() if not name.startswith("LINEAL_")}
         return {**ours, "NO_COLOR": "1", "LINEAL_NAMESPACE": "tests", **self.variables, **variables}
+
+
+class Gate:
+    """A place where a stage stops until it is killed, and where it is met without waiting longer than needed.
+
+    A named pipe: whoever stands there, and every process that it started, holds it open as long as it lives.
+    """
+
+    PATIENCE_SECONDS = 60.0
+
+    def __init__(self, path: Path) -> None:
+        os.mkfifo(path)
+        self._path = path
+        self._end = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+
+    def meet(self) -> None:
+        """Return when somebody stands there."""
+        assert self._wait(select.POLLIN) & select.POLLIN
+        os.read(self._end, 4096)
+
+    def is_left(self) -> bool:
+        """Wait until nobody holds the pipe, not for ever."""
+        while True:
+            if self._wait(select.POLLIN) & select.POLLIN:
+                os.read(self._end, 4096)
+            else:
+                return bool(self._wait(select.POLLHUP) & select.POLLHUP)
+
+    def open(self) -> None:
+        """Let everybody pass who comes from now on."""
+        self._path.unlink()
+        os.close(self._end)
+
+    def _wait(self, event: int) -> int:
+        poll = select.poll()
+        poll.register(self._end, event)
+        return sum(found for _, found in poll.poll(self.PATIENCE_SECONDS * 1000))

@@ -52,8 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = lineal.main(arguments, prog_name="lineal", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        return 130
+        from lineal_cli.failure import report_interruption
+
+        return report_interruption(as_json=_wants_json(arguments))
+    except BrokenPipeError:  # the reader of a pipe, such as head, has enough
+        from lineal_cli.session import close_output
+
+        close_output(1)
+        return 1
     except Exception as problem:  # noqa: BLE001 — nobody is shown a traceback
         from lineal_cli.failure import report
 

@@ -10,13 +10,14 @@ import os
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from lineal_cli.render.text import clean, paint
-from lineal_cli.session import print_json, print_text
+from lineal_cli.session import NotPrinted, close_output, print_json, print_text
 from lineal_store.errors import LinealError
 
 
@@ -36,16 +37,37 @@ def report(problem: Exception, *, as_json: bool) -> int:
             f"{type(problem).__name__}: {problem}",
             _keep_traceback(problem),
         )
-    if as_json:
-        print_json(
-            {"error": {"kind": kind, "type": type(problem).__name__, "message": message, "hint": hint}}
-        )
-    else:
-        title = "internal error" if kind == "internal" else "error"
+    if as_json and not isinstance(problem, NotPrinted):
+        document = {"kind": kind, "type": type(problem).__name__, "message": message, "hint": hint}
+        try:
+            print_json({"error": document})
+            return code
+        except (NotPrinted, BrokenPipeError):
+            close_output(1)  # then at least for people
+    title = "internal error" if kind == "internal" else "error"
+    with suppress(NotPrinted, BrokenPipeError):  # nobody can be told
         print_text(f"{paint(title + ':', 'red')} {clean(message)}", err=True)
         if hint:
             print_text(f"{paint('hint:', 'cyan')} {clean(hint)}", err=True)
     return code
+
+
+def report_interruption(*, as_json: bool) -> int:
+    """Tell that the user broke it off; returns the exit code."""
+    if as_json:
+        print_json(
+            {
+                "error": {
+                    "kind": "interrupted",
+                    "type": "KeyboardInterrupt",
+                    "message": "interrupted",
+                    "hint": None,
+                }
+            }
+        )
+    else:
+        print_text("interrupted", err=True)
+    return 130
 
 
 def _sentence(text: str) -> str:

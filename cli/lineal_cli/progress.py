@@ -12,13 +12,13 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TextIO
 
 from lineal.events import Event, OutputCaptured, RunFinished, RunStarted, StageChanged
 from lineal_cli.render.text import clean, clean_log, paint, paint_state, reason, seconds, visible_length
-from lineal_cli.session import print_text, wants_color
+from lineal_cli.session import NotPrinted, print_text, wants_color
 
 LINES_KEPT = 12
 
@@ -131,10 +131,15 @@ def _padded(text: str, width: int) -> str:
     return text + " " * (width - visible_length(text))
 
 
+def _print_if_possible(text: str) -> None:
+    with suppress(NotPrinted, BrokenPipeError):  # a run does not end because nobody reads along
+        print_text(text, err=True)
+
+
 class PlainDisplay:
     """One line for each thing that happens: for logs, pipes and CI."""
 
-    def __init__(self, write: Callable[[str], None] = lambda text: print_text(text, err=True)) -> None:
+    def __init__(self, write: Callable[[str], None] = _print_if_possible) -> None:
         self._write = write
         self._width = 0
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lineal_store.errors import LinealError
+
 if TYPE_CHECKING:
     from lineal.api import Project
 
@@ -127,13 +129,43 @@ def to_json(document: Document) -> str:
 
 
 def print_json(document: Document) -> None:
-    click.echo(to_json(document))
+    _echo(to_json(document))
 
 
 def print_text(text: str, *, err: bool = False) -> None:
     """Print text, with its colours only where somebody sees them and wants them."""
     if text:
-        click.echo(text, err=err, color=None if wants_color() else False)
+        _echo(text, err=err, color=None if wants_color() else False)
+
+
+class NotPrinted(LinealError):
+    """What a command has to say cannot be written, for instance because the disk is full."""
+
+    kind = "output"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"the output cannot be written: {self.problem}"
+
+
+def close_output(descriptor: int) -> None:
+    """Send the rest of stdout or stderr nowhere; Python would fail again on what is left in its buffer."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+
+
+def _echo(text: str, *, err: bool = False, color: bool | None = None) -> None:
+    try:
+        click.echo(text, err=err, color=color)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        close_output(2 if err else 1)
+        raise NotPrinted(error.strerror or str(error)) from error
 
 
 def wants_color() -> bool:

@@ -156,7 +156,10 @@ def test_every_way_to_fail_is_told_apart_and_stops_only_its_descendants(project:
     assert "status 0" in told["leaves"]["message"]
     assert "status 3" in told["leaves#2"]["message"]
     assert "'enough'" in told["gives_up"]["message"]
-    assert "column 'carrier': expected one of 'AA', 'UA', found 'ZZ' in 2 rows" in told["makes_bad_rows"]["message"]
+    assert (
+        "column 'carrier': expected one of 'AA', 'UA', found 'ZZ' in 2 rows"
+        in told["makes_bad_rows"]["message"]
+    )
     assert "column 'distance_miles': expected ≥ 0, found -2 in 1 row" in told["makes_bad_rows"]["message"]
     assert "parameter rows" in told["takes_rows"]["message"]
     assert "column 'distance_miles': expected int, found float64" in told["takes_rows"]["message"]
@@ -196,7 +199,9 @@ def test_a_person_is_shown_the_own_frames_the_last_words_and_the_next_step(proje
     assert f"lineal rerun {run_id}" in run.out
     assert "Traceback" not in run.out + run.err
     assert logs.out == "about to die\n"
-    assert shown.out.index("raises failed") < shown.out.index("dies failed") < shown.out.index("upstream_failed")
+    assert (
+        shown.out.index("raises failed") < shown.out.index("dies failed") < shown.out.index("upstream_failed")
+    )
     assert 'return table["missing"]' in shown.out
 
 
@@ -409,7 +414,10 @@ def test_what_raises_while_the_pipeline_is_read_is_one_sentence_with_the_own_lin
     project.write("flow.py", flow)
     project.write("unreached.py", "def broken(:\n")
     stories = {
-        "def check():\n    raise LookupError('no such table')\n": ("flow.py:11", "LookupError: no such table"),
+        "def check():\n    raise LookupError('no such table')\n": (
+            "flow.py:11",
+            "LookupError: no such table",
+        ),
         "1 / 0\n": ("helpers.py:1", "ZeroDivisionError"),
         "import absent_package\n": ("helpers.py:1", "absent_package"),
         "def check(:\n    pass\n": ("helpers.py:1", "SyntaxError"),

@@ -137,12 +137,9 @@ def _next_steps(document: Mapping[str, Any], failed: Sequence[Stage]) -> str:
     if not failed:
         return ""
     run_id = clean(document["run_id"])
-    return table(
-        [
-            ("all it printed:", f"lineal logs {run_id} {_quoted(clean(failed[0]['id']))}"),
-            ("try again from there:", f"lineal rerun {run_id}"),
-        ]
-    )
+    began = [clean(stage["id"]) for stage in failed if stage["attempts"]]
+    logs = [("all it printed:", f"lineal logs {run_id} {_quoted(stage)}") for stage in began[:1]]
+    return table([*logs, ("try again from there:", f"lineal rerun {run_id}")])
 
 
 def _quoted(stage: str) -> str:

@@ -189,7 +189,8 @@ class Addresses:
             output = _sole(list(stage.outputs), what, f"stage {stage.id}")
         if output not in stage.outputs:
             raise NotFound(
-                f"nothing answers to {what}: {stage.id} has no output {output}{did_you_mean(output, stage.outputs)}"
+                f"nothing answers to {what}: {stage.id} has no output {output}{did_you_mean(output, stage.outputs)}",
+                f"Its outputs are {', '.join(stage.outputs)}.",
             )
         return Found(Digest.parse(stage.outputs[output].digest), run, stage.id, output)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from lineal.api.addresses import Addresses, Found
     from lineal.engine.session import RunRequest
     from lineal.graph.records import RunRecord
-    from lineal.stages import Graph, Pipeline, Stage
+    from lineal.stages import Graph, Node, Pipeline, Stage
 
 Document = dict[str, Any]
 
@@ -47,6 +49,7 @@ class Project:
     @cached_property
     def store(self) -> Store:
         """The store, made if it is a local one that is not there yet."""
+        _keep_out_of_git(self.root / ".lineal")
         return open_store(self.configuration.store)
 
     @cached_property
@@ -81,9 +84,8 @@ class Project:
         from lineal.engine.session import execute_run, preview_run
         from lineal.views.runs import run_document
 
-        store = self._store_as_it_is if dry_run else self.store
         request = replace(
-            self._request(target, assignments, params_file, store),
+            self._request(target, assignments, params_file, asking=dry_run),
             force=force,
             only=only,
             until=until,
@@ -136,7 +138,7 @@ class Project:
         from lineal.engine.session import explain_run, select
         from lineal.views.why import why_document
 
-        request = self._request(target, assignments, None, self._store_as_it_is)
+        request = self._request(target, assignments, None, asking=True)
         record, answers = explain_run(request)
         if stage is not None:
             wanted = set(select(request.graph, [stage], "stage"))
@@ -155,7 +157,7 @@ class Project:
         module = load_module(place, self.root)
         found: Any = vars(module).get(place.name) if place.name else pick_pipeline(module, None)
         if found is None:
-            found = self._stage_of(pick_pipeline(module, None), str(place.name))
+            found = self._stage_of(module, str(place.name))
         if not isinstance(found, (Stage, Pipeline)) and not callable(found):
             raise UsageError(f"{place.name} is no function", "Name a function, a stage or a pipeline.")
         reads = found.settings.reads if isinstance(found, Stage) else ()
@@ -175,20 +177,23 @@ class Project:
             "distributions": dict(result.distributions),
         }
 
-    def _stage_of(self, pipeline: Pipeline[..., object], name: str) -> Stage[..., Any]:
-        """The stage that ``pipeline`` calls under that name or id, as far as its defaults allow to know."""
-        missing = [port.name for port in pipeline.signature.inputs.values() if not port.has_default]
-        if missing:
-            raise NotFound(
-                f"{pipeline.module} has no function {name}",
-                f"The stages of {pipeline.name} are known only with {', '.join(missing)}: name a stage's function.",
-            )
-        nodes = pipeline.trace({}).nodes
+    def _stage_of(self, module: ModuleType, name: str) -> Stage[..., Any]:
+        """The stage that the module's only pipeline calls under that name or id, as far as its defaults allow to know."""
+        from lineal.stages import Pipeline
+
+        own = {
+            key: value for key, value in vars(module).items() if not key.startswith("_") and callable(value)
+        }
+        nodes: Mapping[str, Node] = {}
+        pipelines = [value for value in own.values() if isinstance(value, Pipeline)]
+        if len(pipelines) == 1 and all(port.has_default for port in pipelines[0].signature.inputs.values()):
+            nodes = pipelines[0].trace({}).nodes
         for node in nodes.values():
             if name in (node.id, node.stage.name):
                 return node.stage
         raise NotFound(
-            f"{pipeline.module} has no function {name}, and {pipeline.name} no such stage{did_you_mean(name, nodes)}"
+            f"{module.__file__ or module.__name__} has no function or stage {name}{did_you_mean(name, {*own, *nodes})}",
+            "Stages that a pipeline names by options(name=…) are known only where all its parameters have defaults.",
         )
 
     def dag(self, target: str | None, assignments: Sequence[str] = ()) -> Document:
@@ -375,10 +380,12 @@ class Project:
         return Addresses(self._store_as_it_is, self.configuration.namespace)
 
     def _request(
-        self, target: str | None, assignments: Sequence[str], params_file: Path | None, store: Store
+        self, target: str | None, assignments: Sequence[str], params_file: Path | None, *, asking: bool
     ) -> RunRequest:
         place, pipeline, sources = self._load(target, None)
-        return self._request_of(place, self._trace(pipeline, assignments, params_file), sources, store)
+        graph = self._trace(pipeline, assignments, params_file)
+        # only now: who mistypes a target or a parameter has no store made
+        return self._request_of(place, graph, sources, self._store_as_it_is if asking else self.store)
 
     def _request_of(self, place: Target, graph: Graph, sources: Sources, store: Store) -> RunRequest:
         from lineal.engine.session import RunRequest
@@ -419,6 +426,13 @@ class Project:
         if place.file is not None and place.file.is_relative_to(self.root):
             return f"{place.file.relative_to(self.root).as_posix()}:{place.name}"
         return str(place)
+
+
+def _keep_out_of_git(folder: Path) -> None:
+    """Make Lineal's own folder in a project, so that no commit takes it in by mistake."""
+    with suppress(OSError):  # where the project cannot be written to, whoever needs the folder says so
+        folder.mkdir()
+        (folder / ".gitignore").write_text("*\n")
 
 
 def run_state(run: RunRecord) -> str:

@@ -167,7 +167,13 @@ class Intake:
     def _tree(self, folder: Path, url: str) -> Tree:
         """The files of ``folder``, each taken in."""
         if not folder.is_dir():
-            raise SourceUnavailable(url, "it is not a directory" if folder.exists() else "no such directory")
+            if folder.exists():
+                raise SourceUnavailable(url, "it is not a directory", "Use File(...).")
+            raise SourceUnavailable(
+                url,
+                f"no such directory (looked for {folder})",
+                "Relative paths start at the project's folder.",
+            )
         entries = []
         for path in sorted(folder.rglob("*")):
             if path.is_file():

@@ -15,6 +15,7 @@ from lineal.engine import machine
 from lineal.engine.cache import ActionCache, Answer, Asked
 from lineal.engine.clock import Clock
 from lineal.engine.intake import Intake
+from lineal.engine.interrupts import on_interrupt
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind, named_classes
 from lineal.errors import LinealError, StoreUnavailable
@@ -40,6 +41,7 @@ from lineal_store import Digest, Store
 from lineal_store.tree import Tree
 
 _LOG_KEPT_BYTES = 16 << 20
+_LONGEST_WAIT_SECONDS = 0.2  # until Ctrl-C is noticed
 
 
 @dataclass(slots=True)
@@ -74,6 +76,21 @@ class RunResult:
     state: RunState
     stages: Mapping[str, StageProgress]
     warnings: tuple[str, ...]
+
+
+class ScratchUnavailable(LinealError):
+    """The local folder in which stages work cannot be made."""
+
+    kind = "scratch"
+    exit_code = 5
+    hint = "Make room on that disk, and check that this user may write there."
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        return f"the folder {self.path} cannot be made for a stage to work in: {self.problem}"
 
 
 class Runner:
@@ -115,6 +132,7 @@ class Runner:
         self._retry_at: dict[str, float] = {}
         self._warnings: list[str] = []
         self._state: RunState | None = None
+        self._interrupted = self._sleeping = False
 
     def run(self) -> RunResult:
         """Run until every stage has ended; Ctrl-C stops the attempts and ends the run as cancelled."""
@@ -122,12 +140,13 @@ class Runner:
             RunStarted(self._clock.now(), self._context.run_id, self._plan.graph.pipeline, tuple(self.stages))
         )
         try:
-            self._handle(machine.Started())
-            while self._state is None:
-                try:
-                    self._step()
-                except KeyboardInterrupt:
-                    self._handle(machine.Interrupted())
+            with on_interrupt(self._interrupt):
+                self._handle(machine.Started())
+                while self._state is None:
+                    try:
+                        self._step()
+                    except KeyboardInterrupt:  # only while nothing but time passes
+                        self._interrupted = True
         finally:
             if self._executor is not None:
                 self._executor.close()
@@ -137,6 +156,12 @@ class Runner:
             counts[stage.state] = counts.get(stage.state, 0) + 1
         self._tell(RunFinished(self._clock.now(), self._context.run_id, self._state, counts))
         return RunResult(self._state, self.stages, tuple(self._warnings))
+
+    def _interrupt(self) -> None:
+        """Take note of Ctrl-C. It must not end what the runner is just doing, or an attempt could be forgotten."""
+        self._interrupted = True
+        if self._sleeping:
+            raise KeyboardInterrupt
 
     # -- instructions -------------------------------------------------------------------------
 
@@ -270,7 +295,10 @@ class Runner:
         progress.started_at, progress.attempts = self._clock.now(), attempt
         attempt_id = f"{len(self._attempts):06d}"
         scratch = self._context.scratch / attempt_id
-        scratch.mkdir(parents=True)
+        try:
+            scratch.mkdir(parents=True)
+        except OSError as error:
+            raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
         if stage.options.effect:
             self._cache.effects.append(asked, "claimed", self._context.run_id)
         envelope = Envelope(
@@ -296,6 +324,10 @@ class Runner:
 
     def _step(self) -> None:
         """Wait for the next thing that happens, and let the machine know."""
+        if self._interrupted:
+            self._interrupted = False
+            self._handle(machine.Interrupted())
+            return
         now = self._clock.monotonic()
         due = [stage for stage, at in self._retry_at.items() if at <= now]
         if due:
@@ -315,9 +347,12 @@ class Runner:
         moments = [*ends, *self._retry_at.values()]
         wait_seconds = max(0.0, min(moments) - now) if moments else None
         if not running:
-            self._clock.sleep(wait_seconds or 0.0)
+            self._sleep(wait_seconds or 0.0)
             return
         assert self._executor is not None
+        wait_seconds = (
+            _LONGEST_WAIT_SECONDS if wait_seconds is None else min(wait_seconds, _LONGEST_WAIT_SECONDS)
+        )
         for report in self._executor.wait(wait_seconds):
             match report:
                 case Begun(attempt_id):
@@ -334,6 +369,13 @@ class Runner:
                     )
                 case Outcome():
                     self._handle(self._take_outcome(report))
+
+    def _sleep(self, seconds: float) -> None:
+        self._sleeping = True
+        try:
+            self._clock.sleep(seconds)
+        finally:
+            self._sleeping = False
 
     def _take_outcome(self, outcome: Outcome) -> machine.Event:
         attempt = self._attempts[outcome.attempt_id]
@@ -365,7 +407,9 @@ class Runner:
             self._cache.effects.append(answer.asked, "failed", self._context.run_id)
         if outcome.lost is not None:
             return self._input_lost(stage_id, outcome.lost)
-        return machine.AttemptFailed(stage_id, retryable=outcome.repeatable and progress.failure.kind != "contract")
+        return machine.AttemptFailed(
+            stage_id, retryable=outcome.repeatable and progress.failure.kind != "contract"
+        )
 
     def _timeout(self, stage_id: str) -> Failure:
         seconds = self._plan.stages[stage_id].options.timeout_seconds

@@ -45,6 +45,7 @@ from lineal.graph.records import (
     to_bytes,
 )
 from lineal.stages import Graph
+from lineal.stages.names import nearest_hint
 from lineal.stages.wiring import Result
 from lineal.version import VERSION
 from lineal_store import Digest, Store
@@ -340,7 +341,7 @@ def select(graph: Graph, patterns: Sequence[str], option: str) -> list[str]:
         if not matching:
             raise UsageError(
                 f"{option} {pattern}: the pipeline {graph.pipeline} has no such stage",
-                f"Its stages are {', '.join(list(graph.nodes)[:20])}.",
+                nearest_hint(pattern, graph.nodes, "Its stages are") or "It has no stages.",
             )
         found.update(dict.fromkeys(matching))
     return list(found)

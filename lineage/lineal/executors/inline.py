@@ -5,8 +5,11 @@ A timeout cannot be kept here, and a stage that ends the process ends the run.
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from lineal.executors.attempt import StageOf, perform
 from lineal.executors.protocol import Envelope, Outcome, Report
@@ -31,7 +34,12 @@ class InlineExecutor:
         if killed or not self._submitted:
             return killed
         envelope = self._submitted.popleft()
-        return [perform(envelope, self._stage_of, self._store)]
+        try:
+            with _interruptible():
+                return [perform(envelope, self._stage_of, self._store)]
+        except KeyboardInterrupt:
+            self._killed.append(Outcome(envelope.attempt_id))
+            raise
 
     def kill(self, attempt_id: str) -> None:
         for envelope in list(self._submitted):
@@ -41,3 +49,16 @@ class InlineExecutor:
 
     def close(self) -> None:
         self._submitted.clear()
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Inside the block Ctrl-C raises KeyboardInterrupt, as debuggers and stages expect, whatever it does outside."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

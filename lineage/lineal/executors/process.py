@@ -20,7 +20,7 @@ import psutil
 
 from lineal.events import Failure
 from lineal.executors.protocol import Begun, Captured, Envelope, Outcome, Report, Setup
-from lineal.executors.wire import LOG_FILE, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
+from lineal.executors.wire import LOG_FILE, NO_OUTCOME, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
 
 KILL_GRACE_SECONDS = 2.0
 _TAIL_SECONDS = 0.1
@@ -164,7 +164,9 @@ class ProcessExecutor:
             outcome = pickle.loads((Path(attempt.envelope.scratch) / OUTCOME_FILE).read_bytes())
         except FileNotFoundError:
             outcome = None
-        if outcome is None or attempt.killed:
+        if outcome is None and status == NO_OUTCOME:
+            self._end(attempt_id, failure=_not_handed_over(attempt.envelope.scratch))
+        elif outcome is None or attempt.killed:
             self._end(attempt_id, failure=_death("the stage's process", status, attempt.last_lines()))
         else:
             self._running.pop(attempt_id)
@@ -219,6 +221,15 @@ class _Attempt:
                 return "\n".join(log.read().decode(errors="replace").splitlines()[-count:])
         except FileNotFoundError:
             return ""
+
+
+def _not_handed_over(scratch: str) -> Failure:
+    return Failure(
+        "exception",
+        "OSError",
+        f"how the stage ended could not be written into {scratch}",
+        "Is that disk full?",
+    )
 
 
 def _death(who: str, status: int, last_lines: str) -> Failure:

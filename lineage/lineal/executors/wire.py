@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from lineal.events import Failure
@@ -9,6 +10,8 @@ from lineal.executors.protocol import Envelope
 
 OUTCOME_FILE = "outcome.pickle"
 LOG_FILE = "output.log"
+NO_OUTCOME = os.EX_IOERR
+"""The status of a worker that could not write its outcome into the scratch folder."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import selectors
 import shutil
 import signal
 import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,7 +27,7 @@ from lineal.events import Failure
 from lineal.executors.attempt import failure_of, perform
 from lineal.executors.code import import_recorded, stage_named
 from lineal.executors.protocol import Envelope, Outcome, Setup
-from lineal.executors.wire import LOG_FILE, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
+from lineal.executors.wire import LOG_FILE, NO_OUTCOME, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
 from lineal.stages import Stage
 from lineal.stages.signature import Signature
 from lineal_store import Digest, Store, open_store
@@ -41,6 +42,7 @@ def main(fd: int) -> None:
     except BaseException as error:  # noqa: BLE001 — whatever the project's import raises is told to the engine
         connection.send(NotImported(_import_failure(error)))
         return
+    _adopt_orphans()
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
     _serve(connection, store)
 
@@ -92,8 +94,7 @@ def _serve(connection: Connection[Any, Any], store: Store) -> None:
             try:
                 request: Spawn = connection.recv()
             except (EOFError, ConnectionError):
-                for pid in running:
-                    _kill_group(pid)
+                _end_all(running)
                 return
             pid = os.fork()
             if pid == 0:
@@ -108,10 +109,28 @@ def _serve(connection: Connection[Any, Any], store: Store) -> None:
                 connection.send(Exited(running.pop(pid), os.waitstatus_to_exitcode(status)))
 
 
-def _kill_group(pid: int) -> None:
-    for kill in (os.killpg, os.kill):  # a worker that was forked a moment ago leads no group yet
+def _adopt_orphans() -> None:
+    """Become the parent of processes whose own has died (prctl(2), PR_SET_CHILD_SUBREAPER), where the system can."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+
+def _end_all(workers: Iterable[int]) -> None:
+    """Kill the workers and whatever stages have started and left behind."""
+    for pid in workers:
         with suppress(ProcessLookupError):
-            kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)
+    with suppress(ChildProcessError):  # when there is no child any more
+        while True:
+            if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                import psutil
+
+                for process in psutil.Process().children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+                os.waitpid(-1, 0)
 
 
 def _work(envelope: Envelope, store: Store, connection: Connection[Any, Any]) -> None:
@@ -133,16 +152,24 @@ def _work(envelope: Envelope, store: Store, connection: Connection[Any, Any]) ->
             outcome = perform(envelope, stage_named, store)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(envelope.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
-        sys.stdout.flush()
-        sys.stderr.flush()
         with suppress(LinealError):  # a worker's spool is of no use to anybody after it
             shutil.rmtree(store.backend.spool(), ignore_errors=True)
-        part = scratch / (OUTCOME_FILE + ".part")
-        part.write_bytes(pickle.dumps(outcome))
-        part.rename(scratch / OUTCOME_FILE)
-        status = 0
+        status = _leave_outcome(outcome, scratch)
     finally:
         os._exit(status)
+
+
+def _leave_outcome(outcome: Outcome, scratch: Path) -> int:
+    """Write the outcome where the engine looks for it; the status to exit with."""
+    part = scratch / (OUTCOME_FILE + ".part")
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        part.write_bytes(pickle.dumps(outcome))
+        part.rename(scratch / OUTCOME_FILE)
+    except OSError:
+        return NO_OUTCOME
+    return 0
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lineal.fingerprint.facts import origins_of
 from lineal.fingerprint.literals import OWN_NAME, OWN_PACKAGE, Chain, chain_of, path_of, text_of
 
 if TYPE_CHECKING:
-    from lineal.fingerprint.references import Walker
+    from lineal.fingerprint.expressions import ExpressionWalker as Walker
 
     _Handler = Callable[[Walker, ast.Call, Chain | None], bool]
 
@@ -155,8 +156,6 @@ def _setattr(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
         return False
     owner, name = _chain_or_import(walker, node.args[0]), text_of(node.args[1])
     if owner is None:
-        from lineal.fingerprint.references import origins_of
-
         walker.mutate("in", origins_of(node.args[0]))
         return False
     if name is not None and name[1]:

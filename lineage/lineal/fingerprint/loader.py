@@ -13,7 +13,7 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.machinery import (
     EXTENSION_SUFFIXES,
     ExtensionFileLoader,
@@ -249,6 +249,3 @@ def _show_source(path: str, data: bytes) -> None:
     except (SyntaxError, UnicodeDecodeError):
         return
     linecache.cache[path] = (len(data), None, lines, path)
-
-
-__all__: Sequence[str] = ["Loader", "install", "uninstall"]

@@ -206,11 +206,13 @@ class Lookup:
         key = (module, chain, at, typing)
         known = self._resolved.get(key)
         if known is None:
-            known = self._resolved[key] = tuple(dict.fromkeys(self._resolve(module, chain, at, typing, ())))
+            known = self._resolved[key] = tuple(
+                dict.fromkeys(self._resolve(module, chain, at, typing, set()))
+            )
         return known
 
     def _resolve(
-        self, module: str, chain: Chain, at: int | None, typing: bool, seen: tuple[tuple[str, str], ...]
+        self, module: str, chain: Chain, at: int | None, typing: bool, seen: set[tuple[str, str, Chain]]
     ) -> list[Target]:
         root, *rest = chain
         if isinstance(root, int):
@@ -229,29 +231,22 @@ class Lookup:
         rest: Chain,
         at: int | None,
         typing: bool,
-        seen: tuple[tuple[str, str], ...],
+        seen: set[tuple[str, str, Chain]],
     ) -> list[Target]:
         """What the global ``name`` of ``module`` is."""
-        if (module, name) in seen or len(seen) > 200:
+        if (module, name, rest) in seen:  # a circle, or a second way to the same
             return []
-        seen = (*seen, (module, name))
+        seen.add((module, name, rest))
         found: list[Target] = []
         index = self.find_index(module)
         units = self.binders(module, name, at, typing) if index is not None else []
         for each in units:
-            assert index is not None
-            unit = index.units[each]
-            if unit.kind == "import":
-                level, target, *taken = unit.target
-                absolute = self.absolute(module, int(level), str(target))
-                found += self._in_module(absolute, (*taken, *rest), typing, seen, importer=module)
-            elif unit.kind == "star":
-                absolute = self.absolute(module, int(unit.target[0]), str(unit.target[1]))
-                found += self._in_module(absolute, (name, *rest), typing, seen, importer=module)
-                if self.find_index(absolute) is not None and "__all__" in self.get_index(absolute).names:
-                    found.append(Target("name", absolute, "__all__"))
-            else:
-                found.append(Target("name", module, name, rest))
+            found += self._bound(module, name, rest, each, typing, seen)
+        if (
+            units and not found
+        ):  # star imports in a circle: what the last one brings comes from an earlier one
+            for each in self._candidates(module, name, typing):
+                found += self._bound(module, name, rest, each, typing, seen)
         if found or units:
             return found
         for each in index.stars if index is not None else ():
@@ -275,8 +270,32 @@ class Lookup:
             return [Target("builtin", "", name)]
         return [Target("missing", module, name)]
 
+    def _bound(
+        self,
+        module: str,
+        name: str,
+        rest: Chain,
+        position: int,
+        typing: bool,
+        seen: set[tuple[str, str, Chain]],
+    ) -> list[Target]:
+        """What ``name`` is after the unit at ``position`` has bound it."""
+        unit = self.get_index(module).units[position]
+        if unit.kind == "import":
+            level, target, *taken = unit.target
+            absolute = self.absolute(module, int(level), str(target))
+            return self._in_module(absolute, (*taken, *rest), typing, seen, importer=module)
+        if unit.kind == "star":
+            absolute = self.absolute(module, int(unit.target[0]), str(unit.target[1]))
+            found = self._in_module(absolute, (name, *rest), typing, seen, importer=module)
+            index = self.find_index(absolute)
+            if index is not None and "__all__" in index.names:
+                found.append(Target("name", absolute, "__all__"))
+            return found
+        return [Target("name", module, name, rest)]
+
     def _in_module(
-        self, module: str, rest: Chain, typing: bool, seen: tuple[tuple[str, str], ...], importer: str = ""
+        self, module: str, rest: Chain, typing: bool, seen: set[tuple[str, str, Chain]], importer: str = ""
     ) -> list[Target]:
         """What the attributes ``rest`` of the module named ``module`` reach."""
         while rest and rest[0] == "()":
@@ -321,18 +340,7 @@ class Lookup:
         A binding that certainly runs hides those before it, unless a call in between may have used them.
         """
         index = self.get_index(module)
-        found = [
-            each
-            for each in index.names.get(name, ())
-            if index.units[each].hidden in ("", "typing" if typing else "")
-        ]
-        if index.stars and name != "__all__":
-            for star in index.stars:
-                target = index.units[star].target
-                absolute = self.absolute(module, int(target[0]), str(target[1]))
-                if self.provides(absolute, name, frozenset({module})):
-                    found.append(star)
-            found.sort()
+        found = self._candidates(module, name, typing)
         if at is not None:
             before = [each for each in found if each < at]
             found = before or found
@@ -342,53 +350,72 @@ class Lookup:
         for each in reversed(found):
             if (
                 kept
-                and self._settles(index.units[kept[-1]], name)
+                and self._settles(module, index.units[kept[-1]], name)
                 and (at is not None or not index.calls_between(each, kept[-1]))
             ):
                 break
             kept.append(each)
         return kept[::-1]
 
-    @staticmethod
-    def _settles(unit: Unit, name: str) -> bool:
+    def _candidates(self, module: str, name: str, typing: bool) -> list[int]:
+        """Every unit of ``module`` that may bind ``name`` at all, in order."""
+        index = self.get_index(module)
+        hidden = ("", "typing") if typing else ("",)
+        found = [each for each in index.names.get(name, ()) if index.units[each].hidden in hidden]
+        if index.stars and name != "__all__":
+            found += [
+                star for star in index.stars if self.provides(self._star(module, star), name, {module: False})
+            ]
+            found.sort()
+        return found
+
+    def _star(self, module: str, position: int) -> str:
+        """The module that a star import brings everything of."""
+        target = self.get_index(module).units[position].target
+        return self.absolute(module, int(target[0]), str(target[1]))
+
+    def _settles(self, module: str, unit: Unit, name: str) -> bool:
         """Whether after this unit, ``name`` is surely what it bound."""
         if unit.conditional or unit.kind not in ("def", "class", "assign", "import", "star"):
             return False
+        if unit.kind == "star":
+            index = self.find_index(self.absolute(module, int(unit.target[0]), str(unit.target[1])))
+            units = [index.units[each] for each in index.names.get(name, ())] if index is not None else []
+            return any(not each.conditional and not each.hidden and each.kind != "other" for each in units)
         if unit.kind == "def":
             return not any(chain[0] == name for each in unit.decorators for chain in each.now)
         return not any(chain[0] == name for chain in unit.now)
 
-    def provides(self, module: str, name: str, seen: frozenset[str] = frozenset()) -> bool:
-        """Whether ``from module import *`` brings ``name``, as far as can be told."""
-        if module in seen or self.find_module(module) is None:
-            return False
-        index = self.find_index(module)
-        if index is None:
-            return False
-        seen = seen | {module}
+    def provides(self, module: str, name: str, known: dict[str, bool] | None = None) -> bool:
+        """Whether ``from module import *`` brings ``name``, as far as can be told.
+
+        ``known`` has the answers for the modules on the way; those in the middle of a circle of star imports
+        count as a no for each other.
+        """
+        known = {} if known is None else known
+        if module not in known:
+            known[module] = False
+            index = self.find_index(module)
+            known[module] = index is not None and self._provides(index, name, known)
+        return known[module]
+
+    def _provides(self, index: Index, name: str, known: dict[str, bool]) -> bool:
         exports = index.summary.exports
         if exports is None:
-            return not name.startswith("_") and self._binds(index, module, name, seen)
-        unsure = False
+            return not name.startswith("_") and self._binds(index, name, known)
+        if name in exports:
+            return True
         for each in exports:
-            if each == name:
-                return True
-            if each is None:
-                unsure = True
-            elif isinstance(each, tuple):
-                for target in self.resolve(module, each[:-1]):
-                    if target.kind == "module" and self.provides(target.module, name, seen):
+            if isinstance(each, tuple):
+                for target in self.resolve(index.module, each[:-1]):
+                    if target.kind == "module" and self.provides(target.module, name, known):
                         return True
-        return unsure and self._binds(index, module, name, seen)
+        return None in exports and self._binds(index, name, known)
 
-    def _binds(self, index: Index, module: str, name: str, seen: frozenset[str]) -> bool:
+    def _binds(self, index: Index, name: str, known: dict[str, bool]) -> bool:
         if any(not index.units[each].hidden for each in index.names.get(name, ())):
             return True
-        for star in index.stars:
-            target = index.units[star].target
-            if self.provides(self.absolute(module, int(target[0]), str(target[1])), name, seen):
-                return True
-        return False
+        return any(self.provides(self._star(index.module, star), name, known) for star in index.stars)
 
 
 def _last_name(chain: Chain) -> str:

@@ -7,60 +7,15 @@ later, when a function is called. Dynamic look-ups with a literal name are refer
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from lineal.fingerprint.canonical import parsed_annotation
-from lineal.fingerprint.dynamic import MARKS, SPECIAL_CALLS, imported_by, special_subscript
-from lineal.fingerprint.literals import Chain, PathText, chain_of
-from lineal.fingerprint.scopes import (
-    CLASS,
-    COMPREHENSION,
-    FUNCTION,
-    MODULE,
-    Effect,
-    Import,
-    Records,
-    Scope,
-    changes_receiver,
-    frozen,
-)
-
-_MODULE_LIKE = re.compile(r"\.*[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[A-Za-z_][\w.]*)?\Z")
-
-
-class Facts:
-    """What is known about one piece of syntax.
-
-    ``now`` is looked up at import, ``later`` in calls, ``fields`` and ``annotations`` where those of class variables or
-    of anything else count. ``decorated`` are the decorators inside it; ``optional`` the imports that may fail. ``marks`` name
-    what makes more count than usual (``docs``, ``annotations``, ``source``, ``own``, ``subclasses``, ``dynamic``).
-    """
-
-    __slots__ = (
-        "aliases", "annotations", "bound", "calls", "decorated", "effects", "fields", "imports_later", "imports_now",
-        "later", "marks", "mutations", "now", "optional", "paths", "spots", "strings",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.now: set[Chain] = set()
-        self.later: set[Chain] = set()
-        self.annotations: set[Chain] = set()
-        self.fields: set[Chain] = set()
-        self.decorated: set[Chain] = set()
-        self.imports_now: list[Import] = []
-        self.imports_later: list[Import] = []
-        self.mutations: list[tuple[str, Chain]] = []
-        self.calls: list[Any] = []
-        self.effects: dict[str, Effect] = {}
-        self.marks: set[str] = set()
-        self.spots: list[tuple[str, str, int]] = []
-        self.strings: set[str] = set()
-        self.paths: list[PathText] = []
-        self.bound: set[str] = set()
-        self.aliases: dict[str, list[Chain]] = {}
-        self.optional: set[tuple[int, str]] = set()
+from lineal.fingerprint.dynamic import MARKS, imported_by
+from lineal.fingerprint.expressions import ExpressionWalker
+from lineal.fingerprint.facts import Facts, origins_of
+from lineal.fingerprint.literals import Chain
+from lineal.fingerprint.scopes import CLASS, COMPREHENSION, FUNCTION, MODULE, Effect, Records, Scope, frozen
 
 
 def collect(*nodes: ast.AST, use: str = "v") -> Facts:
@@ -79,248 +34,8 @@ def collect_definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassD
     return walker.finish()
 
 
-def collect_annotation(*nodes: ast.expr | None) -> set[Chain]:
-    """What module-level annotations refer to."""
-    walker = Walker()
-    for node in nodes:
-        walker.annotate(node)
-    return walker.facts.annotations
-
-
-def origins_of(node: ast.AST | None) -> list[Chain]:
-    """What an expression's value may be (part of), as dotted names: ``a``, ``f()``, the elements of a list."""
-    if node is None:
-        return []
-    cls = node.__class__
-    if cls is ast.Constant:
-        return []
-    if cls is ast.Name or cls is ast.Attribute:
-        chain = chain_of(node)
-        if chain is not None:
-            return [chain]
-        return [(*origin, node.attr) for origin in origins_of(node.value)]  # type: ignore[attr-defined]
-    if isinstance(node, ast.Call):
-        found = [(*origin, "()") for origin in origins_of(node.func)]
-        for argument in node.args:
-            found += origins_of(argument)
-        for keyword in node.keywords:
-            found += origins_of(keyword.value)
-        return found
-    if isinstance(node, ast.Subscript | ast.Starred | ast.Await | ast.NamedExpr):
-        return origins_of(node.value)
-    if isinstance(node, ast.IfExp):
-        return origins_of(node.body) + origins_of(node.orelse)
-    parts: Iterable[ast.AST | None] = ()
-    if isinstance(node, ast.BoolOp | ast.Dict):
-        parts = node.values
-    elif isinstance(node, ast.Tuple | ast.List | ast.Set):
-        parts = node.elts
-    elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp):
-        parts = [node.elt, *(generator.iter for generator in node.generators)]
-    return [origin for part in parts for origin in origins_of(part)]
-
-
-class Walker:
-    """Walks syntax with a current scope. Handlers by node type below; anything else: its children in order."""
-
-    def __init__(self) -> None:
-        self.facts = Facts()
-        self.scope = Scope(MODULE, None)
-        self.use = "v"
-        self.tried = 0  # blocks around with an except clause
-
-    def finish(self) -> Facts:
-        facts, scope = self.facts, self.scope
-        facts.now |= scope.loads  # its own names too: `X = f(X)` looks up an earlier X
-        scope._settle_inner()
-        records = scope.levels[0]
-        facts.mutations, facts.calls = (
-            list(dict.fromkeys(records.mutations)),
-            list(dict.fromkeys(records.calls)),
-        )
-        facts.imports_now += records.imports
-        facts.bound |= scope.bound
-        facts.aliases = scope.aliases
-        return facts
-
-    def visit(self, node: ast.AST) -> None:
-        cls = node.__class__
-        handler = _HANDLERS.get(cls)
-        if handler is not None:
-            handler(self, node)
-            return
-        for field in _CHILDREN[cls]:
-            value = getattr(node, field, None)
-            if value.__class__ is list:
-                for item in value:
-                    if isinstance(item, ast.AST):
-                        self.visit(item)
-            elif isinstance(value, ast.AST):
-                self.visit(value)
-
-    def visit_all(self, nodes: Iterable[ast.AST | None]) -> None:
-        for node in nodes:
-            if node is not None:
-                self.visit(node)
-
-    def spot(self, kind: str, detail: str, node: ast.AST) -> None:
-        self.facts.spots.append((kind, detail, getattr(node, "lineno", 0)))
-
-    def executes(self, what: Import) -> None:
-        """Note an import that runs when this scope does."""
-        self.scope.levels[0].imports.append(what)
-        if self.tried:
-            self.facts.optional.add(what[:2])
-        if self.deferred:
-            self.facts.imports_later.append(what)
-
-    @property
-    def deferred(self) -> bool:
-        """Whether the current scope runs only when a function is called."""
-        scope: Scope | None = self.scope
-        while scope is not None:
-            if scope.kind == FUNCTION:
-                return True
-            scope = scope.outer
-        return False
-
-    def mutate(self, kind: str, chains: Iterable[Chain]) -> None:
-        self.scope.levels[0].mutations += [(kind, chain) for chain in chains]
-
-    def alias(self, target: ast.AST, origins: list[Chain]) -> None:
-        """Note what the names bound by ``target`` may be."""
-        if not origins:
-            return
-        if isinstance(target, ast.Name):
-            self.scope.aliases.setdefault(target.id, []).extend(origins)
-        elif isinstance(target, ast.Tuple | ast.List):
-            for element in target.elts:
-                self.alias(element, origins)
-        elif isinstance(target, ast.Starred):
-            self.alias(target.value, origins)
-
-    # Expressions
-
-    def name(self, node: ast.Name) -> None:
-        if node.ctx.__class__ is ast.Load:
-            if node.id in MARKS:
-                self.facts.marks.add(MARKS[node.id])
-            self.scope.load((node.id,))
-        else:
-            self.scope.bind(node.id)
-
-    def attribute(self, node: ast.Attribute) -> None:
-        chain = chain_of(node)
-        store = node.ctx.__class__ is not ast.Load
-        if chain is None:
-            base: ast.AST = node
-            names: list[str] = []
-            while isinstance(base, ast.Attribute):
-                names.insert(0, base.attr)
-                if base.attr in MARKS:
-                    self.facts.marks.add(MARKS[base.attr])
-                base = base.value
-            if store:
-                self.mutate("set", origins_of(node))
-            imported = imported_by(base)
-            if imported is None:
-                self.visit(base)
-            else:  # importlib.import_module("m").f
-                self.executes((int(imported[0]), str(imported[1]), None))
-                self.scope.load((*imported, *names))
-            return
-        for part in chain[1:]:
-            if part in MARKS:
-                self.facts.marks.add(MARKS[part])
-        if store:
-            self.mutate("set", [chain])
-        self.scope.load(chain)
-
-    def subscript(self, node: ast.Subscript) -> None:
-        if special_subscript(self, node):
-            return
-        if node.ctx.__class__ is not ast.Load:
-            self.mutate("in", origins_of(node.value))
-        self.visit(node.value)
-        self.visit(node.slice)
-
-    def constant(self, node: ast.Constant) -> None:
-        value = node.value
-        if value.__class__ is str and len(value) < 200:
-            if value in MARKS:
-                self.facts.marks.add(MARKS[value])
-            if _MODULE_LIKE.match(value):
-                self.facts.strings.add(value)
-
-    def call(self, node: ast.Call) -> None:
-        use, self.use = self.use, "v"
-        chain = chain_of(node.func)
-        special = None
-        if chain is not None:
-            special = SPECIAL_CALLS.get(chain[-1])  # type: ignore[arg-type]
-        elif isinstance(node.func, ast.Attribute):
-            special = SPECIAL_CALLS.get(node.func.attr)
-        if special is not None and special(self, node, chain):
-            return
-        arguments = [(index, origins_of(argument)) for index, argument in enumerate(node.args)]
-        arguments += [(keyword.arg or "**", origins_of(keyword.value)) for keyword in node.keywords]  # type: ignore[misc]
-        given = tuple((key, tuple(origins)) for key, origins in arguments if origins)
-        if chain is not None:
-            self.visit(node.func)
-            self.scope.levels[0].calls.append((chain, use, given))
-        else:
-            self.use = use if isinstance(node.func, ast.Call) else "v"
-            if isinstance(node.func, ast.Attribute):
-                self.use = use
-                if use != "v" or changes_receiver(node.func.attr):
-                    self.mutate("in", origins_of(node.func.value))
-            for origin in origins_of(node.func):
-                self.scope.levels[0].calls.append((origin, use, given))
-            self.visit(node.func)
-        self.use = "v"
-        for argument in node.args:
-            self._argument(argument)
-        for keyword in node.keywords:
-            self._argument(keyword.value)
-
-    def _argument(self, node: ast.expr) -> None:
-        if isinstance(node, ast.Lambda):
-            self.lambda_(node, called=True)
-        else:
-            self.visit(node)
-
-    def lambda_(self, node: ast.Lambda, called: bool = False) -> None:
-        self._function(node, None, called)
-
-    def walrus(self, node: ast.NamedExpr) -> None:
-        self.visit(node.value)
-        scope = self.scope
-        while scope.kind == COMPREHENSION and scope.outer is not None:
-            scope = scope.outer
-        scope.bind(node.target.id)
-        scope.aliases.setdefault(node.target.id, []).extend(origins_of(node.value))
-
-    def comprehension(self, node: Any) -> None:
-        first = node.generators[0]
-        self.visit(first.iter)  # evaluated in the scope around
-        self.scope = Scope(COMPREHENSION, self.scope)
-        for generator in node.generators:
-            self.visit(generator.target)
-            self.alias(generator.target, origins_of(generator.iter))
-            if generator is not first:
-                self.visit(generator.iter)
-            self.visit_all(generator.ifs)
-        if isinstance(node, ast.DictComp):
-            self.visit(node.key)
-            self.visit(node.value)
-        else:
-            self.visit(node.elt)
-        scope, self.scope = self.scope, self.scope.outer  # type: ignore[assignment]
-        target = scope.visible
-        target.loads.update(scope.free())
-        target.adopt(scope.close(), 0)
-
-    # Statements
+class Walker(ExpressionWalker):
+    """Walks statements and definitions too."""
 
     def expression(self, node: ast.Expr) -> None:
         value = node.value
@@ -462,7 +177,7 @@ class Walker:
         if isinstance(node, ast.ClassDef):
             self._class(node)
         else:
-            self._function(node, node.name, False)
+            self.function(node, node.name, False)
             self.scope.bind(node.name)
 
     def decorate(self, node: ast.expr) -> None:
@@ -493,7 +208,7 @@ class Walker:
             outer.adopt(scope.close(), 0)
         outer.bind(node.name)
 
-    def _function(self, node: Any, name: str | None, called: bool) -> None:
+    def function(self, node: Any, name: str | None, called: bool) -> None:
         arguments: ast.arguments = node.args
         self.visit_all([*arguments.defaults, *arguments.kw_defaults])
         hidden = self._type_params(node)
@@ -596,20 +311,7 @@ class Walker:
         self.scope.bind(node.name.id)
 
 
-def _long_sum(walker: Walker, node: ast.BinOp) -> None:
-    left: ast.AST = node
-    while isinstance(left, ast.BinOp):
-        walker.visit(left.right)
-        left = left.left
-    walker.visit(left)
-
-
-_CHILDREN = {
-    cls: tuple(field for field in cls._fields if field not in ("ctx", "op", "ops", "type_comment", "kind"))
-    for cls in (getattr(ast, name) for name in dir(ast))
-    if isinstance(cls, type) and issubclass(cls, ast.AST)
-}
-_HANDLERS: dict[type[ast.AST], Callable[[Walker, Any], None]] = {
+Walker.handlers = {
     ast.Name: Walker.name,
     ast.Attribute: Walker.attribute,
     ast.Subscript: Walker.subscript,
@@ -621,7 +323,7 @@ _HANDLERS: dict[type[ast.AST], Callable[[Walker, Any], None]] = {
     ast.SetComp: Walker.comprehension,
     ast.DictComp: Walker.comprehension,
     ast.GeneratorExp: Walker.comprehension,
-    ast.BinOp: _long_sum,
+    ast.BinOp: Walker.long_sum,
     ast.Expr: Walker.expression,
     ast.Assign: Walker.assign,
     ast.AugAssign: Walker.augmented,
@@ -648,4 +350,4 @@ _HANDLERS: dict[type[ast.AST], Callable[[Walker, Any], None]] = {
     ast.ClassDef: Walker.define,
 }
 if hasattr(ast, "TypeAlias"):  # Python 3.12
-    _HANDLERS[ast.TypeAlias] = Walker.type_alias
+    Walker.handlers[ast.TypeAlias] = Walker.type_alias

@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 from lineal.fingerprint.canonical import Hashes, find_docstring, hash_definition, hash_syntax
 from lineal.fingerprint.dynamic import imported_by
 from lineal.fingerprint.errors import FingerprintError
-from lineal.fingerprint.literals import OWN_NAME, Chain, PathText, chain_of, path_of
+from lineal.fingerprint.facts import Facts, origins_of
+from lineal.fingerprint.literals import Chain, PathText, chain_of, path_of
 from lineal.fingerprint.recursion import deep_recursion
-from lineal.fingerprint.references import Facts, collect, collect_definition, origins_of
-from lineal.fingerprint.scopes import Call, Effect, Import, Level, Mutation
+from lineal.fingerprint.references import collect, collect_definition
+from lineal.fingerprint.scopes import Call, Effect, Import, Mutation
 
 SUMMARY_VERSION = 1
 """Raised when the same bytes give another summary."""
@@ -373,23 +374,3 @@ def _never_runs(test: ast.expr) -> tuple[str, bool]:
                 else ("", False)
             )
     return "", False
-
-
-def own_chain(*names: str) -> Chain:
-    """The chain of a global of the module that is looked at, whatever is local."""
-    return (0, OWN_NAME, *names)
-
-
-__all__ = [
-    "SUMMARY_VERSION",
-    "Call",
-    "Decorator",
-    "Effect",
-    "Level",
-    "Mutation",
-    "Summary",
-    "Unit",
-    "Wrap",
-    "own_chain",
-    "summarize",
-]

@@ -1,0 +1,83 @@
+"""What is known about one piece of syntax."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from typing import Any
+
+from lineal.fingerprint.literals import Chain, PathText, chain_of
+from lineal.fingerprint.scopes import Effect, Import
+
+
+class Facts:
+    """What is known about one piece of syntax.
+
+    ``now`` is looked up at import, ``later`` in calls, ``fields`` and ``annotations`` where those of class variables or
+    of anything else count. ``decorated`` are the decorators inside it; ``optional`` the imports that may fail. ``marks`` name
+    what makes more count than usual (``docs``, ``annotations``, ``source``, ``own``, ``subclasses``, ``dynamic``).
+    """
+
+    __slots__ = (
+        "aliases", "annotations", "bound", "calls", "decorated", "effects", "fields", "imports_later", "imports_now",
+        "later", "marks", "mutations", "now", "optional", "paths", "spots", "strings",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.now: set[Chain] = set()
+        self.later: set[Chain] = set()
+        self.annotations: set[Chain] = set()
+        self.fields: set[Chain] = set()
+        self.decorated: set[Chain] = set()
+        self.imports_now: list[Import] = []
+        self.imports_later: list[Import] = []
+        self.mutations: list[tuple[str, Chain]] = []
+        self.calls: list[Any] = []
+        self.effects: dict[str, Effect] = {}
+        self.marks: set[str] = set()
+        self.spots: list[tuple[str, str, int]] = []
+        self.strings: set[str] = set()
+        self.paths: list[PathText] = []
+        self.bound: set[str] = set()
+        self.aliases: dict[str, list[Chain]] = {}
+        self.optional: set[tuple[int, str]] = set()
+
+
+_DEEPEST = 12
+
+
+def origins_of(node: ast.AST | None, depth: int = 0) -> list[Chain]:
+    """What an expression's value may be (part of), as dotted names: ``a``, ``f()``, the elements of a list.
+
+    Looked for a dozen levels down, so that the time does not grow with the square of a long chain of calls.
+    """
+    if node is None or depth > _DEEPEST:
+        return []
+    cls = node.__class__
+    if cls is ast.Constant:
+        return []
+    depth += 1
+    if cls is ast.Name or cls is ast.Attribute:
+        chain = chain_of(node)
+        if chain is not None:
+            return [chain]
+        return [(*origin, node.attr) for origin in origins_of(node.value, depth)]  # type: ignore[attr-defined]
+    if isinstance(node, ast.Call):
+        found = [(*origin, "()") for origin in origins_of(node.func, depth)]
+        for argument in node.args:
+            found += origins_of(argument, depth)
+        for keyword in node.keywords:
+            found += origins_of(keyword.value, depth)
+        return found
+    if isinstance(node, ast.Subscript | ast.Starred | ast.Await | ast.NamedExpr):
+        return origins_of(node.value, depth)
+    if isinstance(node, ast.IfExp):
+        return origins_of(node.body, depth) + origins_of(node.orelse, depth)
+    parts: Iterable[ast.AST | None] = ()
+    if isinstance(node, ast.BoolOp | ast.Dict):
+        parts = node.values
+    elif isinstance(node, ast.Tuple | ast.List | ast.Set):
+        parts = node.elts
+    elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp):
+        parts = [node.elt, *(generator.iter for generator in node.generators)]
+    return [origin for part in parts for origin in origins_of(part, depth)]
