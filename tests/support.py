@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -55,6 +56,15 @@ class Project:
         self.root = root
         self.variables: dict[str, str] = {}
 
+    def copied(self, root: Path) -> Project:
+        """The project as it is now, in another place; what its code notes is told there."""
+        shutil.copytree(self.root, root)
+        copy = Project(root)
+        copy.variables = dict(self.variables)
+        if "JOURNAL" in self.variables:
+            copy.variables["JOURNAL"] = str(root.parent / "journal.txt")
+        return copy
+
     def write(self, name: str, text: str) -> Path:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +105,10 @@ class Project:
 
     def ended(self, process: subprocess.Popen[str]) -> Ended:
         """How a command that was started ends."""
-        out, err = process.communicate(timeout=120)
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()  # where it has not ended
         return Ended(process.returncode, out, err)
 
     @property

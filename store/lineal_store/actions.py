@@ -112,13 +112,13 @@ class Actions:
         current = self._generations()
         current[key] = max(current.get(key, 0), generation + 1)
 
-    def list(self) -> Iterator[Filed]:
-        """Every current result, sorted by key; CorruptRecord for an object among them that is not named as one."""
+    def list(self, *, retired: bool = False) -> Iterator[Filed]:
+        """Every current result, sorted by key, or every result; CorruptRecord for an object that is not named as one."""
         current = self._generations()
         batch: dict[str, tuple[str, int]] = {}
         for info in self._backend.list("actions/"):
             key, generation = _parse(_NAME, info.name)
-            if generation == current.get(key, 0):
+            if retired or generation == current.get(key, 0):
                 batch[info.name] = key, generation
             if len(batch) == _READ_AT_ONCE:
                 yield from self._read(batch)

@@ -43,7 +43,8 @@ def ship(project: Project) -> Project:
 
 def test_going_back_to_an_earlier_version_deploys_it_again(ship: Project) -> None:
     deployed = [
-        ship.json("run", f"version={version}").words("cache")["deploy"] for version in ("a", "a", "b", "a", "a")
+        ship.json("run", f"version={version}").words("cache")["deploy"]
+        for version in ("a", "a", "b", "a", "a")
     ]
 
     assert deployed == ["miss", "hit", "miss", "miss", "hit"]

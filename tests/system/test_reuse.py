@@ -62,8 +62,12 @@ def unrelated() -> int:
 """
 
 
-@pytest.fixture
-def flow(project: Project) -> Project:
+@pytest.fixture(scope="module")
+def flow_that_ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    root = tmp_path_factory.mktemp("flow") / "project"
+    root.mkdir()
+    project = Project(root)
+    project.write("lineal.toml", "")
     project.write("flow.py", FLOW)
     project.write("numeric/__init__.py", "")
     project.write("numeric/steps.py", STEPS)
@@ -71,8 +75,13 @@ def flow(project: Project) -> Project:
     project.write("raw.txt", "1 2 3\n")
     project.keep_journal()
     assert project.json("run").code == 0
-    project.journal()
     return project
+
+
+@pytest.fixture
+def flow(flow_that_ran: Project, tmp_path: Path) -> Project:
+    """A pipeline that has run."""
+    return flow_that_ran.copied(tmp_path / "project")
 
 
 def rewrite(path: Path, before: str, after: str) -> None:

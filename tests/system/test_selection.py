@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from support import Project
 
@@ -127,7 +129,6 @@ def test_a_condition_decides_on_what_was_stored(flow: Project) -> None:
 
 
 def test_failing_fast_starts_nothing_more_and_the_next_run_does_the_rest(flow: Project) -> None:
-    flow.edit("flow.py", "return number / 0", "") if False else None
     flow.edit("flow.py", '{"score": number / depth}', '{"score": number / (depth - depth)}')
 
     fast = flow.json("run", "--fail-fast", "-j", "1")
@@ -206,8 +207,6 @@ def test_branches_run_side_by_side(project: Project) -> None:
             return right(pipe)
         """,
     )
-    import os
-
     os.mkfifo(project.root / "pipe")
 
     run = project.json("run", "-j", "2", f"pipe={project.root / 'pipe'}")

@@ -186,9 +186,9 @@ class Distributions:
             for folder in self._list():
                 for info in sorted(folder.infos):
                     stem = info.rpartition(".")[0]
-                    name, _, version = stem.partition("-")
                     if info.endswith(".egg-info"):
-                        version = re.sub(r"-py\d.*", "", version)
+                        stem = re.sub(r"-py\d.*", "", stem)
+                    name, _, version = stem.rpartition("-")
                     key = normalized(name)
                     if key not in self._by_name:
                         self._by_name[key] = _distribution(key, version, folder.path, f"{folder.path}/{info}")

@@ -223,16 +223,12 @@ class _Finder:
         line = function.__code__.co_firstlineno
         tree = ast.parse(self.fingerprinter.sources.read(located.file))
         found = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and node.lineno == line]
-        columns = [
-            start[2]
-            for start in function.__code__.co_positions()
-            if start[2] is not None and start[0] == line
-        ]
-        nearest = [
-            node
-            for node in found
-            if columns and node.col_offset <= min(columns[1:] or columns) < (node.end_col_offset or 0)
-        ]
+        last = max(
+            (at[2] for at in function.__code__.co_positions() if at[0] == line and at[2] is not None),
+            default=-1,
+        )
+        around = [node for node in found if node.col_offset <= last < (node.end_col_offset or 0)]
+        nearest = sorted(around, key=lambda node: node.col_offset)[-1:]
         return [f"lambda {hash_syntax(node).code.hex()}" for node in nearest or found]
 
     def _describe_code(self, code: Any) -> str:

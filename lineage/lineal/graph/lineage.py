@@ -9,15 +9,21 @@ from typing import Literal
 from lineal.graph.records import ActionResult, SideProduct, unseal_record
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
-from lineal_store.tree import Tree
+from lineal_store.tree import Tree, TreeEntry
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An action result and the key it is filed under."""
+    """An action result, the key it is filed under, and which one filed there it is."""
 
     key: str
+    generation: int
     result: ActionResult
+
+    @property
+    def id(self) -> str:
+        """Of the first result the action key, of those that replaced it key and number."""
+        return f"xxh3:{self.key}.{self.generation}" if self.generation else f"xxh3:{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class ActionNode:
 
     @property
     def id(self) -> str:
-        return f"xxh3:{self.made.key}"
+        return self.made.id
 
 
 @dataclass(slots=True)
@@ -55,7 +61,10 @@ class Family:
 
 
 class Lineage:
-    """Answers questions of descent from the action results of ``store``, all read once."""
+    """Answers questions of descent from the action results of ``store``, all read once.
+
+    Results that were retired are among them: what they made may be in use for years.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -63,28 +72,34 @@ class Lineage:
         self._makers: dict[str, list[tuple[str, str]]] = {}
         self._takers: dict[str, list[str]] = {}
         self._urls: dict[str, str] = {}
-        for filed in store.actions.list():
+        self._directories: dict[str, None] = {}
+        self._held: dict[str, dict[str, TreeEntry]] = {}
+        for filed in store.actions.list(retired=True):
             try:
                 result = unseal_record(filed.data, ActionResult)
             except LinealError:  # `store verify` tells; the rest of the family is still worth seeing
                 continue
-            self._add(Made(filed.key, result))
+            self._add(Made(filed.key, filed.generation, result))
 
     def _add(self, made: Made) -> None:
-        key, result = made.key, made.result
-        self._made[key] = made
+        result = made.result
+        self._made[made.id] = made
         for name, output in result.outputs.items():
-            self._makers.setdefault(output.digest, []).append((key, name))
+            self._makers.setdefault(output.digest, []).append((made.id, name))
+            if output.type == "directory":
+                self._directories[output.digest] = None
         for product in result.side_products:
-            self._makers.setdefault(product.digest, []).append((key, product.path))
+            self._makers.setdefault(product.digest, []).append((made.id, product.path))
         for port, taken in result.action.inputs.items():
-            self._takers.setdefault(taken.digest, []).append(key)
+            self._takers.setdefault(taken.digest, []).append(made.id)
+            if taken.type == "directory":
+                self._directories[taken.digest] = None
             url = result.origins[port].url if port in result.origins else None
             if url is not None:
                 self._urls.setdefault(taken.digest, url)
 
     def knows(self, digest: str) -> bool:
-        return digest in self._makers or digest in self._takers
+        return digest in self._makers or digest in self._takers or bool(self._holders(digest))
 
     def digests(self) -> Iterator[str]:
         """Every digest that some action made or took."""
@@ -110,40 +125,43 @@ class Lineage:
         """Everything that these bytes came from, down to what was taken from outside."""
         family = Family(digest)
         pending: list[tuple[str, str | None]] = [(digest, None)]
+        if digest not in self._makers and digest not in self._takers:
+            pending = [(tree, None) for tree in self._place_member(family, digest)]
         while pending:
             wanted, maker = pending.pop()
-            key = self._find_origin(wanted, maker)
-            self._place(family, wanted, source=self._urls.get(wanted) if key is None else None)
-            if key is None:
+            made = self._find_origin(wanted, maker)
+            self._place(family, wanted, made)
+            if made is None:
                 continue
-            node = ActionNode(self._made[key])
-            family.edges[wanted, node.id] = None
-            if node.id in family.nodes:
+            family.edges[wanted, made.id] = None
+            if made.id in family.nodes:
                 continue
-            family.nodes[node.id] = node
-            for port, taken in node.made.result.action.inputs.items():
-                family.edges[node.id, taken.digest] = None
-                pending.append((taken.digest, node.made.result.origins[port].action_key))
+            family.nodes[made.id] = ActionNode(made)
+            for port, taken in made.result.action.inputs.items():
+                family.edges[made.id, taken.digest] = None
+                pending.append((taken.digest, made.result.origins[port].action_key))
         return family
 
     def descendants(self, digest: str) -> Family:
         """Everything that was made from these bytes."""
         family = Family(digest)
-        pending = [digest, *self._trees_with(digest)]
-        family.edges.update({(tree, digest): None for tree in pending[1:]})
+        trees = list(self._holders(digest))
+        self._place(family, digest, self.find_maker(digest))
+        family.edges.update({(tree, digest): None for tree in trees})
+        pending = [digest, *trees]
         seen = set(pending)
         while pending:
             wanted = pending.pop()
-            self._place(family, wanted)
-            for key in self._takers.get(wanted, ()):
-                node = ActionNode(self._made[key])
-                family.nodes[node.id] = node
-                family.edges[node.id, wanted] = None
-                for made in _products(node.made.result):
-                    family.edges[made, node.id] = None
-                    if made not in seen:
-                        seen.add(made)
-                        pending.append(made)
+            self._place(family, wanted, self.find_maker(wanted))
+            for taker in self._takers.get(wanted, ()):
+                made = self._made[taker]
+                family.nodes[made.id] = ActionNode(made)
+                family.edges[made.id, wanted] = None
+                for product in _products(made.result):
+                    family.edges[product, made.id] = None
+                    if product not in seen:
+                        seen.add(product)
+                        pending.append(product)
         return family
 
     def copies(self, digest: str) -> list[tuple[SideProduct, Made]]:
@@ -155,62 +173,81 @@ class Lineage:
             if product.path == name and product.digest == digest
         ]
 
-    def _find_origin(self, digest: str, key: str | None) -> str | None:
-        """The action that first had these bytes, seen from the one under ``key``, else from their newest maker.
+    def _find_origin(self, digest: str, key: str | None) -> Made | None:
+        """The result that first had these bytes, seen from one under ``key``, else from their newest maker.
 
         An action that takes the very bytes that it hands on (a deployment, a filter that found nothing) has only passed them on:
         they come from where it had them. None where they came from outside, or nobody knows.
         """
-        if key not in self._made:
-            makers = self._newest(digest)
-            key = makers[0][0] if makers else None
+        made = self._made_under(digest, key) or self.find_maker(digest)
         seen: set[str] = set()
-        while key in self._made and key not in seen:
-            seen.add(key)
-            result = self._made[key].result
-            port = next(
-                (port for port, taken in result.action.inputs.items() if taken.digest == digest), None
-            )
+        while made is not None and made.id not in seen:
+            seen.add(made.id)
+            taken = made.result.action.inputs.items()
+            port = next((port for port, one in taken if one.digest == digest), None)
             if port is None:
-                return key
-            key = result.origins[port].action_key
+                return made
+            made = self._made_under(digest, made.result.origins[port].action_key)
         return None
+
+    def _made_under(self, digest: str, key: str | None) -> Made | None:
+        """The newest of the results filed under ``key`` that made these bytes."""
+        makers = (self._made[maker] for maker, _ in self._newest(digest))
+        return next((made for made in makers if made.key == key), None)
 
     def _newest(self, digest: str) -> list[tuple[str, str]]:
         makers = self._makers.get(digest, [])
         return sorted(makers, key=lambda maker: self._made[maker[0]].result.started_at, reverse=True)
 
-    def _place(self, family: Family, digest: str, source: str | None = None) -> None:
+    def _place(self, family: Family, digest: str, made: Made | None) -> None:
+        """Add the bytes as what ``made`` made of them; where that is None they came from outside, as far as is known."""
         if digest in family.nodes:
             return
-        url = source if source is not None else None if digest in self._makers else self._urls.get(digest)
-        if url is not None:
+        url = self._urls.get(digest)
+        if made is None and url is not None:
             family.nodes[digest] = ArtifactNode(digest, "source", url, url=url)
-            return
-        for key, name in self._newest(digest):
-            result = self._made[key].result
-            output = result.outputs.get(name)
-            if output is None:
-                family.nodes[digest] = ArtifactNode(digest, "artifact", name, "file")
-            else:
-                named = result.stage_id if name == "result" else f"{result.stage_id}.{name}"
-                family.nodes[digest] = ArtifactNode(digest, "artifact", named, output.type, output.size_bytes)
-            return
-        family.nodes[digest] = ArtifactNode(digest, "artifact", digest)
+        else:
+            family.nodes[digest] = self._artifact(digest, made)
 
-    def _trees_with(self, digest: str) -> list[str]:
-        """The directories that hold a file of these bytes."""
-        found = []
-        for taken, keys in self._takers.items():
-            inputs = self._made[keys[0]].result.action.inputs.values()
-            if any(one.digest == taken and one.type == "directory" for one in inputs):
+    def _artifact(self, digest: str, made: Made | None) -> ArtifactNode:
+        name = next((name for maker, name in self._newest(digest) if made and maker == made.id), None)
+        if made is None or name is None:
+            return ArtifactNode(digest, "artifact", digest)
+        output = made.result.outputs.get(name)
+        if output is None:
+            return ArtifactNode(digest, "artifact", name, "file")
+        named = made.result.stage_id if name == "result" else f"{made.result.stage_id}.{name}"
+        return ArtifactNode(digest, "artifact", named, output.type, output.size_bytes)
+
+    # -- directories --------------------------------------------------------------------------
+
+    def _place_member(self, family: Family, digest: str) -> list[str]:
+        """Add a file that is known as a part of directories only; the newest directory that holds it, as its parent."""
+        holders = self._holders(digest)
+        made = {tree: self.find_maker(tree) for tree in holders}
+        tree = max(holders, key=lambda one: one_made.result.started_at if (one_made := made[one]) else "")
+        holder, entry = self._artifact(tree, made[tree]), holders[tree]
+        within = self._urls.get(tree, holder.name) if made[tree] is None else holder.name
+        family.nodes[digest] = ArtifactNode(
+            digest, "artifact", f"{within}/{entry.path}", "file", entry.size_bytes
+        )
+        family.edges[digest, tree] = None
+        return [tree]
+
+    def _holders(self, digest: str) -> dict[str, TreeEntry]:
+        """The directories that hold a file of these bytes, by digest, each with the first such file."""
+        if digest not in self._held:
+            found = {}
+            for directory in self._directories:
                 try:
-                    tree = Tree.decode(self._store.blobs.read(Digest.parse(taken)))
-                except LinealError:
+                    tree = Tree.decode(self._store.blobs.read(Digest.parse(directory)))
+                except LinealError:  # it is damaged; `store verify` tells
                     continue
-                if any(str(entry.digest) == digest for entry in tree.entries):
-                    found.append(taken)
-        return found
+                entry = next((entry for entry in tree.entries if str(entry.digest) == digest), None)
+                if entry is not None:
+                    found[directory] = entry
+            self._held[digest] = found
+        return self._held[digest]
 
 
 def _products(result: ActionResult) -> Iterable[str]:

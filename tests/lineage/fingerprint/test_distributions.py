@@ -1,0 +1,140 @@
+"""Which distribution a module comes from, and in which version. (Whole projects: cases/dist_*, cases/editable_*.)"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lineal.fingerprint import Distributions, Fingerprinter, Sources
+
+
+def install(
+    site: Path, name: str, version: str, files: list[str], requires: list[str] | None = None, **more: str
+) -> None:
+    info = site / f"{name}-{version}.dist-info"
+    info.mkdir(parents=True)
+    lines = "".join(f"Requires-Dist: {each}\n" for each in requires or [])
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{lines}\nRequires-Dist: text\n"
+    )
+    (info / "RECORD").write_text("".join(f"{file},sha256=x,1\n" for file in files))
+    for file in files:
+        (site / file).parent.mkdir(parents=True, exist_ok=True)
+        (site / file).write_text("")
+    for key, text in more.items():
+        (info / f"{key}.json").write_text(text)
+
+
+def test_modules_are_traced_to_the_distribution_whose_record_has_them(tmp_path: Path) -> None:
+    install(tmp_path, "PyYAML", "6.0", ["yaml/__init__.py", "_yaml/__init__.py"])
+    install(tmp_path, "six", "1.16", ["six.py"])
+    install(tmp_path, "unused", "9", ["unused/__init__.py"])
+    found = Distributions([str(tmp_path)])
+
+    assert found.versions(["yaml.loader", "six.moves", "os.path"]) == {"pyyaml": "6.0", "six": "1.16"}
+
+
+def test_requirements_are_followed_where_they_are_installed(tmp_path: Path) -> None:
+    install(
+        tmp_path,
+        "a",
+        "1",
+        ["a/__init__.py"],
+        ["b[fast] >=1 ; python_version > '3'", "gone", "e; extra == 'x'"],
+    )
+    install(tmp_path, "b", "2", ["b/__init__.py"], ["c.c (>=1)", 'd; extra == "fast"', "a"])
+    install(tmp_path, "c_c", "3", ["c/__init__.py"])
+    install(tmp_path, "d", "4", ["d/__init__.py"])
+    install(tmp_path, "e", "5", ["e/__init__.py"])
+
+    assert Distributions([str(tmp_path)]).versions(["a"]) == {"a": "1", "b": "2", "c-c": "3", "d": "4"}
+
+
+def test_portions_of_a_namespace_package_belong_to_their_own_distributions(tmp_path: Path) -> None:
+    install(tmp_path, "g-x", "1", ["g/x/__init__.py"])
+    install(tmp_path, "g-y", "2", ["g/y.py"])
+    found = Distributions([str(tmp_path)])
+
+    assert found.versions(["g.x.thing"]) == {"g-x": "1"}
+    assert found.versions(["g.y"]) == {"g-y": "2"}
+
+
+def test_the_first_folder_on_the_search_path_counts(tmp_path: Path) -> None:
+    install(tmp_path / "one", "a", "1", ["a/__init__.py"])
+    install(tmp_path / "two", "a", "2", ["a/__init__.py"])
+
+    assert Distributions([str(tmp_path / "one"), str(tmp_path / "two")]).versions(["a"]) == {"a": "1"}
+    assert Distributions([str(tmp_path / "two"), str(tmp_path / "one")]).versions(["a"]) == {"a": "2"}
+
+
+def test_the_commit_of_an_install_from_version_control_counts(tmp_path: Path) -> None:
+    install(
+        tmp_path,
+        "a",
+        "1",
+        ["a.py"],
+        direct_url='{"url": "u", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}}',
+    )
+
+    assert Distributions([str(tmp_path)]).versions(["a"]) == {"a": "1 (c0ffee)"}
+
+
+@pytest.mark.parametrize("layout", ["pth", "finder", "src"])
+def test_an_editable_install_is_project_code_however_it_is_made(tmp_path: Path, layout: str) -> None:
+    site, home, project = tmp_path / "site-packages", tmp_path / "home", tmp_path / "project"
+    code = {"pth": home / "lib", "finder": home / "odd", "src": home / "src"}[layout]
+    (code / "ed").mkdir(parents=True)
+    (code / "ed/__init__.py").write_text("K = 1\n")
+    project.mkdir()
+    (project / "pipeline.py").write_text("import ed\ndef stage(): return ed.K\n")
+    files = {"pth": ["ed.pth"], "finder": ["__editable___ed_finder.py"], "src": []}[layout]
+    install(
+        site, "ed", "1", files, direct_url=json.dumps({"url": home.as_uri(), "dir_info": {"editable": True}})
+    )
+    if layout == "pth":
+        (site / "ed.pth").write_text(f"import site\n{code}\n")
+    elif layout == "finder":
+        (site / files[0]).write_text(f"MAPPING: dict[str, str] = {{'ed': {str(code / 'ed')!r}}}\n")
+
+    def compute() -> str:
+        return (
+            Fingerprinter(Sources.capture(project), distributions=Distributions([str(site)]))
+            .stage("pipeline", "stage")
+            .hex
+        )
+
+    before = compute()
+    (code / "ed/__init__.py").write_text("K = 2\n")
+
+    assert compute() != before
+
+
+def test_a_folder_on_the_search_path_that_nothing_is_installed_in_is_project_code(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project/pipeline.py").write_text("import team\ndef stage(): return team.K\n")
+    prints = set()
+    for k in range(2):
+        (tmp_path / "shared/team.py").write_text(f"K = {k}\n")
+        found = Distributions([str(tmp_path / "shared")])
+        prints.add(
+            Fingerprinter(Sources.capture(tmp_path / "project"), distributions=found)
+            .stage("pipeline", "stage")
+            .hex
+        )
+
+    assert len(prints) == 2
+
+
+def test_a_data_folder_of_the_project_does_not_hide_an_installed_package(tmp_path: Path) -> None:
+    install(tmp_path / "site-packages", "a", "1", ["a/__init__.py"])
+    (tmp_path / "project/a").mkdir(parents=True)
+    (tmp_path / "project/a/rows.csv").write_text("")
+    (tmp_path / "project/pipeline.py").write_text("import a\ndef stage(): return a.f()\n")
+    found = Distributions([str(tmp_path / "site-packages")])
+
+    assert Fingerprinter(Sources.capture(tmp_path / "project"), distributions=found).stage(
+        "pipeline", "stage"
+    ).distributions == {"a": "1"}
