@@ -58,8 +58,8 @@ class Project:
         try:
             return open_store(self.configuration.store, create=False)
         except StoreUnavailable:
-            local = "://" not in self.configuration.store
-            if local and not os.path.lexists(self.configuration.store):
+            by_default = self.configuration.origins.get("store") == "default"
+            if by_default and not os.path.lexists(self.configuration.store):
                 return open_store("memory://nothing-yet")
             raise
 

@@ -13,7 +13,7 @@ orders of one dict) have different structures; equal sets have one, whatever ord
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -60,6 +60,25 @@ def decode_value(structure: Any, *, resolve: Resolve | None = None) -> Any:
         raise
     except RecursionError:
         raise UnreadableValue("a parameter", "they are nested too deeply") from None
+
+
+def find_names(structure: Any) -> Iterator[tuple[str, str]]:
+    """What a structure points to outside of itself, as (kind, name).
+
+    A ``class`` of the project by ``module:qualname``; a ``file`` or ``directory`` by its URL.
+    """
+    pending = [structure]
+    while pending:
+        found = pending.pop()
+        if isinstance(found, list):
+            pending += found
+        elif isinstance(found, dict):
+            ((tag, content),) = found.items()
+            if tag in ("enum", "dataclass", "namedtuple"):
+                yield "class", content[0]
+            elif tag in ("file", "directory"):
+                yield tag, content
+            pending.append(content)
 
 
 def import_by_name(name: str) -> object:

@@ -25,6 +25,7 @@ from lineal_store.tree import Tree, TreeEntry
 _HASHED_EACH_TIME_BYTES = 1 << 20  # a memory of smaller files costs more than reading them
 _CLOCK_GRANULARITY_NS = 2_000_000_000  # the coarsest file system in use keeps two seconds (FAT)
 _TRIES = 3
+_DEEPEST_FOLDER = 64
 
 
 class SourceUnavailable(LinealError):
@@ -175,7 +176,7 @@ class Intake:
                 "Relative paths start at the project's folder.",
             )
         entries = []
-        for path in sorted(folder.rglob("*")):
+        for path in _files_below(folder):
             if path.is_file():
                 mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
                 digest = self._take_file(path, str(path))
@@ -223,6 +224,15 @@ class Intake:
             part.replace(self._note(path))
         except OSError:
             pass  # a memory is a saving, not a duty
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files, those in linked folders too, but for Lineal's own."""
+    for above, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if name != ".lineal"]
+        if len(Path(above).parts) - len(folder.parts) > _DEEPEST_FOLDER:
+            raise OSError(f"folders are nested too deeply at {above}: does a link lead back?")
+        yield from (Path(above, name) for name in names)
 
 
 def _identity(status: os.stat_result) -> list[int]:

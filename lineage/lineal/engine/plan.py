@@ -14,7 +14,7 @@ import xxhash
 from lineal.artifacts import Secret
 from lineal.artifacts.annotations import says_nothing, spelled
 from lineal.artifacts.schema import describe
-from lineal.artifacts.values import encode_value
+from lineal.artifacts.values import UnsupportedParameter, encode_value, find_names
 from lineal.engine.machine import Task
 from lineal.executors.protocol import Argument, Given, Held, Hidden, Items
 from lineal.fingerprint import Fingerprint, Fingerprinter
@@ -27,7 +27,8 @@ from lineal.graph.records import (
     Output,
     SeenBlindSpot,
 )
-from lineal.stages import Graph, Node, StageOptions
+from lineal.stages import Graph, Node, Stage, StageOptions
+from lineal.stages.errors import StageDefinitionError
 from lineal.stages.wiring import Binding, Collection, Constant, Result, Source, leaves
 from lineal_store.canonical import encode
 
@@ -132,6 +133,7 @@ def plan_run(
             continue
         node = graph.nodes[stage_id]
         options, stage = node.options, node.stage
+        _check_findable(stage)
         module = main_module if stage.module == "__main__" and main_module else stage.module
         known = (module, stage.qualname, options.reads, options.depends_on)
         if known not in identities:
@@ -143,7 +145,21 @@ def plan_run(
         stages[stage_id] = PlannedStage(
             node, module, fingerprint, _environment(options.env), schemas, _task(graph, node)
         )
-    return Plan(graph, stages, _NamedCode(fingerprinter))
+    return Plan(graph, stages, _NamedCode(fingerprinter, main_module))
+
+
+def _check_findable(stage: Stage[..., Any]) -> None:
+    """A stage has to be what its module calls by its name: workers find it so, and its fingerprint is made so."""
+    found: Any = sys.modules.get(stage.module)
+    for part in stage.qualname.split("."):
+        found = getattr(found, part, None)
+    if found is stage.function or (isinstance(found, Stage) and found.function is stage.function):
+        return
+    raise StageDefinitionError(
+        f"the stage {stage.name} is not what {stage.module} calls {stage.qualname}",
+        "Define stages at the top level of a module, each under a name of its own. To decorate a function further, "
+        "put the decorator under @stage.",
+    )
 
 
 def ancestors(graph: Graph, stage_ids: Sequence[str]) -> set[str]:
@@ -175,7 +191,10 @@ def bind(
                 return given(port, value)
             case Collection(kind, items):
                 # brackets cannot be part of a parameter's name, so no two entries are confused
-                bound.parameters[f"{port}[]"] = [kind, *(encode_value(key) for key, _ in items)]
+                shape = [kind, *(encode_value(key) for key, _ in items)]
+                if binding.type is not None:
+                    shape.append(class_of(port, binding.type))
+                bound.parameters[f"{port}[]"] = shape
                 places = (key if key is not None else place for place, (key, _) in enumerate(items))
                 parts = tuple(
                     (key, argument(f"{port}[{at!r}]", item))
@@ -190,15 +209,38 @@ def bind(
                 if supply is None:
                     return given(port, None)
                 for name in supply.names:
-                    code = code_of(name)
-                    if code is not None:
-                        bound.code[name] = code
+                    reached(name)
                 held = _held(binding, supply)
                 return taken(port, held, supply.origin, _read_as(binding, supply))
 
     def given(port: str, value: object) -> Given:
-        bound.parameters[port] = encode_value(value, name=port)
-        return Given(bound.parameters[port])
+        encoded = bound.parameters[port] = encode_value(value, name=port)
+        for kind, name in find_names(encoded):
+            if kind != "class":
+                raise UnsupportedParameter(
+                    port,
+                    f"holds the {kind} {name} where its content cannot be taken in",
+                    "Pass files and directories as parameters of their own, or in lists, tuples or values of dicts.",
+                )
+            reached(name)
+        return Given(encoded)
+
+    def class_of(port: str, cls: type) -> str:
+        if "<locals>" in cls.__qualname__:
+            raise UnsupportedParameter(
+                port,
+                f"is of the local class {cls.__qualname__}, which no worker could find",
+                "Move the class to the top level of its module.",
+            )
+        name = f"{cls.__module__}:{cls.__qualname__}"
+        reached(name)
+        return name
+
+    def reached(name: str) -> None:
+        """Let the code of a class that a value is made of count: its methods are part of what the stage is given."""
+        code = code_of(name)
+        if code is not None:
+            bound.code[name] = code
 
     def taken(port: str, held: Held, origin: Origin, read_as: str = "") -> Held:
         bound.inputs[port] = Input(digest=held.digest, type=held.type, read_as=read_as, item=list(held.item))
@@ -248,13 +290,14 @@ def _read_as(result: Result, supply: Supply) -> str:
 class _NamedCode:
     """Fingerprints of objects by ``module:qualname``, each made once."""
 
-    def __init__(self, fingerprinter: Fingerprinter) -> None:
-        self._fingerprinter = fingerprinter
+    def __init__(self, fingerprinter: Fingerprinter, main_module: str | None) -> None:
+        self._fingerprinter, self._main_module = fingerprinter, main_module
         self._known: dict[str, str | None] = {}
 
     def __call__(self, name: str) -> str | None:
         if name not in self._known:
             module, _, qualname = name.partition(":")
+            module = self._main_module if module == "__main__" and self._main_module else module
             ours = self._fingerprinter.sources.find(module) is not None
             self._known[name] = self._fingerprinter.stage(module, qualname).hex if ours else None
         return self._known[name]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -18,9 +17,9 @@ from lineal.engine.intake import Intake
 from lineal.engine.interrupts import on_interrupt
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind, named_classes
+from lineal.engine.progress import STATES, Attempt, RunContext, RunResult, StageProgress
 from lineal.errors import LinealError, StoreUnavailable
 from lineal.events import (
-    Cache,
     Event,
     Failure,
     Listener,
@@ -29,9 +28,8 @@ from lineal.events import (
     RunStarted,
     RunState,
     StageChanged,
-    StageState,
 )
-from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Outcome
+from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Hidden, Outcome
 from lineal.fingerprint import find_pickled_names
 from lineal.graph.action import seed_of
 from lineal.graph.records import ActionResult, Origin, Output, seal_record, to_bytes, unseal_record
@@ -42,40 +40,6 @@ from lineal_store.tree import Tree
 
 _LOG_KEPT_BYTES = 16 << 20
 _LONGEST_WAIT_SECONDS = 0.2  # until Ctrl-C is noticed
-
-
-@dataclass(slots=True)
-class StageProgress:
-    """What is known of one stage of the run so far."""
-
-    state: StageState = "queued"
-    cache: Cache | None = None
-    reason: str | None = None
-    asked: Asked | None = None
-    outputs: Mapping[str, Output] = field(default_factory=dict)
-    attempts: int = 0
-    seconds: float = 0.0
-    failure: Failure | None = None
-    logs: list[str] = field(default_factory=list)
-    started_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunContext:
-    """What all results of a run share; ``scratch`` is a local folder that the run may fill and removes."""
-
-    run_id: str
-    code_tree: Digest
-    environment: Digest
-    who: str
-    scratch: Path
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    state: RunState
-    stages: Mapping[str, StageProgress]
-    warnings: tuple[str, ...]
 
 
 class ScratchUnavailable(LinealError):
@@ -128,9 +92,10 @@ class Runner:
         )
         self.stages = {stage_id: StageProgress() for stage_id in plan.stages}
         self.answers: dict[str, Answer] = {}
-        self._attempts: dict[str, _Attempt] = {}
+        self._attempts: dict[str, Attempt] = {}
         self._retry_at: dict[str, float] = {}
         self._warnings: list[str] = []
+        self._masked: set[str] = set()
         self._state: RunState | None = None
         self._interrupted = self._sleeping = False
 
@@ -188,7 +153,7 @@ class Runner:
 
     def _enter(self, stage_id: str, status: machine.Status) -> None:
         progress = self.stages[stage_id]
-        state = _STATES[status]
+        state = STATES[status]
         if status == "unknown" and progress.cache is None:
             progress.cache, progress.reason = "unknown", "upstream"
         elif status == "skipped" and progress.reason is None:
@@ -312,7 +277,10 @@ class Runner:
             seed_of(asked.action),
             seeded=stage.seeded,
         )
-        self._attempts[attempt_id] = _Attempt(stage_id, envelope)
+        self._attempts[attempt_id] = Attempt(stage_id, envelope)
+        self._masked.update(
+            hidden.value.reveal() for hidden in asked.bound.arguments.values() if isinstance(hidden, Hidden)
+        )
         self._executor.submit(envelope)
 
     def _kill(self, stage_id: str) -> None:
@@ -364,7 +332,12 @@ class Runner:
                     number = self._machine.attempts(stage_id)
                     self._tell(
                         OutputCaptured(
-                            self._clock.now(), self._context.run_id, stage_id, number, "output", text
+                            self._clock.now(),
+                            self._context.run_id,
+                            stage_id,
+                            number,
+                            "output",
+                            self._mask(text),
                         )
                     )
                 case Outcome():
@@ -393,7 +366,7 @@ class Runner:
         finally:
             shutil.rmtree(attempt.envelope.scratch, ignore_errors=True)
 
-    def _judge(self, attempt: _Attempt, outcome: Outcome, log: str | None) -> machine.Event:
+    def _judge(self, attempt: Attempt, outcome: Outcome, log: str | None) -> machine.Event:
         stage_id = attempt.stage_id
         progress, answer = self.stages[stage_id], self.answers[stage_id]
         if attempt.stopped:
@@ -402,7 +375,10 @@ class Runner:
             progress.failure = None
             self._publish(answer, outcome, progress, log)
             return machine.Completed(stage_id)
-        progress.failure = self._timeout(stage_id) if attempt.timed_out else outcome.failure
+        failure = self._timeout(stage_id) if attempt.timed_out else outcome.failure
+        progress.failure = replace(
+            failure, message=self._mask(failure.message), traceback=self._mask(failure.traceback)
+        )
         if answer.asked.stage.options.effect and progress.failure.kind in ("exception", "contract"):
             self._cache.effects.append(answer.asked, "failed", self._context.run_id)
         if outcome.lost is not None:
@@ -427,7 +403,15 @@ class Runner:
             size = log.seek(0, 2)
             log.seek(max(0, size - _LOG_KEPT_BYTES))
             text = log.read()
+        for secret in filter(None, self._masked):
+            text = text.replace(secret.encode(), b"***")
         return str(self._store.blobs.put(text)) if text else None
+
+    def _mask(self, text: str) -> str:
+        """``text`` without the secrets that stages of this run were given."""
+        for secret in filter(None, self._masked):
+            text = text.replace(secret, "***")
+        return text
 
     def _publish(self, answer: Answer, outcome: Outcome, progress: StageProgress, log: str | None) -> None:
         """File the result; what is canonical is what the store says afterwards."""
@@ -508,28 +492,3 @@ class Runner:
 
     def _tell(self, event: Event) -> None:
         self._listener(event)
-
-
-@dataclass(slots=True)
-class _Attempt:
-    stage_id: str
-    envelope: Envelope
-    deadline: float | None = None
-    timed_out: bool = False
-    stopped: bool = False
-    ended: bool = False
-
-
-_STATES: Mapping[machine.Status, StageState] = {
-    "waiting": "queued",
-    "looking": "queued",
-    "ready": "queued",
-    "unknown": "queued",
-    "running": "running",
-    "up_for_retry": "up_for_retry",
-    "succeeded": "succeeded",
-    "failed": "failed",
-    "upstream_failed": "upstream_failed",
-    "skipped": "skipped",
-    "cancelled": "cancelled",
-}

@@ -19,6 +19,7 @@ from lineal.engine.cache import ActionCache, Answer
 from lineal.engine.clock import Clock, SystemClock
 from lineal.engine.intake import Intake
 from lineal.engine.plan import Plan, ancestors, plan_run
+from lineal.engine.progress import RunContext, RunResult, StageProgress
 from lineal.engine.provenance import (
     GitState,
     command_line,
@@ -28,7 +29,7 @@ from lineal.engine.provenance import (
     mend_code,
     user_name,
 )
-from lineal.engine.runner import RunContext, Runner, RunResult, StageProgress
+from lineal.engine.runner import Runner
 from lineal.errors import UsageError
 from lineal.events import Listener, ignore
 from lineal.executors.protocol import Executor, Setup

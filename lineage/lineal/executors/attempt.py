@@ -63,8 +63,8 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store) -> Outcome:
             _seed(envelope)
             args, kwargs = stage.signature.arguments(arguments)
             value = stage.function(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 — whatever a stage raises is its outcome
-        return ended(failure=failure_of(error), raised=_class_names(error))
+    except KeyboardInterrupt:
+        raise
     except SystemExit as error:
         return ended(
             failure=Failure(
@@ -75,6 +75,8 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store) -> Outcome:
             ),
             raised=("SystemExit",),
         )
+    except BaseException as error:  # noqa: BLE001 — whatever a stage raises is its outcome
+        return ended(failure=failure_of(error), raised=_class_names(error))
     try:
         outputs = _put(envelope, stage, value, store)
     except StoreUnavailable as error:

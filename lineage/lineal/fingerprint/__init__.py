@@ -1,12 +1,14 @@
 """The identity of code: what a stage's result depends on in the project, and nothing else.
 
-A *fingerprint* is a hash over a static *closure*: the stage's function and every *unit* (top-level statement) of project code
-that it reaches by name, in a canonical form of the syntax; the versions of the distributions that it reaches; and what it
-declares. `Sources` hold the project's code as it was read once; `summarize` (in `syntax`) turns a file into units;
-`Lookup` says what a name means; `Closures` follow it; `Fingerprinter` puts it together. `install` runs modules from
-the very bytes that were fingerprinted. What cannot be seen is said: *blind spots*.
+A *fingerprint* is a hash over a static *closure*: the stage's function and every *unit* (top-level statement)
+of project code that it reaches by name, in a canonical form of the syntax; the versions of the distributions
+that it reaches; and what it declares. `Sources` hold the project's code as it was read once; `summarize` (in
+`syntax`) turns a file into units; `Lookup` says what a name means; `Closures` follow it; `Fingerprinter` puts
+it together. `install` runs modules from the very bytes that were fingerprinted. What cannot be seen is said:
+*blind spots*.
 
-No project code is imported, no value is hashed (but for what a closure captured), and nothing here knows stages' options, keys or stores.
+No project code is imported, no value is hashed (but for what a closure captured), and nothing here knows
+stages' options, keys or stores.
 """
 
 from __future__ import annotations
@@ -74,8 +76,10 @@ def __getattr__(name: str) -> Any:
 
 
 class _CallableModule(types.ModuleType):
-    """`lineal.fingerprint` is a function for users and this package for the import system, which puts the package in the
-    parent's namespace whenever something below it is imported. Calling the package is calling the function."""
+    """`lineal.fingerprint` is a function for users and this package for the import system, which puts the
+    package in the parent's namespace whenever something below it is imported. Calling the package is calling
+    the function.
+    """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return __getattr__("fingerprint")(*args, **kwargs)

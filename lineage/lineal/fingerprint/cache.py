@@ -1,7 +1,8 @@
-"""What fingerprinting found out, kept in a file between processes: summaries of files, and fingerprints of an unchanged project.
+"""What fingerprinting found out, kept in a file between processes: summaries of files, and fingerprints of an
+unchanged project.
 
-Losing the file costs time only. It is read whole, checked by a hash, and written atomically; a damaged one, or one of another version
-of Python or of Lineal's summaries, counts as empty.
+Losing the file costs time only. It is read whole, checked by a hash, and written atomically; a damaged one,
+or one of another version of Python or of Lineal's summaries, counts as empty.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ _MOST_RESULTS = 5_000
 
 
 class SummaryCache:
-    """The file at ``path``: summaries by the hash of the source, and results by the hash of all they depend on.
+    """The file at ``path``: summaries by the hash of the source, and results by the hash of all they depend
+    on.
 
     Nothing is written before `save`. What was asked for last is kept longest.
     """

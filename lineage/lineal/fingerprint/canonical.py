@@ -19,7 +19,9 @@ _SKIPPED_FIELDS = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 
 
 class Hashes(NamedTuple):
-    """XXH3-128 of one piece of syntax: its code, its fields, its other annotations, its docstrings (16 bytes each)."""
+    """XXH3-128 of one piece of syntax: its code, its fields, its other annotations, its docstrings (16 bytes
+    each).
+    """
 
     code: bytes
     fields: bytes

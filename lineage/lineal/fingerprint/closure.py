@@ -1,8 +1,8 @@
 """Everything that a stage's code depends on: a closure over units, and the hash of it.
 
 Starts at the stage's function and follows every reference. The statements that importing the project runs are
-added when they change something that is in the closure. The hash is over the sorted set of units with what their names
-resolve to; the order of units counts only where one name is bound or changed more than once.
+added when they change something that is in the closure. The hash is over the sorted set of units with what
+their names resolve to; the order of units counts only where one name is bound or changed more than once.
 """
 
 from __future__ import annotations
@@ -45,34 +45,35 @@ class Closures:
         self.linker = Linker(lookup, self.effects)
         self._ranks: dict[tuple[str, ...], dict[Place, int]] = {}
 
-    def close(self, entries: Iterable[tuple[str, str]], also: Iterable[Node] = ()) -> Closure:
-        """The closure of what some modules call by some names (an empty one: the module as a whole), and of more nodes.
+    def close(self, entries: Iterable[tuple[str, str]], beside: Iterable[str] = ()) -> Closure:
+        """The closure of what some modules call by some names (an empty one: the module as a whole).
 
-        FingerprintError when a module cannot be parsed or has no such name.
+        ``beside`` are modules that are imported before. FingerprintError when a module cannot be parsed or has
+        no such name.
         """
         with deep_recursion():
-            return self._close(tuple(entries), tuple(also))
+            return self._close(tuple(entries), tuple(beside))
 
-    def _close(self, entries: tuple[tuple[str, str], ...], also: tuple[Node, ...]) -> Closure:
+    def _close(self, entries: tuple[tuple[str, str], ...], beside: tuple[str, ...]) -> Closure:
+        first = tuple(dict.fromkeys((*beside, *(module for module, _ in entries))))
         mode = Mode()
         while True:
             run = _Run(self, mode)
+            for module in beside:
+                run.load(module)
             for module, name in entries:
                 run.enter(module, name)
-            for node in also:
-                run.activate(node)
             run.exhaust()
-            marks = run.marks
             wider = Mode(
-                mode.annotations or "annotations" in marks,
+                mode.annotations or "annotations" in run.marks,
                 mode.docs or run.reads_docs,
-                mode.source or "source" in marks,
+                mode.source or "source" in run.marks,
             )
             if wider == mode:
-                return self._finish(run, entries)
+                return self._finish(run, entries, first)
             mode = wider
 
-    def _finish(self, run: _Run, entries: tuple[tuple[str, str], ...]) -> Closure:
+    def _finish(self, run: _Run, entries: tuple[tuple[str, str], ...], first: tuple[str, ...]) -> Closure:
         lookup, linker = self.lookup, self.linker
         lines: list[str] = []
         units: dict[Place, bytes] = {}
@@ -97,7 +98,7 @@ class Closures:
                     lines.append(
                         f"source {module} {xxhash.xxh3_128_hexdigest(lookup.sources.read(located.file))}"
                     )
-        lines += self._orders(run, entries, labels)
+        lines += self._orders(run, first, labels)
         lines += [f"docs {node[1]}:{node[2]} {node[3]}" for node in run.active if node[0] == "docs"]
         lines += [f"entry {module}:{name}" for module, name in entries]
         lines = sorted(set(lines))
@@ -105,8 +106,10 @@ class Closures:
             units, lines, tuple(run.loaded), frozenset(outside), frozenset(run.active), tuple(unresolved)
         )
 
-    def _orders(self, run: _Run, entries: tuple[tuple[str, str], ...], labels: dict[Place, str]) -> list[str]:
-        """The order of the units that bind or change one thing, where there are several, and of those that read it meanwhile."""
+    def _orders(self, run: _Run, first: tuple[str, ...], labels: dict[Place, str]) -> list[str]:
+        """The order of the units that bind or change one thing, where there are several, and of those that
+        read it meanwhile.
+        """
         contributors: dict[Node, set[Place]] = {}
         for node in run.active:
             if node[0] in ("name", "own"):
@@ -123,7 +126,7 @@ class Closures:
         several = {node: places for node, places in contributors.items() if len(places) > 1}
         if not several:
             return []
-        ranks = self._sequence(run, entries)
+        ranks = self._sequence(run, first)
         for place in run.units:  # those that look at it while the modules are imported
             unit = self.lookup.get_index(place[0]).units[place[1]]
             seen = set(self.linker.links(*place, run.mode, place in run.entries).now)
@@ -138,9 +141,9 @@ class Closures:
             lines.append(f"order {' '.join(node)}: {' | '.join(labels[place] for place in ordered)}")
         return lines
 
-    def _sequence(self, run: _Run, entries: tuple[tuple[str, str], ...]) -> dict[Place, int]:
-        first = dict.fromkeys(module for module, _ in entries)
-        key = (*first, *sorted(run.loaded.keys() - first.keys()))
+    def _sequence(self, run: _Run, first: tuple[str, ...]) -> dict[Place, int]:
+        """When each unit runs, if these modules are imported first, and what functions import after them."""
+        key = (*first, *sorted(run.loaded.keys() - set(first)))
         ranks = self._ranks.get(key)
         if ranks is None:
             ranks = self._ranks[key] = self.loading.sequence(key)

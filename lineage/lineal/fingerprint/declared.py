@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def hash_reads(root: Path, reads: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
     """The digests of declared files by name, sorted; ``absent`` for one that is not there.
 
-    Names are relative to ``root`` where the file lies in it. A folder counts with all files in it, a pattern with all that match.
+    Names are relative to ``root`` where the file lies in it. A folder counts with all files in it, a pattern
+    with all that match.
     """
     found: dict[str, str] = {}
     for each in reads:
@@ -50,7 +51,9 @@ def _name(root: Path, path: Path) -> str:
 
 
 def entry_of(declared: object, sources: Sources) -> tuple[str, str]:
-    """The module and the name that an item of ``depends_on`` stands for: ``"m"``, ``"m:f"``, a module, a function, a class."""
+    """The module and the name that an item of ``depends_on`` stands for: ``"m"``, ``"m:f"``, a module, a
+    function, a class.
+    """
     if isinstance(declared, str):
         module, _, name = declared.partition(":")
         if not name:

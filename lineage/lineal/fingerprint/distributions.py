@@ -1,8 +1,8 @@
 """What is installed: which distribution a module belongs to, in which version, and what that requires.
 
-Only what is asked for is opened: the folders of the search path are listed once, a distribution's RECORD is read when one
-of its modules may have been reached. An editable install is no distribution but project code, and so is a
-folder on the search path that nothing is installed in.
+Only what is asked for is opened: the folders of the search path are listed once, a distribution's RECORD is
+read when one of its modules may have been reached. An editable install is no distribution but project code,
+and so is a folder on the search path that nothing is installed in.
 """
 
 # ruff: noqa: PTH116, PTH100, PTH110, PTH112, PTH113, PTH119, PTH120
@@ -92,7 +92,9 @@ class _Folder:
 
 
 class Distributions:
-    """What is installed on a search path (``sys.path`` as it is now, when none is given), as far as it is asked for."""
+    """What is installed on a search path (``sys.path`` as it is now, when none is given), as far as it is
+    asked for.
+    """
 
     def __init__(self, search: Sequence[str] | None = None) -> None:
         self._standard = {os.path.realpath(os.path.dirname(os.__file__))}
@@ -141,7 +143,9 @@ class Distributions:
         return owners
 
     def versions(self, modules: Iterable[str]) -> dict[str, str]:
-        """The distributions that these modules come from, and all that those require: versions by name, sorted."""
+        """The distributions that these modules come from, and all that those require: versions by name,
+        sorted.
+        """
         found: dict[str, str] = {}
         pending: list[tuple[Distribution, tuple[str, ...]]] = []
         for module in modules:
@@ -233,7 +237,9 @@ class Distributions:
         return found
 
     def _unversioned(self, top: str) -> str:
-        """Stands for the version of a module that lies in a site folder, but belongs to no distribution: its bytes."""
+        """Stands for the version of a module that lies in a site folder, but belongs to no distribution: its
+        bytes.
+        """
         import xxhash
 
         located = self._locate(top)
@@ -342,7 +348,9 @@ def _is_module(file: str, top: str) -> bool:
 
 
 def _is_regular(folder: str, top: str) -> bool:
-    """Whether ``top`` is a module or a package with an ``__init__`` there, and no part of a namespace package."""
+    """Whether ``top`` is a module or a package with an ``__init__`` there, and no part of a namespace
+    package.
+    """
     below = f"{folder}/{top}"
     return not os.path.isdir(below) or os.path.exists(f"{below}/__init__.py") or os.path.exists(f"{below}.py")
 

@@ -1,7 +1,8 @@
-"""What importing a module changes outside the statement that runs: registries, patches, hooks of classes, global state.
+"""What importing a module changes outside the statement that runs: registries, patches, hooks of classes,
+global state.
 
-For each unit: the objects that it may change, through the functions that it calls. An answer errs on the side of a change
-where a result is dropped (such a call is made for its effect), and of none where it is used.
+For each unit: the objects that it may change, through the functions that it calls. An answer errs on the side
+of a change where a result is dropped (such a call is made for its effect), and of none where it is used.
 """
 
 from __future__ import annotations
@@ -12,13 +13,15 @@ from dataclasses import dataclass, field
 
 from lineal.fingerprint.literals import Chain
 from lineal.fingerprint.lookup import Lookup, Target
-from lineal.fingerprint.scopes import Call, Effect, Import, changes_receiver
+from lineal.fingerprint.scopes import Call, Import, changes_receiver
 from lineal.fingerprint.syntax import Unit
 
 Node = tuple[str, ...]
-"""Something that can be changed or depended on: ``("name", module, name)``, ``("any", module)`` (some name of it),
-``("outside", what)``, ``("builtin", name)``, ``("subclasses", module, class)``."""
+"""Something that can be changed or depended on: ``("name", module, name)``, ``("any", module)`` (some name of
+it), ``("outside", what)``, ``("builtin", name)``, ``("subclasses", module, class)``.
+"""
 
+ANY_LIBRARY: Node = ("outside", "any library")
 _INERT = frozenset(
     {
         "logging",
@@ -52,16 +55,34 @@ def outside_node(dotted: str) -> Node:
     return ("outside", top)
 
 
+def is_standard(top: str) -> bool:
+    """Whether a top-level module is part of the standard library."""
+    return top in sys.stdlib_module_names or top in sys.builtin_module_names
+
+
 @dataclass(slots=True)
 class Changes:
-    """What something may change when it runs: objects, its own parameters (and whether beyond a first attribute),
-    with the units that it calls and what those import."""
+    """What something may change when it runs: objects, its own parameters (and whether beyond a first
+    attribute), with the units that it calls and what those import.
+    """
 
     nodes: set[Node] = field(default_factory=set)
     params: set[tuple[int, bool]] = field(default_factory=set)
     called: set[tuple[str, int]] = field(default_factory=set)
     imports: set[tuple[str, Import]] = field(default_factory=set)
     seen: set[tuple[str, Call]] = field(default_factory=set)  # calls taken in so far
+
+    def add_outside(self, dotted: str) -> None:
+        """Something outside the project is changed. What one library is told may change how another works."""
+        top = dotted.partition(".")[0]
+        if top not in _INERT:
+            self.nodes.add(outside_node(dotted))
+            if not is_standard(top):
+                self.nodes.add(ANY_LIBRARY)
+
+    @property
+    def size(self) -> int:
+        return len(self.nodes) + len(self.params) + len(self.called) + len(self.imports)
 
     def absorb(self, other: Changes) -> None:
         """Take in all but the parameters, which are the other's own."""
@@ -86,6 +107,8 @@ class Effects:
         self.lookup = lookup
         self._units: dict[tuple[str, int], Changes] = {}
         self._functions: dict[tuple[str, int, str, int], Changes] = {}
+        self._open: dict[tuple[str, int, str, int], int] = {}  # functions whose changes are being worked out
+        self._lowest = sys.maxsize  # the outermost of them that a call has come back to
         self._bases: dict[tuple[str, int], tuple[tuple[str, int], ...]] = {}
 
     def of_unit(self, module: str, index: int) -> Changes:
@@ -173,8 +196,7 @@ class Effects:
         if target.kind == "module":
             changes.nodes.add(("any", target.module))
         elif target.kind == "outside":
-            if target.module.partition(".")[0] not in _INERT:
-                changes.nodes.add(outside_node(target.module))
+            changes.add_outside(target.module)
         elif target.kind == "builtin":
             changes.nodes.add(("builtin", target.name))
         elif target.kind in ("name", "missing"):
@@ -195,8 +217,8 @@ class Effects:
         for target in self.lookup.resolve(module, callee, at):
             if target.kind == "outside":
                 leaf = target.module.rpartition(".")[2].lower()
-                if leaf.startswith(_SHARED) and target.module.partition(".")[0] not in _INERT:
-                    changes.nodes.add(outside_node(target.module))
+                if leaf.startswith(_SHARED):
+                    changes.add_outside(target.module)
             elif target.kind == "name" and not target.rest:
                 for each in self.lookup.binders(target.module, target.name):
                     effect = self.lookup.get_index(target.module).units[each].effects.get("")
@@ -240,7 +262,7 @@ class Effects:
                 return
             registers = any(word in leaf.lower() for word in _REGISTERING)
             if use == "e" or registers or changes_receiver(leaf):
-                changes.nodes.add(outside_node(target.module))
+                changes.add_outside(target.module)
             if use == "e":
                 self._arguments(given, None, changes)
         elif target.kind == "builtin":
@@ -274,7 +296,9 @@ class Effects:
         given: _Given,
         changes: Changes,
     ) -> None:
-        """A call of something that was assigned: a lambda, another name of a function, what a factory returned."""
+        """A call of something that was assigned: a lambda, another name of a function, what a factory
+        returned.
+        """
         module = target.module
         if "" in unit.effects:
             self._run(module, index, "", calls, given, 0, changes)
@@ -334,9 +358,11 @@ class Effects:
     def _run(
         self, module: str, index: int, key: str, calls: int, given: _Given, shift: int, changes: Changes
     ) -> set[tuple[int, bool]]:
-        """A function of the project is called: its changes, and those of its parameters in the caller's terms.
+        """A function of the project is called: its changes, and those of its parameters in the caller's
+        terms.
 
-        Returns the parameters that it changes (see `Changes`). ``shift`` are those that no argument is written for.
+        Returns the parameters that it changes (see `Changes`). ``shift`` are those that no argument is
+        written for.
         """
         inner = self._function(module, index, key, calls)
         changes.absorb(inner)
@@ -361,18 +387,37 @@ class Effects:
         memo = (module, index, key, calls)
         known = self._functions.get(memo)
         if known is not None:
+            self._lowest = min(self._lowest, self._open.get(memo, self._lowest))
             return known
         changes = self._functions[memo] = Changes()
+        depth = self._open[memo] = len(self._open)
+        around, self._lowest = self._lowest, len(self._open)
+        self._fill(memo, changes)
+        if self._lowest < depth:  # functions that call each other are settled together, by the first of them
+            self._lowest = min(around, self._lowest)
+            return changes
+        circle = [each for each, position in self._open.items() if position >= depth]
+        size = -1
+        while self._lowest == depth and size != (size := sum(self._functions[each].size for each in circle)):
+            for each in circle:
+                self._fill(each, self._functions[each])
+        for each in circle:
+            del self._open[each]
+        self._lowest = around
+        return changes
+
+    def _fill(self, memo: tuple[str, int, str, int], changes: Changes) -> None:
+        """Take in what the function does itself, and what those that it calls are known to do."""
+        module, index, key, calls = memo
+        changes.seen.clear()
         changes.called.add((module, index))
-        unit = self.lookup.get_index(module).units[index]
-        effect: Effect | None = unit.effects.get(key)
+        effect = self.lookup.get_index(module).units[index].effects.get(key)
         for level in effect.levels[:calls] if effect is not None else ():
             for kind, chain in level.mutations:
                 self._mutation(module, kind, chain, None, changes)
             for call in level.calls:
                 self._call(module, call, None, changes)
             changes.imports |= {(module, each) for each in level.imports}
-        return changes
 
     def _metaclasses(self, module: str, index: int) -> list[tuple[str, int]]:
         found: list[tuple[str, int]] = []
@@ -409,8 +454,3 @@ class Effects:
         for callee, _, _ in unit.calls:
             for owner in self._classes(module, callee, index) if callee[-1] != "()" else ():
                 hook(owner, "__set_name__", {1: ancestors})
-
-
-def is_standard(top: str) -> bool:
-    """Whether a top-level module is part of the standard library."""
-    return top in sys.stdlib_module_names or top in sys.builtin_module_names

@@ -13,9 +13,10 @@ from lineal.fingerprint.scopes import Effect, Import
 class Facts:
     """What is known about one piece of syntax.
 
-    ``now`` is looked up at import, ``later`` in calls, ``fields`` and ``annotations`` where those of class variables or
-    of anything else count. ``decorated`` are the decorators inside it; ``optional`` the imports that may fail. ``marks`` name
-    what makes more count than usual (``docs``, ``annotations``, ``source``, ``own``, ``subclasses``, ``dynamic``).
+    ``now`` is looked up at import, ``later`` in calls, ``fields`` and ``annotations`` where those of class
+    variables or of anything else count. ``decorated`` are the decorators inside it; ``optional`` the imports
+    that may fail. ``marks`` name what makes more count than usual (``docs``, ``annotations``, ``source``,
+    ``own``, ``subclasses``, ``dynamic``).
     """
 
     __slots__ = (

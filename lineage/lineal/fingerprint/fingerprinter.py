@@ -1,4 +1,6 @@
-"""The fingerprint of a stage: the identity of the code that it depends on, with what that covers and what it cannot see."""
+"""The fingerprint of a stage: the identity of the code that it depends on, with what that covers and what it
+cannot see.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ _DOMAIN = "lineal.fingerprint.1"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Unit:
-    """One top-level statement that a fingerprint covers: ``module:name``, its file (relative to the project where it lies in it),
-    its first line, and the hash of its own text (32 hex digits)."""
+    """One top-level statement that a fingerprint covers: ``module:name``, its file (relative to the project
+    where it lies in it), its first line, and the hash of its own text (32 hex digits).
+    """
 
     unit: str
     file: str
@@ -39,8 +42,8 @@ class Unit:
 class BlindSpot:
     """Something that may change a result and that the fingerprint does not see.
 
-    ``kind`` is ``dynamic_import``, ``eval``, ``unresolved_import``, ``undeclared_read``, ``environment``, ``unpickle``,
-    ``missing_file`` or ``opaque_value``; ``detail`` says what.
+    ``kind`` is ``dynamic_import``, ``eval``, ``unresolved_import``, ``undeclared_read``, ``environment``,
+    ``unpickle``, ``missing_file`` or ``opaque_value``; ``detail`` says what.
     """
 
     kind: str
@@ -56,9 +59,9 @@ class BlindSpot:
 class Fingerprint:
     """The identity of the code that a stage depends on.
 
-    ``hex`` is XXH3-128 as 32 lowercase hex digits. ``covers`` are its units, sorted; ``distributions`` the versions of the third-party
-    distributions reached, by name; ``modules`` the project modules that are imported; ``outside`` the dotted names
-    reached outside the project (built-ins as ``builtins.…``).
+    ``hex`` is XXH3-128 as 32 lowercase hex digits. ``covers`` are its units, sorted; ``distributions`` the
+    versions of the third-party distributions reached, by name; ``modules`` the project modules that are
+    imported; ``outside`` the dotted names reached outside the project (built-ins as ``builtins.…``).
     """
 
     hex: str
@@ -70,8 +73,9 @@ class Fingerprint:
 
 
 class Fingerprinter:
-    """Fingerprints the stages of one project. What one stage needed is remembered for the next, and in ``cache``
-    for the next process (the caller saves that)."""
+    """Fingerprints the stages of one project. What one stage needed is remembered for the next, and in
+    ``cache`` for the next process (the caller saves that).
+    """
 
     def __init__(
         self,
@@ -113,27 +117,33 @@ class Fingerprinter:
         reads: Iterable[str | os.PathLike[str]] = (),
         depends_on: Iterable[object] = (),
         version: str | None = None,
+        beside: Iterable[str] = (),
         also: Iterable[str] = (),
     ) -> Fingerprint:
         """The fingerprint of the function ``qualname`` of ``module``.
 
-        ``reads`` are data files (relative to the project's root), whose bytes count; folders and patterns count with every
-        file in them. ``depends_on`` is more code: ``"module"``, ``"module:name"``, functions, classes or modules.
-        ``version`` is text that counts as it is, and so are the lines of ``also``. FingerprintError when code that is
-        reached cannot be read.
+        ``reads`` are data files (relative to the project's root), whose bytes count; folders and patterns
+        count with every file in them. ``depends_on`` is more code: ``"module"``, ``"module:name"``,
+        functions, classes or modules. ``version`` is text that counts as it is, and so are the lines of
+        ``also``. FingerprintError when code that is reached cannot be read.
         """
         entries = [(module, qualname), *(entry_of(each, self.sources) for each in depends_on)]
         read = hash_reads(self.sources.root, reads)
         declared = [f"entry {each}:{name}" for each, name in entries]
         declared += [f"read {name} {digest}" for name, digest in read.items()]
         declared += [f"also {line}" for line in also]
+        before = tuple(beside)
         if version is not None:
             declared.append(f"version {version}")
-        key = _hash([self.state(), *declared]).digest() if self._cache is not None else b""
+        key = (
+            _hash([self.state(), *declared, f"beside {' '.join(before)}"]).digest()
+            if self._cache is not None
+            else b""
+        )
         known = self._cache.find_result(key) if self._cache is not None else None
         if known is not None:
             return _unpacked(known)
-        closure = self.closures.close(entries)
+        closure = self.closures.close(entries, before)
         distributions = self.distributions.versions(sorted(closure.outside))
         lines = [_DOMAIN, *closure.lines, *declared]
         lines += [f"distribution {name} {known}" for name, known in distributions.items()]
@@ -150,8 +160,9 @@ class Fingerprinter:
         return found
 
     def state(self) -> str:
-        """A hash of all that fingerprints of this project depend on, as long as they stay within it: its files and folders,
-        and what is installed. Not the same on another machine."""
+        """A hash of all that fingerprints of this project depend on, as long as they stay within it: its
+        files and folders, and what is installed. Not the same on another machine.
+        """
         if self._state is None:
             self._state = _hash([_DOMAIN, *self.sources.state(), *self.distributions.state()]).hexdigest()
         return self._state

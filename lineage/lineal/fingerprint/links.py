@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import xxhash
 
-from lineal.fingerprint.effects import Node, is_standard, outside_node
+from lineal.fingerprint.effects import ANY_LIBRARY, Node, is_standard, outside_node
 from lineal.fingerprint.literals import Chain
 from lineal.fingerprint.lookup import OWN_PACKAGES, Target
 from lineal.fingerprint.scopes import Import
@@ -37,11 +37,12 @@ class Mode(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What a unit depends on: nodes, the ``lines`` that go into the hash for it, and the imports in its functions.
+    """What a unit depends on: nodes, the ``lines`` that go into the hash for it, and the imports in its
+    functions.
 
-    ``label`` names the unit with its ``hash``.
-    ``now`` are the nodes that it looks at while its module is imported; ``outside`` the dotted names of what is no
-    project code; ``unresolved`` the imports that lead nowhere; ``docs_of`` the names whose docstrings it reads.
+    ``label`` names the unit with its ``hash``. ``now`` are the nodes that it looks at while its module is
+    imported; ``outside`` the dotted names of what is no project code; ``unresolved`` the imports that lead
+    nowhere; ``docs_of`` the names whose docstrings it reads.
     """
 
     hash: bytes
@@ -93,6 +94,8 @@ class Linker:
             content.append("fields " + unit.hashes.fields.hex())
         if annotations and unit.hashes.annotations:
             content.append("annotations " + unit.hashes.annotations.hex())
+        if mode.annotations and index.summary.future_annotations:
+            content.append("annotations are text")
         if (mode.docs or (unknown and unit.kind == "def")) and unit.hashes.docs:
             content.append("docs " + unit.hashes.docs.hex())
         later: list[tuple[Chain, bool]] = [(chain, False) for chain in unit.later]
@@ -183,6 +186,7 @@ class Linker:
                 nodes[outside_node(target.module)] = None
                 outside.add(target.module)
                 if not is_standard(top) and top not in OWN_PACKAGES:
+                    nodes[ANY_LIBRARY] = None
                     nodes[("outside", "os.environ")] = None  # a library may look at any variable
             elif target.kind == "builtin":
                 nodes[("builtin", target.name)] = None

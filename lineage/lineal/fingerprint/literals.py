@@ -16,7 +16,9 @@ OWN_NAME, OWN_PACKAGE = "@", "%"
 """Stand for ``__name__`` and ``__package__`` at the start of a module's name."""
 
 PathText = tuple[Any, tuple[str, ...]]
-"""A path: what it starts from (``""`` the working folder, ``"file"`` the source file, or the chain of a global), and its parts."""
+"""A path: what it starts from (``""`` the working folder, ``"file"`` the source file, or the chain of a
+global), and its parts.
+"""
 
 
 def chain_of(node: ast.AST) -> Chain | None:
@@ -77,7 +79,9 @@ def _joined(parts: list[Any]) -> tuple[str, bool] | None:
 
 
 def path_of(node: ast.AST) -> PathText | None:
-    """The path that ``node`` evaluates to, relative to the source file, a global or the working folder; or None."""
+    """The path that ``node`` evaluates to, relative to the source file, a global or the working folder; or
+    None.
+    """
     if isinstance(node, ast.Constant):
         return ("", (node.value,)) if isinstance(node.value, str) else None
     if isinstance(node, ast.Name | ast.Attribute):

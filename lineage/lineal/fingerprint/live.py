@@ -1,4 +1,6 @@
-"""The fingerprint of a live function: found again in the source by identity, or by where it was written and what it captured."""
+"""The fingerprint of a live function: found again in the source by identity, or by where it was written and
+what it captured.
+"""
 
 # ruff: noqa: PTH100, PTH113
 # os.path keeps symbolic links as they are, and costs less for thousands of paths.
@@ -27,8 +29,9 @@ def fingerprint(
 ) -> Fingerprint:
     """The fingerprint of a plain or decorated function of the project in ``project``.
 
-    ``project=None`` is the folder of the nearest project file above the function's file, else that file's folder.
-    ``reads`` are data files whose bytes count, relative to the project. FingerprintError when the code cannot be read.
+    ``project=None`` is the folder of the nearest project file above the function's file, else that file's
+    folder. ``reads`` are data files whose bytes count, relative to the project. FingerprintError when the
+    code cannot be read.
     """
     file = _file_of(function)
     if file is None:
@@ -48,10 +51,11 @@ def fingerprint_function(
     depends_on: Iterable[object] = (),
     version: str | None = None,
 ) -> Fingerprint:
-    """The fingerprint of a live function over sources that were read before: as `Fingerprinter.stage`, for what has no name of its own too.
+    """The fingerprint of a live function over sources that were read before: as `Fingerprinter.stage`, for
+    what has no name of its own too.
 
-    A function is looked for among its module's globals by identity; one that is not there (made by a factory, in a list)
-    counts by the statement that wrote it, its defaults and the values that it captured.
+    A function is looked for among its module's globals by identity; one that is not there (made by a factory,
+    in a list) counts by the statement that wrote it, its defaults and the values that it captured.
     """
     module, name, also, opaque = _Finder(fingerprinter).find(function)
     found = fingerprinter.stage(module, name, reads=reads, depends_on=depends_on, version=version, also=also)
@@ -70,7 +74,9 @@ def fingerprint_function(
 
 
 def import_roots_of(root: Path, file: str) -> list[Path]:
-    """Where the modules of the project in ``root`` are looked for: what ``sys.path`` has of it, then as for a target ``file``."""
+    """Where the modules of the project in ``root`` are looked for: what ``sys.path`` has of it, then as for a
+    target ``file``.
+    """
     prefix = str(root).rstrip("/") + "/"
     found = [
         path
@@ -115,7 +121,9 @@ class _Finder:
         self._inside: list[int] = []
 
     def find(self, function: Any) -> tuple[str, str, list[str], list[str]]:
-        """The module and the name of ``function``; what else counts, as text; and the types that count by type alone."""
+        """The module and the name of ``function``; what else counts, as text; and the types that count by
+        type alone.
+        """
         named = self._by_identity(function)
         if named is not None:
             return (*named, [], [])

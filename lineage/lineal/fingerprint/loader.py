@@ -1,12 +1,12 @@
 """Imports project modules from the bytes that were fingerprinted, whatever has been saved since.
 
-A path hook, before all others: folders of the project that hold code are looked up in what was recorded, and modules are
-compiled from those bytes. Bytecode files are neither read nor written: a timestamp ``.pyc`` compares seconds and
-size, so an edit of the same length within a second would run the old code. Extension modules and data are left
-to the ordinary machinery, and so is everything outside the project.
+A path hook, before all others: folders of the project that hold code are looked up in what was recorded, and
+modules are compiled from those bytes. Bytecode files are neither read nor written: a timestamp ``.pyc``
+compares seconds and size, so an edit of the same length within a second would run the old code. Extension
+modules and data are left to the ordinary machinery, and so is everything outside the project.
 """
 
-# ruff: noqa: PTH100, PTH110, PTH112
+# ruff: noqa: PTH100, PTH112
 # os.path keeps symbolic links as they are, and costs less for thousands of paths.
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ from lineal.fingerprint.sources import Sources
 if TYPE_CHECKING:
     from typing import Self
 
-_NOT_CODE = frozenset({"site-packages", "dist-packages", "node_modules", "__pycache__"})
-
 
 class Loader:
     """The hook, while it is installed; a context manager that uninstalls it.
 
-    Inside the root only recorded files are modules: one that appears later is not found, as on a machine that has only the
-    record. ``imported`` names the recorded files that have been imported, in order.
+    In a folder of the root that has recorded files, only those are modules: one that appears later is not
+    found, as on a machine that has only the record. ``imported`` names the recorded files that have been
+    imported, in order.
     """
 
     def __init__(self, root: str, files: Mapping[str, bytes]) -> None:
@@ -70,17 +69,10 @@ class Loader:
         return self._folders.get(folder, (set(), set()))
 
     def claims(self, path: str) -> bool:
-        """Whether modules in the folder ``path`` come from the record."""
-        path = path.rstrip("/")
-        if path in self._folders:
-            return True
-        if path != self.root and not path.startswith(self.root + "/"):
-            return False
-        parts = path[len(self.root) :].split("/")
-        if any(part in _NOT_CODE for part in parts) or not os.path.isdir(path):
-            return False
-        ends = range(2, len(parts) + 1)
-        return not any(os.path.exists(f"{self.root}{'/'.join(parts[:end])}/pyvenv.cfg") for end in ends)
+        """Whether modules in the folder ``path`` come from the record: whether recorded files lie in or below
+        it.
+        """
+        return path.rstrip("/") in self._folders
 
     def __call__(self, path: str) -> _Finder:
         """The path hook: a finder for a folder of the project; ImportError for any other."""
@@ -110,8 +102,9 @@ class Loader:
 def install(sources: Sources | Mapping[str, bytes], root: str | os.PathLike[str] | None = None) -> Loader:
     """Import the project's modules from ``sources`` from now on.
 
-    ``sources`` may be any mapping from file names relative to ``root`` (absolute ones for files outside it) to bytes, such
-    as one that reads a store when it is asked; a `Sources` knows its root. ``__file__`` is as in the project.
+    ``sources`` may be any mapping from file names relative to ``root`` (absolute ones for files outside it)
+    to bytes, such as one that reads a store when it is asked; a `Sources` knows its root. ``__file__`` is as
+    in the project.
     """
     if isinstance(sources, Sources):
         root = sources.root if root is None else root

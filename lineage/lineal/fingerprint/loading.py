@@ -49,7 +49,9 @@ class Loading:
         return result
 
     def everything(self, module: str) -> tuple[str, ...]:
-        """All project modules that are imported when ``module`` is: itself, the packages around it, and so on."""
+        """All project modules that are imported when ``module`` is: itself, the packages around it, and so
+        on.
+        """
         known = self._everything.get(module)
         if known is not None:
             return known
@@ -97,7 +99,9 @@ class Loading:
                 yield from self.below(module)
 
     def changing(self, module: str) -> tuple[tuple[int, Changes], ...]:
-        """The units of ``module`` whose import changes something outside them (or imports by way of a function)."""
+        """The units of ``module`` whose import changes something outside them (or imports by way of a
+        function).
+        """
         known = self._changing.get(module)
         if known is not None:
             return known

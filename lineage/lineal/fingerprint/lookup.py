@@ -1,7 +1,7 @@
 """What a name means: from a dotted name in a module to the unit, module or outside thing that it reaches.
 
-Follows aliases, relative and star imports, re-exports, module ``__getattr__`` and namespace packages as the import system
-would, over the summaries of the project's files; imports nothing.
+Follows aliases, relative and star imports, re-exports, module ``__getattr__`` and namespace packages as the
+import system would, over the summaries of the project's files; imports nothing.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ _BUILTINS = frozenset(dir(builtins))
 class Target(NamedTuple):
     """What a dotted name reaches.
 
-    ``kind`` is ``name`` (``name`` in the project module ``module``, with the attributes ``rest`` behind it), ``module`` (as
-    a whole), ``package`` (with every module below it), ``outside`` (``module`` is the dotted name of something
-    that is no project code), ``builtin``, ``missing`` (a name that a project module does not bind) or ``absent`` (a module
-    that is nowhere).
+    ``kind`` is ``name`` (``name`` in the project module ``module``, with the attributes ``rest`` behind it),
+    ``module`` (as a whole), ``package`` (with every module below it), ``outside`` (``module`` is the dotted
+    name of something that is no project code), ``builtin``, ``missing`` (a name that a project module does
+    not bind) or ``absent`` (a module that is nowhere).
     """
 
     kind: str
@@ -156,7 +156,9 @@ class Lookup:
         self._resolved.clear()
 
     def find_index(self, name: str) -> Index | None:
-        """The units of the project module ``name``; None when it has no source. FingerprintError when that is broken."""
+        """The units of the project module ``name``; None when it has no source. FingerprintError when that is
+        broken.
+        """
         try:
             return self._indexes[name]
         except KeyError:
@@ -200,8 +202,8 @@ class Lookup:
     ) -> tuple[Target, ...]:
         """What ``chain`` reaches from ``module``.
 
-        ``at`` is the unit that looks it up while the module is imported; None means later, when all of it has run.
-        ``typing`` also follows what is imported for type checkers only.
+        ``at`` is the unit that looks it up while the module is imported; None means later, when all of it has
+        run. ``typing`` also follows what is imported for type checkers only.
         """
         key = (module, chain, at, typing)
         known = self._resolved.get(key)
@@ -335,7 +337,8 @@ class Lookup:
         )
 
     def binders(self, module: str, name: str, at: int | None = None, typing: bool = False) -> list[int]:
-        """The units of ``module`` whose binding of ``name`` may be the one that is looked up (see `resolve`), in order.
+        """The units of ``module`` whose binding of ``name`` may be the one that is looked up (see `resolve`),
+        in order.
 
         A binding that certainly runs hides those before it, unless a call in between may have used them.
         """

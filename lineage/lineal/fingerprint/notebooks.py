@@ -1,4 +1,6 @@
-"""Functions that were typed in: a notebook's cells, a prompt. Their source is put together from what is alive."""
+"""Functions that were typed in: a notebook's cells, a prompt. Their source is put together from what is
+alive.
+"""
 
 # ruff: noqa: PTH100
 # os.path keeps symbolic links as they are, and costs less for thousands of paths.
@@ -30,8 +32,9 @@ def fingerprint_without_file(
 ) -> Fingerprint:
     """The fingerprint of a function whose source is in no file.
 
-    It and what it reaches that was typed in too become a module of their own; functions, classes and modules that were
-    imported are followed as ever; other globals count by their value. FingerprintError when the source is gone.
+    It and what it reaches that was typed in too become a module of their own; functions, classes and modules
+    that were imported are followed as ever; other globals count by their value. FingerprintError when the
+    source is gone.
     """
     root = Path(os.path.abspath(project))
     sources = Sources.capture(root, import_roots_of(root, str(root / "cells")))
@@ -54,7 +57,9 @@ def fingerprint_without_file(
 
 
 class _Cells:
-    """The source of what was typed in, as far as it is reached; ``parts`` by name, ``values`` of plain globals described."""
+    """The source of what was typed in, as far as it is reached; ``parts`` by name, ``values`` of plain
+    globals described.
+    """
 
     def __init__(self) -> None:
         self.parts: dict[str, str] = {}

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 
 def add_search_paths(lookup: Lookup) -> None:
-    """Make import roots of the folders that the project's code puts on ``sys.path``, when they lie in the project.
+    """Make import roots of the folders that the project's code puts on ``sys.path``, when they lie in the
+    project.
 
     Done for all files beforehand, so that what a name means does not depend on what was looked up first.
     """
@@ -36,7 +37,9 @@ def add_search_paths(lookup: Lookup) -> None:
 
 
 def place(lookup: Lookup, module: str, path: PathText, depth: int = 0) -> str | None:
-    """The absolute path that ``path`` is in ``module`` (relative ones taken from the project's root), or None."""
+    """The absolute path that ``path`` is in ``module`` (relative ones taken from the project's root), or
+    None.
+    """
     base, parts = path
     if isinstance(base, tuple):
         if depth > 8:

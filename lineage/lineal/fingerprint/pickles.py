@@ -16,11 +16,12 @@ _GLOBAL = re.compile(rb"c([A-Za-z_][\w.]*)\n([A-Za-z_][\w.]*)\n")
 
 
 def find_pickled_names(data: bytes) -> list[tuple[str, str]]:
-    """The ``(module, qualified name)`` pairs that the pickles in ``data`` import when they are loaded, sorted.
+    """The ``(module, qualified name)`` pairs that the pickles in ``data`` import when they are loaded,
+    sorted.
 
-    ``data`` may be a pickle, several in a row, one with raw arrays in between (joblib), or such compressed with zlib.
-    In one with raw arrays a name may be given with every module that it could belong to.
-    What is no pickle names nothing; a damaged one names what comes before the damage.
+    ``data`` may be a pickle, several in a row, one with raw arrays in between (joblib), or such compressed
+    with zlib. In one with raw arrays a name may be given with every module that it could belong to. What is
+    no pickle names nothing; a damaged one names what comes before the damage.
     """
     if data[:1] == b"\x78":
         try:
@@ -69,7 +70,9 @@ def _scan(data: bytes, start: int, found: set[tuple[str, str]]) -> int:
 
 
 def _between_arrays(data: bytes) -> set[tuple[str, str]]:
-    """The names in a pickle that cannot be followed, for raw arrays lie in it: every text that is looked up as one."""
+    """The names in a pickle that cannot be followed, for raw arrays lie in it: every text that is looked up
+    as one.
+    """
     texts = [
         (found.end(), found[2].decode()) for found in _TEXT.finditer(data) if len(found[2]) == found[1][0]
     ]

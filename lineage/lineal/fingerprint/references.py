@@ -1,7 +1,8 @@
 """One walk over a piece of syntax: what it refers to, what it changes, what cannot be seen.
 
-References are whole dotted names by true scoping, split by when they are looked up: while the module is imported, or
-later, when a function is called. Dynamic look-ups with a literal name are references like any other.
+References are whole dotted names by true scoping, split by when they are looked up: while the module is
+imported, or later, when a function is called. Dynamic look-ups with a literal name are references like any
+other.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from lineal.fingerprint.scopes import CLASS, COMPREHENSION, FUNCTION, MODULE, Ef
 
 
 def collect(*nodes: ast.AST, use: str = "v") -> Facts:
-    """The facts about some module-level syntax; ``use`` says what becomes of an expression's value (see `Call`)."""
+    """The facts about some module-level syntax; ``use`` says what becomes of an expression's value (see
+    `Call`).
+    """
     walker = Walker()
     for node in nodes:
         walker.use = use

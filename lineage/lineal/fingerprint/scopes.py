@@ -17,8 +17,9 @@ Level -1 is a package whose modules are imported by computed names; the module m
 """
 
 Mutation = tuple[str, Chain]
-"""A change of an object: ``in`` it (an item, or by a method), ``set`` its last attribute, ``any`` of its attributes,
-or ``bind`` a global name."""
+"""A change of an object: ``in`` it (an item, or by a method), ``set`` its last attribute, ``any`` of its
+attributes, or ``bind`` a global name.
+"""
 
 Call = tuple[Chain, str, tuple[tuple[int | str, tuple[Chain, ...]], ...]]
 """A call: of what; its use (``e`` result dropped, ``d`` decorator, ``v`` value); and, by position or
@@ -264,7 +265,9 @@ class Scope:
             self.levels[index + shift].imports += records.imports
 
     def _settle_inner(self) -> None:
-        """Decide which inner functions this body calls (or hands to something that may), and which it only returns."""
+        """Decide which inner functions this body calls (or hands to something that may), and which it only
+        returns.
+        """
         if not self.inner:
             return
         called: set[str] = set()

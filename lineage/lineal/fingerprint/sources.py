@@ -25,8 +25,8 @@ _EXTENSION_SUFFIXES = (".so", ".pyd")
 class Module:
     """Where a module's code lies.
 
-    ``kind`` is ``source``, ``package``, ``extension`` or ``namespace``. ``file`` names the source in `Sources`
-    (None for a namespace package); ``search`` are the folders in which submodules are looked for.
+    ``kind`` is ``source``, ``package``, ``extension`` or ``namespace``. ``file`` names the source in
+    `Sources` (None for a namespace package); ``search`` are the folders in which submodules are looked for.
     """
 
     name: str
@@ -154,10 +154,11 @@ class Sources:
         return dict(self._outside)
 
     def find(self, module: str) -> Module | None:
-        """Where ``module`` lies among the import roots, as the import system would look; None when it is not there.
+        """Where ``module`` lies among the import roots, as the import system would look; None when it is not
+        there.
 
-        A package is preferred to a module, an extension to a source, an earlier root to a later one; folders without
-        ``__init__`` in any root make a namespace package.
+        A package is preferred to a module, an extension to a source, an earlier root to a later one; folders
+        without ``__init__`` in any root make a namespace package.
         """
         try:
             return self._modules[module]
@@ -242,7 +243,9 @@ class Sources:
 
 
 def find_project_root(path: Path) -> Path:
-    """The nearest folder at or above ``path`` with a project file; where there is none, the folder of ``path``."""
+    """The nearest folder at or above ``path`` with a project file; where there is none, the folder of
+    ``path``.
+    """
     start = path if path.is_dir() else path.parent
     for folder in (start, *start.parents):
         if any((folder / name).is_file() for name in PROJECT_FILES):

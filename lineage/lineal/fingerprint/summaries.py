@@ -18,7 +18,9 @@ _kept: dict[bytes, Summary] = {}
 
 
 class Summaries:
-    """The summaries of files by the hash of their bytes, kept in this process and, where there is one, in ``cache``."""
+    """The summaries of files by the hash of their bytes, kept in this process and, where there is one, in
+    ``cache``.
+    """
 
     def __init__(self, cache: SummaryCache | None = None) -> None:
         self._cache = cache

@@ -1,7 +1,7 @@
 """One summary per file: its top-level statements as units, with what each refers to, binds and changes.
 
-Statements inside module-level ``if``, ``try`` and ``with`` are units of their own, under the guard around them. A summary
-depends on nothing but the bytes of the file, so it is kept by their hash.
+Statements inside module-level ``if``, ``try`` and ``with`` are units of their own, under the guard around
+them. A summary depends on nothing but the bytes of the file, so it is kept by their hash.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ SUMMARY_VERSION = 1
 
 
 class Decorator(NamedTuple):
-    """A decorator of a unit: what it names, how often that is called before it decorates, and its own part of the key."""
+    """A decorator of a unit: what it names, how often that is called before it decorates, and its own part of
+    the key.
+    """
 
     chain: Chain | None
     calls: int
@@ -45,9 +47,10 @@ class Wrap(NamedTuple):
 class Unit(NamedTuple):
     """One top-level statement. See `Facts` for the parts that are not explained here.
 
-    ``kind`` is def, class, assign, import (one name each), star, guard, doc or other. ``guards`` are the units around it with
-    the branch that it is in; ``conditional`` says that it may not run; ``hidden`` why it never does on import
-    (``typing``, ``main``). ``target`` is what an import brings; ``within`` the units of a ``try`` body.
+    ``kind`` is def, class, assign, import (one name each), star, guard, doc or other. ``guards`` are the
+    units around it with the branch that it is in; ``conditional`` says that it may not run; ``hidden`` why it
+    never does on import (``typing``, ``main``). ``target`` is what an import brings; ``within`` the units of
+    a ``try`` body.
     """
 
     kind: str
@@ -84,8 +87,9 @@ class Unit(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """What a file contains. ``exports`` is ``__all__`` as far as it can be told: names, chains of other ``__all__``, and
-    None in it where something else goes in."""
+    """What a file contains. ``exports`` is ``__all__`` as far as it can be told: names, chains of other
+    ``__all__``, and None in it where something else goes in.
+    """
 
     units: tuple[Unit, ...]
     exports: tuple[str | Chain | None, ...] | None
@@ -356,7 +360,9 @@ def _exported(node: ast.AST | None) -> list[str | Chain | None]:
 
 
 def _never_runs(test: ast.expr) -> tuple[str, bool]:
-    """Why the branch under ``test`` never runs on import ("" where it may), and whether that is said of the other branch."""
+    """Why the branch under ``test`` never runs on import ("" where it may), and whether that is said of the
+    other branch.
+    """
     if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
         reason, inverted = _never_runs(test.operand)
         return reason, not inverted

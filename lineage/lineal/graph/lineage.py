@@ -174,20 +174,23 @@ class Lineage:
         ]
 
     def _find_origin(self, digest: str, key: str | None) -> Made | None:
-        """The result that first had these bytes, seen from one under ``key``, else from their newest maker.
+        """The result that first had these bytes, seen from one under ``key``, else from their makers, the newest first.
 
         An action that takes the very bytes that it hands on (a deployment, a filter that found nothing) has only passed them on:
         they come from where it had them. None where they came from outside, or nobody knows.
         """
-        made = self._made_under(digest, key) or self.find_maker(digest)
-        seen: set[str] = set()
-        while made is not None and made.id not in seen:
-            seen.add(made.id)
-            taken = made.result.action.inputs.items()
-            port = next((port for port, one in taken if one.digest == digest), None)
-            if port is None:
-                return made
-            made = self._made_under(digest, made.result.origins[port].action_key)
+        known = self._made_under(digest, key)
+        starts = [known] if known is not None else [self._made[maker] for maker, _ in self._newest(digest)]
+        for start in starts:
+            made: Made | None = start
+            seen: set[str] = set()
+            while made is not None and made.id not in seen:
+                seen.add(made.id)
+                taken = made.result.action.inputs.items()
+                port = next((port for port, one in taken if one.digest == digest), None)
+                if port is None:
+                    return made
+                made = self._made_under(digest, made.result.origins[port].action_key)
         return None
 
     def _made_under(self, digest: str, key: str | None) -> Made | None:

@@ -1,6 +1,7 @@
 """Answers requests for fingerprints, one JSON document a line, each in a process forked from this warm one.
 
-A request names a project laid out on the disk, its site and editable folders, variables, stages and declared files.
+A request names a project laid out on the disk, its site and editable folders, variables, stages and declared
+files.
 """
 
 from __future__ import annotations

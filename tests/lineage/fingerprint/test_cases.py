@@ -1,7 +1,7 @@
 """Whole projects on the disk, before and after an edit: cases/README.md says what each must do.
 
-Each side is laid out at the same place (elsewhere for a case that says ``relocate``) and fingerprinted by live function, in a process of
-its own with another hash seed for the second side.
+Each side is laid out at the same place (elsewhere for a case that says ``relocate``) and fingerprinted by
+live function, in a process of its own with another hash seed for the second side.
 """
 
 from __future__ import annotations

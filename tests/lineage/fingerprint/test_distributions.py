@@ -1,4 +1,6 @@
-"""Which distribution a module comes from, and in which version. (Whole projects: cases/dist_*, cases/editable_*.)"""
+"""Which distribution a module comes from, and in which version. (Whole projects: cases/dist_*,
+cases/editable_*.)
+"""
 
 from __future__ import annotations
 

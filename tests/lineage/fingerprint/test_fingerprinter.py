@@ -295,3 +295,16 @@ class TestTheCache:
         (tmp_path / "file").write_text("")
 
         assert self.compute(tmp_path / "file" / "cache", self.files)[0].hex
+
+
+def test_modules_imported_beside_count_where_they_change_what_the_stage_reaches(fingerprint_of: Compute) -> None:
+    def compute(k: int, unrelated: int = 0, beside: tuple[str, ...] = ("pipeline",)) -> str:
+        files = {
+            "pipeline.py": f"import steps\nX = []\nX.append({unrelated})\nsteps.K = {k}\n",
+            "steps.py": "K = 0\ndef stage(): return K\n",
+        }
+        return fingerprint_of(files, module="steps", beside=beside).hex
+
+    assert compute(1) != compute(2)
+    assert compute(1) == compute(1, unrelated=5)
+    assert compute(1, beside=()) == compute(2, beside=())

@@ -1,4 +1,6 @@
-"""The rules of the language, one edit each: what the edit may change when the stage runs decides what it must do to the fingerprint."""
+"""The rules of the language, one edit each: what the edit may change when the stage runs decides what it must
+do to the fingerprint.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Random small programs and random edits, with running them as the judge: a changed result needs a changed fingerprint."""
+"""Random small programs and random edits, with running them as the judge: a changed result needs a changed
+fingerprint.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,77 @@
+"""What is known of a run while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from lineal.engine import machine
+from lineal.engine.cache import Asked
+from lineal.events import Cache, Failure, RunState, StageState
+from lineal.executors.protocol import Envelope
+from lineal.graph.records import Output
+from lineal_store import Digest
+
+
+@dataclass(slots=True)
+class StageProgress:
+    """What is known of one stage of the run so far."""
+
+    state: StageState = "queued"
+    cache: Cache | None = None
+    reason: str | None = None
+    asked: Asked | None = None
+    outputs: Mapping[str, Output] = field(default_factory=dict)
+    attempts: int = 0
+    seconds: float = 0.0
+    failure: Failure | None = None
+    logs: list[str] = field(default_factory=list)
+    started_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What all results of a run share; ``scratch`` is a local folder that the run may fill and removes."""
+
+    run_id: str
+    code_tree: Digest
+    environment: Digest
+    who: str
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    state: RunState
+    stages: Mapping[str, StageProgress]
+    warnings: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Attempt:
+    """An attempt that the executor was given; ``deadline`` is on the monotonic clock, None until it has begun."""
+
+    stage_id: str
+    envelope: Envelope
+    deadline: float | None = None
+    timed_out: bool = False
+    stopped: bool = False
+    ended: bool = False
+
+
+STATES: Mapping[machine.Status, StageState] = {
+    "waiting": "queued",
+    "looking": "queued",
+    "ready": "queued",
+    "unknown": "queued",
+    "running": "running",
+    "up_for_retry": "up_for_retry",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "upstream_failed": "upstream_failed",
+    "skipped": "skipped",
+    "cancelled": "cancelled",
+}
+"""How the machine's words are told."""
