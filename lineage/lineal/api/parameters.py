@@ -261,10 +261,22 @@ def _structured(value: object, annotation: object) -> object:
             raise _Unfit(f"no value of {kind.__name__} can be typed")
         return scalar(inner)
 
+    if isinstance(value, dict):
+        _refuse_unknown_fields(value, annotation)
     try:
         return msgspec.convert(value, cast(Any, annotation), dec_hook=read_unknown)
     except (msgspec.ValidationError, TypeError, ValueError) as problem:
         raise _Unfit(str(problem)) from None
+
+
+def _refuse_unknown_fields(value: Mapping[str, object], annotation: object) -> None:
+    """A misspelt field would otherwise leave its default in place."""
+    fields = getattr(annotation, "__annotations__", None)
+    if isinstance(annotation, type) and fields is not None:
+        known = {name for base in annotation.__mro__ for name in getattr(base, "__annotations__", ())}
+        unknown = [name for name in value if name not in known]
+        if unknown:
+            raise _Unfit(f"it has no field {unknown[0]}{did_you_mean(unknown[0], known)}")
 
 
 # --- scalars ---------------------------------------------------------------------------------------

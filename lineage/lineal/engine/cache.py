@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -35,7 +35,7 @@ class Asked:
 class Answer:
     """What the cache says: a ``result`` for a hit; else what is to be retired once there is a new one.
 
-    ``nearest`` is the earlier action that explains a miss; ``failure`` is set where the stage may be neither
+    ``nearest`` is the earlier action that explains a miss; ``seen`` the newest entry in the log of an effect; ``failure`` is set where the stage may be neither
     reused nor executed.
     """
 
@@ -45,6 +45,7 @@ class Answer:
     result: ActionResult | None = None
     retire: tuple[int, str] | None = None
     nearest: Relative | None = None
+    seen: int = 0
     failure: Failure | None = None
 
 
@@ -95,6 +96,17 @@ class ActionCache:
 
     def _answer(self, asked: Asked, result: ActionResult | None, generation: int, bad: str | None) -> Answer:
         """Decide. ``bad`` says why the result that is filed cannot be used: lost or corrupt."""
+        newest = self.effects.newest(asked) if asked.stage.options.effect else NewestEffect()
+        return replace(self._decide(asked, result, generation, bad, newest), seen=newest.seq)
+
+    def _decide(
+        self,
+        asked: Asked,
+        result: ActionResult | None,
+        generation: int,
+        bad: str | None,
+        newest: NewestEffect,
+    ) -> Answer:
         stage = asked.stage
         filed = result is not None or bad is not None
         retire = (generation, bad or "forced") if filed else None
@@ -103,7 +115,6 @@ class ActionCache:
         if not stage.options.cache:
             return Answer(asked, "off", "uncached")
         if stage.options.effect:
-            newest = self.effects.newest(asked)
             if newest.unknown is not None:
                 return Answer(asked, "miss", "uncached", failure=_effect_unknown(stage.id, newest.unknown))
             if filed and newest.done != asked.key:  # something else took effect since
@@ -149,8 +160,13 @@ class ActionCache:
 
 @dataclass(frozen=True, slots=True)
 class NewestEffect:
-    """``done`` is the key of the newest execution that ended; ``unknown`` the run whose claim has no outcome."""
+    """``done`` is the key of the newest execution that ended; ``unknown`` the run whose claim has no outcome.
 
+    ``seq`` is the number of the log's newest entry, 0 where it has none, and ``run_id`` the run that wrote it.
+    """
+
+    seq: int = 0
+    run_id: str = ""
     done: str | None = None
     unknown: str | None = None
 
@@ -170,18 +186,38 @@ class Effects:
         if entry is None:
             return NewestEffect()
         said: Any = unseal(entry[1])
+        run_id = str(said["run_id"])
         if said["state"] == "claimed":
-            return NewestEffect(unknown=str(said["run_id"]))
-        return NewestEffect(done=str(said["action_key"]) if said["state"] == "done" else None)
+            return NewestEffect(entry[0], run_id, unknown=run_id)
+        return NewestEffect(
+            entry[0], run_id, done=str(said["action_key"]) if said["state"] == "done" else None
+        )
+
+    def claim(self, asked: Asked, run_id: str, seen: int) -> bool:
+        """Log that the effect is about to start; False where another run has claimed it since entry ``seen``."""
+        newest = self.newest(asked)
+        if newest.seq != seen and newest.run_id != run_id:
+            return False
+        entry = {"state": "claimed", "action_key": asked.key, "run_id": run_id}
+        return self._store.refs.compare_and_append(self._name(asked), newest.seq, seal(entry))
 
     def append(self, asked: Asked, state: str, run_id: str) -> None:
-        """Log that the effect is ``claimed``, ``done`` or ``failed``."""
+        """Log that the effect is ``done`` or has ``failed``."""
         entry = {"state": state, "action_key": asked.key, "run_id": run_id}
         self._store.refs.append(self._name(asked), seal(entry))
 
     def _name(self, asked: Asked) -> str:
         identity = encode([self._namespace, self._pipeline, asked.stage.id, asked.action.parameters])
         return f"effects/{xxhash.xxh3_128_hexdigest(identity)}"
+
+
+def effect_claimed(stage_id: str) -> Failure:
+    return Failure(
+        "effect_unknown",
+        "EffectClaimed",
+        f"another run began {stage_id} at the same moment",
+        "See how that run ends; then run again.",
+    )
 
 
 def _effect_unknown(stage_id: str, run_id: str) -> Failure:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from lineal.artifacts import decode
 from lineal.engine import machine
-from lineal.engine.cache import ActionCache, Answer, Asked
+from lineal.engine.cache import ActionCache, Answer, Asked, effect_claimed
 from lineal.engine.clock import Clock
 from lineal.engine.intake import Intake
 from lineal.engine.interrupts import on_interrupt
@@ -96,6 +96,7 @@ class Runner:
         self._retry_at: dict[str, float] = {}
         self._warnings: list[str] = []
         self._masked: set[str] = set()
+        self._late: list[machine.Event] = []
         self._state: RunState | None = None
         self._interrupted = self._sleeping = False
 
@@ -149,7 +150,9 @@ class Runner:
                         self._enter(stage, status)
                     case machine.Finish(state):
                         self._state = state
-            instructions = self._machine.handle(*self._look(looks)) if looks else []
+            following = [*self._look(looks), *self._late]
+            self._late = []
+            instructions = self._machine.handle(*following) if following else []
 
     def _enter(self, stage_id: str, status: machine.Status) -> None:
         progress = self.stages[stage_id]
@@ -264,8 +267,10 @@ class Runner:
             scratch.mkdir(parents=True)
         except OSError as error:
             raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
-        if stage.options.effect:
-            self._cache.effects.append(asked, "claimed", self._context.run_id)
+        if stage.options.effect and not self._cache.effects.claim(asked, self._context.run_id, answer.seen):
+            progress.failure = effect_claimed(stage_id)
+            self._late.append(machine.AttemptFailed(stage_id, retryable=False))
+            return
         envelope = Envelope(
             attempt_id,
             stage_id,
@@ -344,9 +349,10 @@ class Runner:
                     self._handle(self._take_outcome(report))
 
     def _sleep(self, seconds: float) -> None:
-        self._sleeping = True
+        self._sleeping = True  # from now on Ctrl-C raises; one that came just before is seen here
         try:
-            self._clock.sleep(seconds)
+            if not self._interrupted:
+                self._clock.sleep(seconds)
         finally:
             self._sleeping = False
 
@@ -438,7 +444,7 @@ class Runner:
             self._store.actions.retire(
                 asked.key, generation, reason, by=self._context.who, at=self._clock.now()
             )
-            self.answers[asked.stage.id] = Answer(asked, answer.cache, answer.reason)
+            self.answers[asked.stage.id] = Answer(asked, answer.cache, answer.reason, seen=answer.seen)
         filed = self._store.actions.publish([(asked.key, seal_record(result))])[0]
         canonical = unseal_record(filed.data, ActionResult)
         ours = {name: output.digest for name, output in outcome.outputs.items()}

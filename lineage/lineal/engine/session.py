@@ -237,9 +237,15 @@ class _Session:
                 self._request.import_roots,
                 tuple(modules),
                 {},
+                self._main_module(),
             ),
             slots,
         )
+
+    def _main_module(self) -> str | None:
+        """The importable name of a script's module, where stages of it are part of the plan."""
+        in_main = any(stage.node.stage.module == "__main__" for stage in self._plan.stages.values())
+        return self._request.main_module if in_main else None
 
     # -- records ------------------------------------------------------------------------------
 

@@ -56,7 +56,7 @@ class ProcessExecutor:
             self._end(envelope.attempt_id, failure=self._not_imported, repeatable=False)
             return
         try:
-            self._connected().send(Spawn(envelope))
+            self._connected().send(Spawn.of(envelope))
         except OSError:  # the zygote died since: its attempts are reported by wait
             self._zygote_died()
 

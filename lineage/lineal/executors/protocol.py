@@ -119,6 +119,7 @@ class Setup:
 
     ``code_tree`` is the digest of the project's source files in the store; ``import_roots`` come
     first on ``sys.path``, in order; ``modules`` are imported before the first attempt.
+    ``main_module`` is the importable name of what runs as ``__main__`` in the engine's process.
     """
 
     store_url: str
@@ -127,6 +128,7 @@ class Setup:
     import_roots: tuple[str, ...]
     modules: tuple[str, ...]
     variables: Mapping[str, str]
+    main_module: str | None = None
 
 
 Report = Begun | Captured | Outcome

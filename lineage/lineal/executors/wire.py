@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from dataclasses import dataclass
 
 from lineal.events import Failure
@@ -16,7 +17,15 @@ NO_OUTCOME = os.EX_IOERR
 
 @dataclass(frozen=True, slots=True)
 class Spawn:
-    envelope: Envelope
+    """An envelope as a pickle: it may name classes of the project, and only the worker imports for it."""
+
+    attempt_id: str
+    scratch: str
+    envelope: bytes
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> Spawn:
+        return cls(envelope.attempt_id, envelope.scratch, pickle.dumps(envelope))
 
 
 @dataclass(frozen=True, slots=True)

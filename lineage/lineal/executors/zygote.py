@@ -55,6 +55,8 @@ def _import_project(setup: Setup, store: Store) -> None:
             for stage in list(vars(module).values()):
                 if isinstance(stage, Stage):
                     _import_codecs(stage.signature)
+    if setup.main_module is not None:  # classes of a script call themselves __main__'s
+        sys.modules["__main__"] = sys.modules[setup.main_module]
     if "pandas" in sys.modules or "pyarrow" in sys.modules:
         import pyarrow.parquet  # noqa: F401  as for codecs
 
@@ -98,9 +100,9 @@ def _serve(connection: Connection[Any, Any], store: Store) -> None:
                 return
             pid = os.fork()
             if pid == 0:
-                _work(request.envelope, store, connection)
-            running[pid] = request.envelope.attempt_id
-            connection.send(Forked(request.envelope.attempt_id, pid))
+                _work(request, store, connection)
+            running[pid] = request.attempt_id
+            connection.send(Forked(request.attempt_id, pid))
         while running:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
@@ -133,7 +135,7 @@ def _end_all(workers: Iterable[int]) -> None:
                 os.waitpid(-1, 0)
 
 
-def _work(envelope: Envelope, store: Store, connection: Connection[Any, Any]) -> None:
+def _work(request: Spawn, store: Store, connection: Connection[Any, Any]) -> None:
     """Be the worker of one attempt: own session, output into the log file, outcome into a file. Never returns."""
     status = 1
     try:
@@ -142,16 +144,17 @@ def _work(envelope: Envelope, store: Store, connection: Connection[Any, Any]) ->
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         connection.close()
-        scratch = Path(envelope.scratch)
+        scratch = Path(request.scratch)
         log = os.open(scratch / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
-        os.environ["LINEAL_ATTEMPT"] = envelope.attempt_id
+        os.environ["LINEAL_ATTEMPT"] = request.attempt_id
         try:
+            envelope: Envelope = pickle.loads(request.envelope)
             outcome = perform(envelope, stage_named, store)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
-            outcome = Outcome(envelope.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
+            outcome = Outcome(request.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
         with suppress(LinealError):  # a worker's spool is of no use to anybody after it
             shutil.rmtree(store.backend.spool(), ignore_errors=True)
         status = _leave_outcome(outcome, scratch)

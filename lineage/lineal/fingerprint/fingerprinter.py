@@ -122,10 +122,11 @@ class Fingerprinter:
     ) -> Fingerprint:
         """The fingerprint of the function ``qualname`` of ``module``.
 
-        ``reads`` are data files (relative to the project's root), whose bytes count; folders and patterns
-        count with every file in them. ``depends_on`` is more code: ``"module"``, ``"module:name"``,
-        functions, classes or modules. ``version`` is text that counts as it is, and so are the lines of
-        ``also``. FingerprintError when code that is reached cannot be read.
+        ``reads`` are data files (relative to the project's root), whose bytes count; folders and patterns count
+        with every file in them. ``depends_on`` is more code: ``"module"``, ``"module:name"``, functions, classes
+        or modules. ``version`` is text that counts as it is, and so are the lines of ``also``. ``beside`` are
+        modules that are imported before the stage's own (the pipeline's): they count where importing them changes
+        what the stage reaches. FingerprintError when code that is reached cannot be read.
         """
         entries = [(module, qualname), *(entry_of(each, self.sources) for each in depends_on)]
         read = hash_reads(self.sources.root, reads)

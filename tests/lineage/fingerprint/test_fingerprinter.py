@@ -297,7 +297,9 @@ class TestTheCache:
         assert self.compute(tmp_path / "file" / "cache", self.files)[0].hex
 
 
-def test_modules_imported_beside_count_where_they_change_what_the_stage_reaches(fingerprint_of: Compute) -> None:
+def test_modules_imported_beside_count_where_they_change_what_the_stage_reaches(
+    fingerprint_of: Compute,
+) -> None:
     def compute(k: int, unrelated: int = 0, beside: tuple[str, ...] = ("pipeline",)) -> str:
         files = {
             "pipeline.py": f"import steps\nX = []\nX.append({unrelated})\nsteps.K = {k}\n",
