@@ -37,7 +37,7 @@ def render_why(document: Mapping[str, Any]) -> str:
     paragraphs = [_paragraph(stage) for stage in told]
     if len(told) < len(stages):
         paragraphs.append(f"{counted(len(stages) - len(told), 'stage')} unchanged")
-    return "\n\n".join(paragraphs) or "there are no stages"
+    return "\n\n".join(paragraphs) or "nothing would run: every stage is a hit"
 
 
 def _paragraph(stage: Mapping[str, Any]) -> str:

@@ -117,6 +117,7 @@ class _Session:
         self.answers: Mapping[str, Answer] = {}
 
     def preview(self) -> RunRecord:
+        self._check_only()
         nowhere = Digest.of(b"")
         runner = self._runner(self._context(nowhere, nowhere), None, lambda: None, 1)
         result = runner.run()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import xxhash
 
@@ -329,7 +329,7 @@ def _singleton(node: ast.MatchSingleton, emit: _Emit, aside: _Aside) -> None:
 def _binary(node: ast.AST, emit: _Emit, aside: _Aside) -> None:
     """A chain of binary operators, written without recursion on its left side: ``a + b + …`` may be long."""
     pending: list[ast.BinOp] = []
-    left: ast.AST = node
+    left: Any = node
     while left.__class__ is ast.BinOp:
         pending.append(left)
         left = left.left
@@ -382,4 +382,4 @@ for _block in (
 ):
     _WRITERS[getattr(ast, _block)] = _compound
 if hasattr(ast, "TemplateStr"):  # Python 3.14
-    _WRITERS[ast.TemplateStr] = _joined
+    _WRITERS[getattr(ast, "TemplateStr")] = _joined  # noqa: B009 - unknown to checkers of 3.11

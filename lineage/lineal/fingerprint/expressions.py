@@ -25,7 +25,7 @@ class ExpressionWalker:
 
     def __init__(self) -> None:
         self.facts = Facts()
-        self.scope = Scope(MODULE, None)
+        self.scope: Scope = Scope(MODULE, None)
         self.use = "v"
         self.tried = 0  # blocks around with an except clause
 
@@ -50,7 +50,7 @@ class ExpressionWalker:
             handler(self, node)
             return
         for field in _CHILDREN[cls]:
-            value = getattr(node, field, None)
+            value: Any = getattr(node, field, None)
             if value.__class__ is list:
                 for item in value:
                     if isinstance(item, ast.AST):
@@ -143,7 +143,7 @@ class ExpressionWalker:
         self.visit(node.slice)
 
     def constant(self, node: ast.Constant) -> None:
-        value = node.value
+        value: Any = node.value
         if value.__class__ is str and len(value) < 200:
             if value in MARKS:
                 self.facts.marks.add(MARKS[value])

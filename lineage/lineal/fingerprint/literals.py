@@ -24,12 +24,13 @@ global), and its parts.
 def chain_of(node: ast.AST) -> Chain | None:
     """The dotted name that ``node`` is, or None."""
     parts: list[str] = []
-    while node.__class__ is ast.Attribute:
-        parts.append(node.attr)
-        node = node.value
-    if node.__class__ is not ast.Name:
+    inner: Any = node
+    while inner.__class__ is ast.Attribute:
+        parts.append(inner.attr)
+        inner = inner.value
+    if inner.__class__ is not ast.Name:
         return None
-    parts.append(node.id)
+    parts.append(inner.id)
     return tuple(reversed(parts))
 
 

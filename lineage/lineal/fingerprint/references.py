@@ -353,4 +353,4 @@ Walker.handlers = {
     ast.ClassDef: Walker.define,
 }
 if hasattr(ast, "TypeAlias"):  # Python 3.12
-    Walker.handlers[ast.TypeAlias] = Walker.type_alias
+    Walker.handlers[getattr(ast, "TypeAlias")] = Walker.type_alias  # noqa: B009 - unknown to checkers of 3.11

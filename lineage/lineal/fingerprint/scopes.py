@@ -274,7 +274,7 @@ class Scope:
         for callee, _, arguments in self.levels[0].calls:
             if len(callee) == 1:
                 called.add(str(callee[0]))
-            if callee[-1] in _WRAPPERS or (callee[-1] == "()" and callee[-2] in _WRAPPERS):
+            if not _WRAPPERS.isdisjoint(callee[-2:]):  # `wraps(f)(inner)` calls nothing yet
                 continue
             for _, chains in arguments:
                 called.update(str(chain[0]) for chain in chains if len(chain) == 1)

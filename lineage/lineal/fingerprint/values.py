@@ -88,7 +88,8 @@ class Describer:
             return self._by_type(value)
         if isinstance(reduced, str):
             return f"{described} {reduced}"
-        function, arguments, state, items, pairs = (*reduced, None, None, None)[:5]
+        whole: Any = (*reduced, None, None, None)
+        function, arguments, state, items, pairs = whole[:5]
         parts = [self.describe(argument) for argument in arguments if argument is not cls]
         parts.append(f"state {self._items(state) if isinstance(state, dict) else self.describe(state)}")
         parts += [self.describe(item) for item in items or ()]

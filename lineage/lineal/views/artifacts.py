@@ -9,6 +9,7 @@ from lineal.errors import NotFound
 from lineal.graph.lineage import Lineage
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
+from lineal_store.tree import Tree
 
 _PREVIEW_ROWS = 10
 
@@ -24,7 +25,11 @@ def artifact_detail(store: Store, lineage: Lineage, digest: str) -> dict[str, An
     output = maker.result.outputs.get(name) if maker is not None else None
     preview: object = None
     try:
-        preview = codec_named(type_).preview(store.blobs.fetch(Digest.parse(digest)), _PREVIEW_ROWS)
+        if type_ == "directory":
+            entries = Tree.decode(store.blobs.read(Digest.parse(digest))).entries
+            preview = {"files": len(entries), "names": [entry.path for entry in entries[:_PREVIEW_ROWS]]}
+        else:
+            preview = codec_named(type_).preview(store.blobs.fetch(Digest.parse(digest)), _PREVIEW_ROWS)
     except LinealError as error:
         preview = f"(no preview: {error})"
     return {
