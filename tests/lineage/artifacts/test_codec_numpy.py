@@ -63,10 +63,12 @@ def test_equal_arrays_give_equal_bytes_however_they_lie_in_memory(tmp_path: Path
 
 
 def test_what_lies_between_fields_does_not_count(tmp_path: Path) -> None:
-    clean, dirty = np.zeros(2, PADDED), np.frombuffer(b"\xaa" * 2 * PADDED.itemsize, PADDED).copy()
+    clean = np.zeros(2, PADDED)
+    memory = bytearray(b"\xaa" * 2 * PADDED.itemsize)  # numpy itself copies no padding
+    dirty = np.frombuffer(memory, PADDED)
     dirty["flag"], dirty["value"] = 0, 0
 
-    assert clean.tobytes() != dirty.tobytes()
+    assert any(memory)
     assert put(clean, tmp_path) == put(dirty, tmp_path)
 
 
