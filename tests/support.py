@@ -103,7 +103,7 @@ class Project:
             stderr=subprocess.PIPE,
             text=True,
             # as a terminal starts it: where the tests run in the background, Ctrl-C is ignored and that is inherited
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,  # noqa: PLW1509
         )
 
     def ended(self, process: subprocess.Popen[str]) -> Ended:
