@@ -108,7 +108,7 @@ def _is_shown(event: StageChanged) -> bool:
 
 def change_line(event: StageChanged, *, width: int = 0) -> str:
     """``12:03:04  train  succeeded  miss: code changed  3.2 s``, in the local time."""
-    said = [reason(event.reason)] if event.reason else []
+    said = [reason(event.reason, event.cache, event.state)] if event.reason else []
     if event.cache and said:
         said[0] = f"{event.cache}: {said[0]}"
     if event.attempt > 1:
@@ -174,7 +174,7 @@ class LiveDisplay:
     def change(self, event: StageChanged) -> None:
         self._states[event.stage] = "hit" if event.cache == "hit" else event.state
         if event.state == "running":
-            why = reason(event.reason) + (f", attempt {event.attempt}" if event.attempt > 1 else "")
+            why = reason(event.reason, event.cache, event.state) + (f", attempt {event.attempt}" if event.attempt > 1 else "")
             self._running[event.stage] = self._now(), why
             if self._live is None:
                 self._live = _Live(self._stream, self._rows, self._counts)

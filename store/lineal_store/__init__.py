@@ -34,8 +34,9 @@ if TYPE_CHECKING:
     from lineal_store.protocols import Backend, ObjectInfo, Upload
     from lineal_store.refs import Refs
     from lineal_store.runs import RunFiles, Runs
-    from lineal_store.store import Store, open_store
+    from lineal_store.store import Place, Store, open_store
     from lineal_store.tree import Tree, TreeEntry
+    from lineal_store.upstream import Upstream
 
 __all__ = [
     "Actions",
@@ -51,6 +52,7 @@ __all__ = [
     "LinealError",
     "ObjectInfo",
     "ObjectMissing",
+    "Place",
     "RecordTooLarge",
     "Refs",
     "Retirement",
@@ -62,6 +64,7 @@ __all__ = [
     "Tree",
     "TreeEntry",
     "Upload",
+    "Upstream",
     "open_store",
 ]
 
@@ -72,8 +75,9 @@ _HOMES = {
     "protocols": ("Backend", "ObjectInfo", "Upload"),
     "refs": ("Refs",),
     "runs": ("RunFiles", "Runs"),
-    "store": ("Store", "open_store"),
+    "store": ("Place", "Store", "open_store"),
     "tree": ("Tree", "TreeEntry"),
+    "upstream": ("Upstream",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lineal_store.digest import Digest
 from lineal_store.errors import BlobMissing, CorruptRecord, DigestMismatch, ObjectMissing, StoreUnavailable
-from lineal_store.protocols import Backend, Upload
+from lineal_store.protocols import Backend, ObjectInfo, Upload
 
 if TYPE_CHECKING:
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
+    from lineal_store.upstream import Upstream
 
 _PREFIX = "blobs/"
 _NAME = re.compile(r"blobs/([0-9a-f]{2})/([0-9a-f]{62})")
@@ -23,6 +24,7 @@ _NAME = re.compile(r"blobs/([0-9a-f]{2})/([0-9a-f]{62})")
 # File systems note the time of a change in steps of up to two seconds (FAT); a file changed less than a step ago
 # may change again without its identity showing it.
 _CLOCK_STEP_NANOSECONDS = 2_000_000_000
+_COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,24 @@ class Blobs:
     """The blobs of one store.
 
     What is read is hashed and compared with its name; a local file once per identity (device, inode, size, mtime
-    and ctime) and process, so that an edit through a hard link is seen, and a second read is free.
+    and ctime) and process, so that an edit through a hard link is seen, and a second read is free. What this store
+    lacks is read from ``upstream``. ``origin`` is the backend behind the copies that ``backend`` keeps, where it does.
     """
 
-    def __init__(self, backend: Backend, *, clock_nanoseconds: Callable[[], int] = time.time_ns) -> None:
-        self._backend = backend
+    def __init__(
+        self,
+        backend: Backend,
+        upstream: Upstream | None = None,
+        *,
+        origin: Backend | None = None,
+        clock_nanoseconds: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._backend, self._upstream = backend, upstream
+        self._origin = origin if origin is not None else backend
+        # Read where they lie; else each process has copies of its own.
+        self._in_place = not backend.remote and backend.local_path(_PREFIX[:-1]) is not None
         self._clock = clock_nanoseconds
         self._verified: dict[Digest, tuple[int, ...]] = {}
-        self._copies: TemporaryDirectory[str] | None = None
 
     def put(self, data: bytes) -> Digest:
         """Keep ``data``; durable on return."""
@@ -56,69 +68,64 @@ class Blobs:
         A Path lies in ``backend.spool()`` and is consumed. What the store holds at the right size is not written
         again; a blob of the wrong size is replaced. OSError when a source cannot be read: nothing is kept then.
         """
-        blobs = [_blob_of(source) for source in sources]
-        sizes = self.sizes({blob.digest for blob in blobs})
-        self._backend.create(
-            [
-                Upload(
-                    name_of(blob.digest), source, sizes.get(blob.digest, blob.size_bytes) != blob.size_bytes
-                )
-                for blob, source in zip(blobs, sources, strict=True)
-            ]
-        )
-        return blobs
+        contents = [(_blob_of(source), source) for source in sources]
+        # A file is looked for before it is sent; small contents are sent, and looked at where they were there.
+        sizes = self.sizes({blob.digest for blob, source in contents if not isinstance(source, bytes)})
+        wrong = _of_other_size(contents, sizes)
+        there = self._create(contents, whole=sizes.keys() - wrong, damaged=wrong)
+        small = [(blob, source) for blob, source in there if isinstance(source, bytes)]
+        wrong = _of_other_size(small, self.sizes({blob.digest for blob, _ in small}))
+        self._create([one for one in small if one[0].digest in wrong], damaged=wrong)
+        return [blob for blob, _ in contents]
+
+    def mend(self, sources: Sequence[bytes | Path]) -> Sequence[Blob]:
+        """Keep contents as ``put_many`` does, and replace what lies under their digests where its bytes are wrong."""
+        contents = [(_blob_of(source), source) for source in sources]
+        held = self._backend.find({name_of(blob.digest) for blob, _ in contents})
+        damaged = {parse_name(name) for name, info in held.items() if self._is_damaged(info)}
+        self._create(contents, whole={parse_name(name) for name in held} - damaged, damaged=damaged)
+        return [blob for blob, _ in contents]
 
     def heal(self, source: bytes | Path) -> Digest:
-        """Keep ``source`` as ``put_many`` does, and replace what lies under its digest if its bytes are wrong."""
-        digest = _blob_of(source).digest
-        damaged = self.verify(digest) is not None
-        self._backend.create([Upload(name_of(digest), source, damaged)])
-        return digest
+        """Keep one content as ``mend`` does."""
+        return self.mend([source])[0].digest
 
     def read(self, digest: Digest) -> bytes:
         """The bytes under ``digest``; BlobMissing, or DigestMismatch when they are not what was kept."""
         name = name_of(digest)
-        try:
-            data = self._backend.read(name)
-        except ObjectMissing:
-            raise BlobMissing(self._backend.url, digest) from None
-        actual = Digest.of(data)
-        if actual != digest:
-            raise DigestMismatch(digest, actual, f"{self._backend.url}/{name}")
-        return data
+        for last in self._tries():
+            try:
+                data = self._backend.read(name)
+            except ObjectMissing:
+                break
+            actual = Digest.of(data)
+            if actual == digest:
+                return data
+            if last:
+                raise DigestMismatch(digest, actual, f"{self._backend.url}/{name}")
+        found = self._upstream.read(digest) if self._upstream is not None else None
+        if found is None:
+            raise BlobMissing(self._backend.url, digest)
+        return found
 
     def fetch(self, digest: Digest) -> Path:
         """A read-only local file that holds the blob, checked; errors as of ``read``.
 
         On a local disk it is the store's own file: link or copy it, never write to it. It may be deleted with the
-        store's object, and elsewhere when this store is closed.
+        store's object; of another store it is a copy, gone with this process. What comes from upstream is kept.
         """
-        self.open(digest).close()
-        return self._backend.local_path(name_of(digest)) or self._copy(digest)
+        path, stream = self._opened(digest)
+        stream.close()
+        return path
 
     def open(self, digest: Digest) -> BinaryIO:
-        """The blob as a stream, checked before the first byte is given, which the caller closes."""
-        name = name_of(digest)
-        if self._backend.local_path(name) is None:
-            return self._copy(digest).open("rb")
-        try:
-            stream = self._backend.open(name)
-        except ObjectMissing:
-            raise BlobMissing(self._backend.url, digest) from None
-        try:
-            self._check_file(digest, stream)
-        except OSError as error:
-            stream.close()
-            raise self._unreadable(digest, error) from error
-        except BaseException:
-            stream.close()
-            raise
-        return stream
+        """The blob as a stream, checked before the first byte is given, which the caller closes; otherwise as ``fetch``."""
+        return self._opened(digest)[1]
 
     def sizes(self, digests: Iterable[Digest]) -> dict[Digest, int]:
-        """The sizes in bytes of those of ``digests`` that the store holds, in one batch, unread."""
+        """The sizes in bytes of those of ``digests`` that this store itself holds, in one batch, unread."""
         digest_by_name = {name_of(digest): digest for digest in digests}
-        found = self._backend.find(digest_by_name)
+        found = self._backend.find(digest_by_name) if digest_by_name else {}
         return {digest_by_name[name]: info.size_bytes for name, info in found.items()}
 
     def list(self) -> Iterator[Blob]:
@@ -127,15 +134,110 @@ class Blobs:
             yield Blob(parse_name(info.name), info.size_bytes)
 
     def verify(self, digest: Digest) -> str | None:
-        """What is wrong with the blob, in words, after reading all of it; None when nothing is."""
+        """What is wrong with the blob, in words, after reading all of it where it lies; None when nothing is."""
         try:
-            with self._backend.open(name_of(digest)) as stream:
+            with self._origin.open(name_of(digest)) as stream:
                 actual, size = Digest.of_stream(stream)
         except ObjectMissing:
             return "is missing"
         except OSError as error:
             return f"cannot be read: {error.strerror}"
         return None if actual == digest else f"holds {size} bytes of {actual}"
+
+    # -- writing ----------------------------------------------------------------------------------------------------
+
+    def _create(
+        self,
+        contents: Sequence[tuple[Blob, bytes | Path]],
+        *,
+        whole: Collection[Digest] = (),
+        damaged: Collection[Digest] = (),
+    ) -> Sequence[tuple[Blob, bytes | Path]]:
+        """Create blobs, replacing those ``damaged``; those of ``contents`` that were there, whatever they hold.
+
+        A local disk is asked for those known to be ``whole`` too: they may be another process's, a moment old, and
+        not durable yet. Over a network that would send them again.
+        """
+        sent, there = [], []
+        for blob, source in contents:
+            if self._backend.remote and blob.digest in whole:
+                there.append((blob, source))
+                if not isinstance(source, bytes):
+                    source.unlink()
+            else:
+                sent.append((blob, source))
+        uploads = [Upload(name_of(blob.digest), source, blob.digest in damaged) for blob, source in sent]
+        made = self._backend.create(uploads) if uploads else []
+        return there + [one for one, new in zip(sent, made, strict=True) if not new]
+
+    def _is_damaged(self, info: ObjectInfo) -> bool:
+        """Whether the blob holds other bytes than its name says; it is read unless its place says their hash."""
+        digest = parse_name(info.name)
+        return info.sha256 != digest.hex and (info.sha256 is not None or self.verify(digest) is not None)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def _opened(self, digest: Digest) -> tuple[Path, BinaryIO]:
+        """A local file that holds the blob, and that file as a stream, checked and at its start."""
+        for last in self._tries():
+            try:
+                path, stream = self._find_file(digest)
+            except ObjectMissing:
+                if not self._keep_from_upstream(digest):
+                    raise BlobMissing(self._backend.url, digest) from None
+                path, stream = self._find_file(digest)
+            except OSError as error:
+                raise self._unreadable(digest, error) from error
+            try:
+                self._check_file(digest, stream)
+            except BaseException as error:
+                stream.close()
+                if isinstance(error, OSError):
+                    raise self._unreadable(digest, error) from error
+                if last or not isinstance(error, DigestMismatch):
+                    raise
+                path.unlink(missing_ok=True)
+                continue
+            return path, stream
+        raise AssertionError("one try is the last")
+
+    def _tries(self) -> Sequence[bool]:
+        """For each try to read a blob whether it is the last. Copies, and what came over a network, may be worse than the original."""
+        return (True,) if self._in_place else (False, True)
+
+    def _find_file(self, digest: Digest) -> tuple[Path, BinaryIO]:
+        name = name_of(digest)
+        if self._in_place:
+            stream = self._backend.open(name)
+            return Path(stream.name), stream
+        path = self._backend.spool() / f"held-{digest.hex}"
+        if not path.exists():
+            self._bring(name, path)
+        return path, path.open("rb")
+
+    def _bring(self, name: str, path: Path) -> None:
+        """Make ``path`` a private copy of an object that lies elsewhere, or a link to the cached one."""
+        part = path.with_name(f".{path.name}-{os.urandom(4).hex()}")
+        try:
+            with self._backend.open(name) as source:  # which fills the cache, where there is one
+                cached = self._backend.local_path(name)
+                if cached is None or not _linked(cached, part):
+                    with part.open("wb") as target:
+                        shutil.copyfileobj(source, target, _COPY_BYTES)
+                    part.chmod(0o444)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _keep_from_upstream(self, digest: Digest) -> bool:
+        """Copy the blob here from a store upstream, if one has it."""
+        if self._upstream is None:
+            return False
+        path = self._backend.spool() / f"upstream-{os.urandom(8).hex()}"
+        try:
+            return self._upstream.copy(digest, path) and bool(self.put_many([path]))
+        finally:
+            path.unlink(missing_ok=True)
 
     def _check_file(self, digest: Digest, stream: BinaryIO) -> None:
         """DigestMismatch unless ``stream``, a local file, holds the blob; leaves it at its start."""
@@ -155,21 +257,6 @@ class Blobs:
         problem = f"{name_of(digest)} cannot be read: {error.strerror}"
         return StoreUnavailable(self._backend.url, problem, "Check the disk; the system's log says more.")
 
-    def _copy(self, digest: Digest) -> Path:
-        """A copy of the blob in a directory of this process, for a backend that has no local files."""
-        import tempfile
-        from pathlib import Path
-
-        if self._copies is None:
-            self._copies = tempfile.TemporaryDirectory(prefix="lineal-blobs-")
-        path = Path(self._copies.name, digest.hex)
-        if not path.exists() or Digest.of_file(path)[0] != digest:
-            data = self.read(digest)
-            path.unlink(missing_ok=True)
-            path.write_bytes(data)
-            path.chmod(0o444)
-        return path
-
 
 def name_of(digest: Digest) -> str:
     """The name in the store of the blob under ``digest``."""
@@ -182,6 +269,20 @@ def parse_name(name: str) -> Digest:
     if match is None:
         raise CorruptRecord(name, "no blob is named so")
     return Digest(match[1] + match[2])
+
+
+def _of_other_size(contents: Iterable[tuple[Blob, object]], sizes: Mapping[Digest, int]) -> set[Digest]:
+    """The digests of those ``contents`` that lie in the store with another size."""
+    return {blob.digest for blob, _ in contents if sizes.get(blob.digest, blob.size_bytes) != blob.size_bytes}
+
+
+def _linked(source: Path, path: Path) -> bool:
+    """Give ``source`` the further name ``path``; False where that cannot be."""
+    try:
+        os.link(source, path)
+    except OSError:
+        return False
+    return True
 
 
 def _blob_of(source: bytes | Path) -> Blob:

@@ -62,11 +62,15 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """What a backend knows of an object without reading it; ``modified`` is aware UTC."""
+    """What a backend knows of an object without reading it; ``modified`` is aware UTC.
+
+    ``sha256`` (64 hex) is what the place itself says of the bytes it keeps; None where it does not say.
+    """
 
     name: str
     size_bytes: int
     modified: datetime
+    sha256: str | None = None
 
 
 class Backend(Protocol):
@@ -75,6 +79,10 @@ class Backend(Protocol):
     @property
     def url(self) -> str:
         """Where this is, as ``open_store`` takes it."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether a call costs a round trip over a network, so that a stat by stat check is too dear."""
 
     def create(self, uploads: Sequence[Upload]) -> Sequence[bool]:
         """Create objects; for each upload, in order, whether this call put it there.
@@ -109,7 +117,10 @@ class Backend(Protocol):
         """Delete objects; absent ones are fine."""
 
     def local_path(self, name: str) -> Path | None:
-        """Where the object lies, or would lie, as a local file; None where the backend has no such place."""
+        """Where the object lies, or would lie, as a local file; None where the backend has no such place.
+
+        Of a ``remote`` backend it is a cached copy, which another process may remove at any time, or None.
+        """
 
     def spool(self) -> Path:
         """A private directory, of this process, for files that ``create`` is to take over."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -56,9 +56,17 @@ class Runs:
         """The records of the run, or None when there are none, whatever ``run_id`` looks like."""
         if _ID.fullmatch(run_id) is None:
             return None
-        name = _name(run_id)
-        found = self._backend.read_many([name + _BEGUN, name])
-        return RunFiles(found.get(name + _BEGUN), found.get(name)) if found else None
+        return self.find_many([run_id]).get(run_id)
+
+    def find_many(self, run_ids: Iterable[str]) -> dict[str, RunFiles]:
+        """The records of those of ``run_ids`` that there are, in one batch, in the order asked for."""
+        names = {run_id: _name(run_id) for run_id in run_ids}
+        found = self._backend.read_many(each for name in names.values() for each in (name + _BEGUN, name))
+        return {
+            run_id: RunFiles(found.get(name + _BEGUN), found.get(name))
+            for run_id, name in names.items()
+            if name + _BEGUN in found or name in found
+        }
 
     def newest_first(self) -> Iterator[str]:
         """The ids of all runs, the newest first, listed day by day as they are asked for.

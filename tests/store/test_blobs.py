@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -9,7 +10,9 @@ from typing import BinaryIO
 import pytest
 
 from lineal_store import Blob, BlobMissing, CorruptRecord, Digest, DigestMismatch, Store, StoreUnavailable
+from lineal_store.backends.caching import CachingBackend
 from lineal_store.backends.local import LocalBackend
+from lineal_store.backends.memory import MemoryBackend
 from lineal_store.blobs import Blobs, name_of
 from lineal_store.protocols import Backend, Upload
 
@@ -259,3 +262,77 @@ def test_a_bad_sector_is_told(local: LocalBackend, monkeypatch: pytest.MonkeyPat
     with pytest.raises(StoreUnavailable, match="cannot be read"):
         Blobs(local).fetch(digest)
     assert Blobs(local).verify(digest) == f"cannot be read: {os.strerror(errno.EIO)}"
+
+
+# -- copies on this machine ------------------------------------------------------------------------------------------
+
+
+class Remote(MemoryBackend):
+    """A place behind a network, whose server says nothing of what it keeps."""
+
+    @property
+    def remote(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Blobs:
+    origin = Remote()
+    return Blobs(CachingBackend(origin, tmp_path / "cache", 1 << 30), origin=origin)
+
+
+def test_verifying_looks_at_the_store_and_not_at_the_copy(shared: Blobs) -> None:
+    digest = shared.put(b"data")
+    assert shared.fetch(digest).read_bytes() == b"data"
+    shared._origin.create([Upload(name_of(digest), b"dada", replace=True)])
+
+    assert shared.verify(digest) == f"holds 4 bytes of {Digest.of(b'dada')}"
+    assert shared.heal(b"data") == digest
+    assert shared.verify(digest) is None
+
+
+def test_what_a_remote_store_holds_whole_is_not_sent_again(shared: Blobs) -> None:
+    digest = shared.put(b"data")
+    before = shared._origin.find([name_of(digest)])
+    path = shared._backend.spool() / "file"
+    path.write_bytes(b"data")
+
+    shared.put_many([path])
+    shared.mend([b"data"])
+
+    assert shared._origin.find([name_of(digest)]) == before
+    assert not path.exists()
+
+
+def test_bytes_damaged_on_their_way_are_fetched_again(tmp_path: Path) -> None:
+    class Stumbling(Remote):
+        stumbles = 1
+
+        def read(self, name: str) -> bytes:
+            data = super().read(name)
+            if name.startswith("blobs/") and self.stumbles:
+                self.stumbles -= 1
+                return data[:-1] + b"?"
+            return data
+
+    backend = Stumbling()
+    blobs = Blobs(backend)
+    digest = blobs.put(b"data")
+
+    for stumbles, read in ((1, blobs.read), (1, lambda digest: blobs.fetch(digest).read_bytes())):
+        backend.stumbles = stumbles
+        assert read(digest) == b"data"
+    backend.stumbles = 9
+    with pytest.raises(DigestMismatch):
+        blobs.read(digest)
+
+
+def test_a_copy_of_this_process_is_a_link_to_the_cached_one_and_outlives_it(
+    shared: Blobs, tmp_path: Path
+) -> None:
+    digest = shared.put(b"data")
+    path = shared.fetch(digest)
+    shutil.rmtree(tmp_path / "cache")
+
+    assert path.read_bytes() == b"data"
+    assert shared.fetch(digest).read_bytes() == b"data"

@@ -13,7 +13,7 @@ from lineal_store import CorruptRecord, Digest, Store, Tree, TreeEntry, canonica
 from lineal_store.backends.memory import MemoryBackend
 from lineal_store.blobs import name_of
 from lineal_store.sealed import seal, unseal
-from lineal_store.store import _check_header
+from lineal_store.store import _checked_id
 
 PAGE = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
 
@@ -104,4 +104,4 @@ def test_runs_are_named_as_documented(run_id: str, begun: str, finished: str) ->
 def test_the_header_is_as_documented() -> None:
     (header,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 
-    _check_header("somewhere", header.encode())
+    _checked_id("somewhere", header.encode())

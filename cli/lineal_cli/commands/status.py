@@ -38,15 +38,17 @@ def status(session: Session, arguments: tuple[str, ...], exit_code: bool, params
     "lineal why                   a paragraph for every stage that would run",
     "lineal why train",
     "lineal why flights.py train run_date=2013-06-30",
+    "lineal why 20261122-031700-4f9ac2 train",
 )
-@click.argument("arguments", nargs=-1, metavar="[TARGET] [STAGE] [NAME=VALUE]...")
+@click.argument("arguments", nargs=-1, metavar="[TARGET|RUN] [STAGE] [NAME=VALUE]...")
 def why(session: Session, arguments: tuple[str, ...]) -> Answer:
-    """Explain why a stage ran or would run.
+    """Explain why a stage would run or, with the id of a run, why it did.
 
     The stage is compared with its nearest earlier execution; what differs in code, inputs,
-    parameters, environment or schema is the reason.
+    parameters, environment or schema is the reason, and is shown as far as it can be told:
+    the source that changed, the columns, the rows, the versions. A hit tells what it matches.
     """
-    from lineal_cli.render.status import render_why
+    from lineal_cli.render.why import render_why
 
     places, assignments = split_arguments(arguments)
     target, stage = _target_and_stage(session, places)
@@ -55,15 +57,16 @@ def why(session: Session, arguments: tuple[str, ...]) -> Answer:
 
 
 def _target_and_stage(session: Session, places: list[str]) -> tuple[str | None, str | None]:
-    """Both may be left out; one alone is a target where it looks like one, else a stage."""
+    """Both may be left out; one alone is a target (or a run) where it looks like one, else a stage."""
     if len(places) > 2:
         raise click.UsageError(
             f"{places[2]!r} is neither NAME=VALUE nor needed", click.get_current_context(silent=True)
         )
     if len(places) == 1:
         from lineal.api.targets import is_target
+        from lineal.graph.checked import is_run_id
 
-        if is_target(places[0], session.open(places[0]).configuration):
+        if is_run_id(places[0]) or is_target(places[0], session.open(places[0]).configuration):
             return places[0], None
         return None, places[0]
     return (places[0], places[1]) if places else (None, None)

@@ -1,15 +1,16 @@
-"""``store``: how much there is, and whether it is whole."""
+"""``store``: how much there is, whether it is whole, and what goes to other stores and comes from them."""
 
 from __future__ import annotations
 
 import click
 
+from lineal_cli.commands.transfer import pull, push
 from lineal_cli.session import Answer, Session, command
 
 
 @click.group(no_args_is_help=True)
 def store() -> None:
-    """Look after the store: stats, verify."""
+    """Look after the store: stats, verify, push, pull."""
 
 
 @command("lineal store stats", "lineal store stats --store /mnt/team/store --json")
@@ -34,5 +35,5 @@ def verify(session: Session, read_data: bool) -> Answer:
     return Answer(document, lambda: render_verify(document, read_data=read_data), 4 if document["bad"] else 0)
 
 
-for _command in (stats, verify):
+for _command in (stats, verify, push, pull):
     store.add_command(_command)

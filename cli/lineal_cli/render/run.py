@@ -78,7 +78,8 @@ def stage_table(stages: Sequence[Stage]) -> str:
 
 def cache_and_reason(stage: Stage) -> str:
     """``hit``, or ``miss: code changed``."""
-    cache, why = stage["cache"], reason(stage["reason"])
+    cache = stage["cache"]
+    why = reason(stage["reason"], cache, stage["state"])
     if cache is None or cache == "hit":
         return paint_state(cache) if cache else why
     return paint_state(cache) + (f": {why}" if why else "")

@@ -157,8 +157,16 @@ def value(item: object, *, most: int = 60) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def reason(word: object) -> str:
-    """Why a stage runs or does not, in words; nothing where it was not decided."""
+def reason(word: object, cache: object = None, state: object = None) -> str:
+    """Why a stage runs or does not, in words; nothing where it was not decided.
+
+    >>> reason("uncached", "off"), reason("uncached", "miss"), reason("upstream", None, "skipped")
+    ('never cached', 'its effect is not in force', 'what it needs was skipped')
+    """
+    if word == "uncached" and cache == "miss":
+        return "its effect is not in force"
+    if word == "upstream" and state == "skipped":
+        return "what it needs was skipped"
     return "" if word is None else REASONS.get(str(word), clean(word))
 
 

@@ -68,6 +68,16 @@ class Addresses:
             raise NotFound(f"there is no file {what}", FORMS)
         raise UsageError(f"{what!r} is not an address", FORMS)
 
+    def find_run(self, what: str) -> RunRecord | None:
+        """The run that ``what`` means as a whole, whatever its pipeline returns: a run id, or PIPELINE@VERSION; else None."""
+        name, at, version = what.rpartition("@")
+        pipeline = name.rpartition("/")[2]
+        if _RUN_ID.fullmatch(what):
+            return self.get_run(what)
+        if not at or not pipeline or not version or "." in pipeline or Path(what).is_file():
+            return None
+        return self._version(pipeline, version, what)
+
     def get_run(self, run_id: str) -> RunRecord:
         run = find_run(self._store, run_id) if _RUN_ID.fullmatch(run_id) else None
         if run is None and self._store.runs.find(run_id) is not None:

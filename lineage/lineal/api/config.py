@@ -8,12 +8,14 @@ flags. Everything has a default, so that a project needs no configuration at all
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineal.api.nearest import did_you_mean, find_nearest
 from lineal.errors import UsageError
+from lineal_store import Place
 
 PROJECT_FILES = ("lineal.toml", "pyproject.toml")
 LOCAL_FILE = "lineal.local.toml"
@@ -25,7 +27,7 @@ class Configuration:
 
     ``store`` and ``upstream`` are URLs or absolute paths; ``pipelines`` are targets relative to
     ``root``. ``origins`` says for each setting where its value came from: a file's name, a
-    variable's name, ``flags`` or ``default``.
+    variable's name, ``flags`` or ``default``. ``cache`` is the folder for copies of what remote stores hold, or None.
     """
 
     root: Path
@@ -35,8 +37,22 @@ class Configuration:
     executor: str = "process"
     namespace: str = "dev"
     strict: bool = False
+    cache: str | None = None
+    cache_limit_bytes: int = 10 << 30
+    single_writer: bool = False
     profile: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        """The store, as `lineal_store.open_store` takes it."""
+        return Place(
+            self.store,
+            upstream=self.upstream,
+            cache=self.cache,
+            cache_limit_bytes=self.cache_limit_bytes,
+            single_writer=self.single_writer,
+        )
 
 
 class InvalidConfiguration(UsageError):
@@ -108,6 +124,9 @@ def _configuration(
         executor=str(values.get("executor", "process")),
         namespace=str(values.get("namespace") or _user_namespace()),
         strict=values.get("strict") is True,
+        cache=_cache_folder(root, str(values.get("cache", ""))),
+        cache_limit_bytes=_bytes(str(values.get("cache_limit", "10 GB"))),
+        single_writer=values.get("single_writer") is True,
         profile=profile,
         origins=origins,
     )
@@ -122,6 +141,26 @@ def _location(root: Path, text: str) -> str:
     if "://" in text:
         return text
     return os.path.normpath(root / Path(text).expanduser())
+
+
+def _cache_folder(root: Path, text: str) -> str | None:
+    """The folder named, by default the user's own for caches; None for ``off``."""
+    if text == "off":
+        return None
+    if text:
+        return _location(root, text)
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "lineal", "stores")
+    except RuntimeError:  # a user without a home
+        return None
+    return str(folder) if folder.is_absolute() else None
+
+
+def _bytes(text: str) -> int:
+    """``10 GB`` and the like in bytes; a multiple of 1,000."""
+    match = _SIZE_TEXT.fullmatch(text)
+    assert match is not None
+    return int(float(match[1]) * 1000 ** "KMGT".index(match[2].upper()) * 1000)
 
 
 def _user_namespace() -> str:
@@ -252,6 +291,8 @@ _TEXT = _Value("text", (str,))
 _FLAG = _Value("true or false", (bool,))
 _TEXTS = _Value("a list of texts", (list, tuple))
 _NAME = _Value("a name of letters, digits, '.', '_' and '-'", (str,))
+_SIZE = _Value("a size such as 500 MB or 10 GB", (str,))
+_SIZE_TEXT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([KMGTkmgt])[Bb]")
 _SETTINGS: Mapping[str, _Value] = {
     "store": _TEXT,
     "upstream": _TEXTS,
@@ -259,6 +300,9 @@ _SETTINGS: Mapping[str, _Value] = {
     "executor": _TEXT,
     "namespace": _NAME,
     "strict": _FLAG,
+    "cache": _TEXT,
+    "cache_limit": _SIZE,
+    "single_writer": _FLAG,
 }
 _ALERT = _Table({"to": _TEXT, "on": _TEXTS})
 _SCHEDULE = _Table(
@@ -317,6 +361,8 @@ def _find_mistakes(value: object, shape: _Shape, at: str) -> Iterator[str]:
 def _fits(value: object, shape: _Value) -> bool:
     if shape is _TEXTS:
         return isinstance(value, list | tuple) and all(isinstance(item, str) and item for item in value)
+    if shape is _SIZE:
+        return isinstance(value, str) and _SIZE_TEXT.fullmatch(value) is not None
     if shape is _NAME:
         return (
             isinstance(value, str) and value.strip(".") != "" and all(_is_plain(letter) for letter in value)

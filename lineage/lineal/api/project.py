@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lineal.api.addresses import Addresses, Found
     from lineal.engine.session import RunRequest
     from lineal.graph.records import RunRecord
+    from lineal.graph.transfer import Progress
     from lineal.stages import Graph, Node, Pipeline, Stage
 
 Document = dict[str, Any]
@@ -50,17 +51,17 @@ class Project:
     def store(self) -> Store:
         """The store, made if it is a local one that is not there yet."""
         _keep_out_of_git(self.root / ".lineal")
-        return open_store(self.configuration.store)
+        return open_store(self.configuration.place)
 
     @cached_property
     def _store_as_it_is(self) -> Store:
         """The store for questions: a project that has not run yet has an empty one, and asking makes none."""
         try:
-            return open_store(self.configuration.store, create=False)
+            return open_store(self.configuration.place, create=False)
         except StoreUnavailable:
             by_default = self.configuration.origins.get("store") == "default"
             if by_default and not os.path.lexists(self.configuration.store):
-                return open_store("memory://nothing-yet")
+                return open_store(replace(self.configuration.place, url="memory://nothing-yet"))
             raise
 
     # -- running ------------------------------------------------------------------------------
@@ -134,16 +135,19 @@ class Project:
         return self.run(target, assignments, params_file=params_file, dry_run=True)
 
     def why(self, target: str | None, stage: str | None = None, assignments: Sequence[str] = ()) -> Document:
-        """Why stages would run: all misses, or the stages that ``stage`` names."""
+        """Why stages would run: all that are no hits, or those that ``stage`` names. Of a run, by its id: why they did."""
+        from lineal.api.why import explain_past_run
         from lineal.engine.session import explain_run, select
-        from lineal.views.why import why_document
+        from lineal.graph.checked import is_run_id
+        from lineal.views.why_now import explain_preview
 
+        if target is not None and is_run_id(target):
+            run = self._addresses.get_run(target)
+            return explain_past_run(self.configuration, self._store_as_it_is, run, stage, assignments)
         request = self._request(target, assignments, None, asking=True)
         record, answers = explain_run(request)
-        if stage is not None:
-            wanted = set(select(request.graph, [stage], "stage"))
-            return why_document([one for one in record.stages if one.id in wanted], answers)
-        return why_document([one for one in record.stages if one.cache not in ("hit", None)], answers)
+        wanted = select(request.graph, [stage], "stage") if stage is not None else None
+        return explain_preview(request, record, answers, wanted)
 
     # -- code ---------------------------------------------------------------------------------
 
@@ -231,14 +235,11 @@ class Project:
 
     def runs(self, *, state: str | None = None, since: str | None = None, limit: int = 50) -> Document:
         """Runs, newest first; ``since`` is an ISO date or time."""
-        from lineal.graph.history import find_run
+        from lineal.graph.history import read_runs
         from lineal.views.runs import run_summary
 
         store, found = self._store_as_it_is, []
-        for run_id in store.runs.newest_first():
-            run = find_run(store, run_id)
-            if run is None:
-                continue
+        for run in read_runs(store):
             if since is not None and run.started_at < since:
                 break
             its_state = run_state(run)
@@ -371,6 +372,30 @@ class Project:
 
         return verify_document(self._store_as_it_is, read_data=read_data)
 
+    def store_push(
+        self, what: Sequence[str] = (), to: str | None = None, *, progress: Progress | None = None
+    ) -> Document:
+        """Copy runs, artifacts and tags, or everything, with all that belongs to them into another store."""
+        from lineal.api.transfer import copy_between, other_place
+
+        place, source = other_place(self.configuration, to, "--to"), self._store_as_it_is
+        return copy_between(source, lambda: open_store(place), what, self.configuration.namespace, progress)
+
+    def store_pull(
+        self, what: Sequence[str] = (), source: str | None = None, *, progress: Progress | None = None
+    ) -> Document:
+        """Copy them from another store, ``source``, into this one."""
+        from lineal.api.transfer import copy_between, other_place
+
+        other = open_store(other_place(self.configuration, source, "--from"), create=False)
+        return copy_between(other, lambda: self.store, what, self.configuration.namespace, progress)
+
+    def doctor(self) -> Document:
+        """What is fine and what is not: installation, configuration, store, rights, clock, disks. Runs no user code."""
+        from lineal.api.doctor import doctor_document
+
+        return doctor_document(self.configuration)
+
     # -- parts --------------------------------------------------------------------------------
 
     @cached_property
@@ -393,6 +418,7 @@ class Project:
         return RunRequest(
             graph=graph,
             target=self._recorded_target(place),
+            module=place.module,
             sources=sources,
             store=store,
             namespace=self.configuration.namespace,

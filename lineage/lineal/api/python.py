@@ -30,12 +30,12 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
     request = RunRequest(
         graph=graph,
         target=_recorded(place, file, project.root, pipeline.name),
+        module=place.module,
         sources=Sources.capture(project.root, import_roots=folders),
         store=project.store,
         namespace=project.configuration.namespace,
         root=project.root,
         import_roots=tuple(str(folder) for folder in folders),
-        main_module=place.module,
         executor=project.configuration.executor,
     )
     outputs = pipeline.signature.outputs.ports

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +12,11 @@ import xxhash
 from lineal.engine.plan import Bound, PlannedStage, action_of
 from lineal.events import Cache, Failure
 from lineal.graph.action import action_key, reason_of
-from lineal.graph.history import History, Relative
-from lineal.graph.records import Action, ActionResult, unseal_record
-from lineal_store import Digest, Store
+from lineal.graph.history import History, Relative, newest_runs, read_stages
+from lineal.graph.records import Action, ActionResult, Output, unseal_record
+from lineal_store import Digest, Filed, Store
 from lineal_store.canonical import encode
-from lineal_store.errors import CorruptRecord, DigestMismatch
+from lineal_store.errors import BlobMissing, CorruptRecord, DigestMismatch
 from lineal_store.sealed import seal, unseal
 from lineal_store.tree import Tree
 
@@ -52,15 +52,30 @@ class Answer:
 class ActionCache:
     """Looks actions up in ``store``.
 
-    ``forced`` says which stages are to be executed whatever is filed; ``run_id`` makes the actions of stages that are never reused (``cache=False``) distinct.
+    ``forced`` says which stages are to be executed whatever is filed; ``run_id`` makes the actions of stages that
+    are never reused (``cache=False``) distinct. With ``adopts`` a result that is found upstream is filed here too.
     """
 
     def __init__(
-        self, store: Store, *, pipeline: str, namespace: str, run_id: str, forced: Callable[[str], bool]
+        self,
+        store: Store,
+        *,
+        pipeline: str,
+        namespace: str,
+        run_id: str,
+        forced: Callable[[str], bool],
+        adopts: bool,
     ) -> None:
-        self._store, self._run_id, self._forced = store, run_id, forced
+        self._store, self._run_id, self._forced, self._adopts = store, run_id, forced, adopts
+        self._doubted: set[str] = set()
+        self._pipeline, self._foreseen = pipeline, False
         self._history = History(store, pipeline)
         self.effects = Effects(store, namespace, pipeline)
+
+    @property
+    def trusts(self) -> bool:
+        """Whether hits are taken on trust until `find_lost` is asked: a look at each over a network is too dear."""
+        return self._store.backend.remote or self._store.upstream is not None
 
     def ask(self, stage: PlannedStage, bound: Bound) -> Asked:
         """Form the action of ``stage``."""
@@ -73,7 +88,8 @@ class ActionCache:
 
     def look(self, asked: list[Asked]) -> list[Answer]:
         """One answer each, in order, with one batch of requests to the store."""
-        filed = self._store.actions.find([one.key for one in asked])
+        filed = self._filed([one.key for one in asked])
+        filed |= self._from_upstream([one for one in asked if one.key not in filed])
         results: list[tuple[ActionResult | None, int, str | None]] = []
         for one in asked:
             found = filed.get(one.key)
@@ -86,10 +102,15 @@ class ActionCache:
                 results.append((result if usable else None, found.generation, None if usable else "corrupt"))
             except CorruptRecord:
                 results.append((None, found.generation, "corrupt"))
-        present = self._missing_outputs([result for result, _, _ in results if result is not None])
+        doubtful = [
+            result
+            for one, (result, _, _) in zip(asked, results, strict=True)
+            if result is not None and (not self.trusts or one.key in self._doubted)
+        ]
+        missing = self._missing_outputs(doubtful)
         return [
             self._answer(
-                one, result, generation, "lost" if result is not None and id(result) in present else bad
+                one, result, generation, "lost" if result is not None and id(result) in missing else bad
             )
             for one, (result, generation, bad) in zip(asked, results, strict=True)
         ]
@@ -129,33 +150,83 @@ class ActionCache:
         reason = "new" if nearest is None else reason_of(nearest.changes)
         return Answer(asked, "miss", reason, nearest=nearest)
 
+    def _filed(self, keys: list[str]) -> dict[str, Filed]:
+        """The results filed under ``keys``.
+
+        Where the first had to be fetched over a network, this machine has not run the pipeline lately: those that its
+        newest run named are then fetched at once, so that they need not be waited for one after the other.
+        """
+        before = self._store.fetched
+        filed = self._store.actions.find(keys)
+        if filed and self._store.fetched > before and not self._foreseen:
+            self._foreseen = True
+            for run in newest_runs(self._store, self._pipeline, most=1):
+                stages = read_stages(self._store, run)
+                self._store.actions.find([one.action_key for one in stages if one.action_key is not None])
+        return filed
+
+    def _from_upstream(self, asked: list[Asked]) -> dict[str, Filed]:
+        """Results that stores upstream have of actions that this one knows nothing of, and never retired."""
+        if self._store.upstream is None:
+            return {}
+        strangers = {one.key: one for one in asked if not self._store.actions.generation(one.key)}
+        found = {
+            key: filed
+            for key, filed in self._store.upstream.find(strangers).items()
+            if _is_result_of(filed, strangers[key].action)
+        }
+        if not self._adopts or not found:
+            return found
+        adopted = self._store.actions.publish([(key, filed.data) for key, filed in found.items()])
+        return {filed.key: filed for filed in adopted}
+
+    def doubt(self, asked: Asked) -> None:
+        """From now on look whether the outputs of that action are there, whenever it is asked for."""
+        self._doubted.add(asked.key)
+
+    def find_lost(self, outputs: Mapping[str, Sequence[Output]]) -> list[str]:
+        """Those stages of whose ``outputs`` some bytes are nowhere to be had in full size, in one batch of requests."""
+        return [stage for stage, held in self._whole(outputs).items() if not held]
+
     def _missing_outputs(self, results: list[ActionResult]) -> set[int]:
         """The ids of those results of which some output's bytes are not there in full size."""
-        wanted: dict[int, list[tuple[Digest, int]]] = {}
-        for result in results:
-            wanted[id(result)] = [
-                (Digest.parse(output.digest), output.size_bytes) for output in result.outputs.values()
-            ]
-        sizes = self._store.blobs.sizes([digest for needs in wanted.values() for digest, _ in needs])
-        missing = {
-            of for of, needs in wanted.items() if any(sizes.get(digest) != size for digest, size in needs)
-        }
-        missing.update(
-            id(result) for result in results if id(result) not in missing and not self._trees_whole(result)
-        )
-        return missing
+        whole = self._whole({str(id(result)): list(result.outputs.values()) for result in results})
+        return {int(of) for of, held in whole.items() if not held}
 
-    def _trees_whole(self, result: ActionResult) -> bool:
-        for output in result.outputs.values():
-            if output.type == "directory":
+    def _whole(self, outputs: Mapping[str, Sequence[Output]]) -> dict[str, bool]:
+        """For each key whether the bytes of all its outputs are there, those in directories too."""
+        needs = {
+            of: {Digest.parse(output.digest): output.size_bytes for output in group}
+            for of, group in outputs.items()
+        }
+        trees = {Digest.parse(o.digest) for group in outputs.values() for o in group if o.type == "directory"}
+        sizes = self._sizes({digest for wanted in needs.values() for digest in wanted})
+        for wanted in needs.values():
+            for digest in trees & wanted.keys() & sizes.keys():
                 try:
-                    entries = Tree.decode(self._store.blobs.read(Digest.parse(output.digest))).entries
-                except (CorruptRecord, DigestMismatch):
-                    return False
-                sizes = self._store.blobs.sizes([entry.digest for entry in entries])
-                if any(sizes.get(entry.digest) != entry.size_bytes for entry in entries):
-                    return False
-        return True
+                    entries = Tree.decode(self._store.blobs.read(digest)).entries
+                    wanted.update((entry.digest, entry.size_bytes) for entry in entries)
+                except (BlobMissing, CorruptRecord, DigestMismatch):
+                    del sizes[digest]
+        if trees:
+            sizes |= self._sizes({digest for wanted in needs.values() for digest in wanted} - trees)
+        return {
+            of: all(sizes.get(digest) == size for digest, size in wanted.items())
+            for of, wanted in needs.items()
+        }
+
+    def _sizes(self, digests: Collection[Digest]) -> dict[Digest, int]:
+        """The sizes of those blobs that can be had, from this store or from upstream."""
+        sizes = self._store.blobs.sizes(digests)
+        absent = [digest for digest in digests if digest not in sizes]
+        return sizes | self._store.upstream.sizes(absent) if self._store.upstream and absent else sizes
+
+
+def _is_result_of(filed: Filed, action: Action) -> bool:
+    try:
+        return unseal_record(filed.data, ActionResult).action == action
+    except CorruptRecord:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

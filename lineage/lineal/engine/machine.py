@@ -115,6 +115,18 @@ class InputHealed:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputLost:
+    """What the run returns of ``stage``, a hit, turns out not to be there any more."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """All that the run returns is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     pass
 
@@ -131,6 +143,8 @@ Event = (
     | RetryDue
     | InputLost
     | InputHealed
+    | OutputLost
+    | Confirmed
     | Interrupted
 )
 
@@ -171,11 +185,16 @@ class Enter:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirm:
+    """Look whether all that the run returns is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     state: Literal["succeeded", "failed", "cancelled"]
 
 
-Instruction = Look | Execute | WaitToRetry | Kill | Enter | Finish
+Instruction = Look | Execute | WaitToRetry | Kill | Enter | Confirm | Finish
 
 
 class InvalidTransition(LinealError):
@@ -197,11 +216,18 @@ class Machine:
     """The state of one run, mutated through `handle` alone.
 
     ``slots`` bounds the attempts that run at once. With ``preview`` nothing is executed: a miss
-    and all that hangs on it end as ``unknown``. Costs are linear in stages plus edges.
+    and all that hangs on it end as ``unknown``. With ``confirm`` hits are taken on trust, and a run that has succeeded
+    by them asks in the end whether what it returns is there. Costs are linear in stages plus edges.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], *, slots: int, fail_fast: bool = False, preview: bool = False
+        self,
+        tasks: Sequence[Task],
+        *,
+        slots: int,
+        fail_fast: bool = False,
+        preview: bool = False,
+        confirm: bool = False,
     ) -> None:
         self._tasks = {task.id: task for task in tasks}
         self._place = {task.id: place for place, task in enumerate(tasks)}
@@ -218,6 +244,7 @@ class Machine:
         self._running = 0
         self._open = len(tasks)
         self._slots, self._fail_fast, self._preview = slots, fail_fast, preview
+        self._unconfirmed = confirm
         self._interrupted = self._stopping = self._finished = False
         self._out: list[Instruction] = []
 
@@ -238,8 +265,13 @@ class Machine:
             if self._status[stage] == "ready":
                 self._execute(stage)
         if not self._open and not self._finished:
-            self._finished = True
-            self._out.append(Finish(self._verdict()))
+            verdict = self._verdict()
+            if verdict == "succeeded" and self._unconfirmed:
+                self._unconfirmed = False
+                self._out.append(Confirm())
+            else:
+                self._finished = True
+                self._out.append(Finish(verdict))
         return self._out
 
     # -- events -------------------------------------------------------------------------------
@@ -283,6 +315,11 @@ class Machine:
             case InputHealed(stage):
                 self._leave_slot(event, stage)
                 self._begin_again(stage)
+            case OutputLost(stage):
+                self._expect(event, stage, "succeeded")
+                self._make_again(stage)
+            case Confirmed():
+                pass
             case Interrupted():
                 self._interrupt()
 
@@ -388,6 +425,18 @@ class Machine:
             self._settle(stage)
         else:
             self._awaited[stage].add(producer)
+
+    def _make_again(self, stage: str) -> None:
+        """Make what ``stage`` had made before, and ask once more when that is done."""
+        self._open += 1
+        if self._preview:
+            self._end(stage, "unknown")
+        elif self._losses[stage] >= _LOSSES_TOLERATED:
+            self._fail(stage)
+        else:
+            self._losses[stage] += 1
+            self._unconfirmed = True
+            self._queue(stage)
 
     def _begin_again(self, stage: str) -> None:
         if self._losses[stage] >= _LOSSES_TOLERATED:

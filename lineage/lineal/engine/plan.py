@@ -116,13 +116,13 @@ def plan_run(
     graph: Graph,
     fingerprinter: Fingerprinter,
     *,
-    main_module: str | None = None,
+    module: str,
     only: Sequence[str] | None = None,
 ) -> Plan:
     """Give every stage its fingerprint, contracts and declared environment; reads source code, and nothing else.
 
-    ``main_module`` is the importable name of what runs as ``__main__``. ``only`` leaves the other
-    stages out; it must hold the ancestors of each that it names.
+    ``module`` is the importable name of the one that declares the pipeline: it is imported first, and may be what runs
+    as ``__main__``. ``only`` leaves the other stages out; it must hold the ancestors of each that it names.
     """
     contracts: dict[int, str] = {}
     identities: dict[tuple[object, ...], tuple[Fingerprint, Mapping[str, str]]] = {}
@@ -134,18 +134,18 @@ def plan_run(
         node = graph.nodes[stage_id]
         options, stage = node.options, node.stage
         _check_findable(stage)
-        module = main_module if stage.module == "__main__" and main_module else stage.module
-        known = (module, stage.qualname, options.reads, options.depends_on)
+        home = module if stage.module == "__main__" else stage.module
+        known = (home, stage.qualname, options.reads, options.depends_on)
         if known not in identities:
             found = fingerprinter.stage(
-                module, stage.qualname, reads=options.reads, depends_on=options.depends_on
+                home, stage.qualname, reads=options.reads, depends_on=options.depends_on, beside=(module,)
             )
             identities[known] = found, _contracts(node, contracts)
         fingerprint, schemas = identities[known]
         stages[stage_id] = PlannedStage(
-            node, module, fingerprint, _environment(options.env), schemas, _task(graph, node)
+            node, home, fingerprint, _environment(options.env), schemas, _task(graph, node)
         )
-    return Plan(graph, stages, _NamedCode(fingerprinter, main_module))
+    return Plan(graph, stages, _NamedCode(fingerprinter, module))
 
 
 def _check_findable(stage: Stage[..., Any]) -> None:
@@ -290,14 +290,14 @@ def _read_as(result: Result, supply: Supply) -> str:
 class _NamedCode:
     """Fingerprints of objects by ``module:qualname``, each made once."""
 
-    def __init__(self, fingerprinter: Fingerprinter, main_module: str | None) -> None:
+    def __init__(self, fingerprinter: Fingerprinter, main_module: str) -> None:
         self._fingerprinter, self._main_module = fingerprinter, main_module
         self._known: dict[str, str | None] = {}
 
     def __call__(self, name: str) -> str | None:
         if name not in self._known:
             module, _, qualname = name.partition(":")
-            module = self._main_module if module == "__main__" and self._main_module else module
+            module = self._main_module if module == "__main__" else module
             ours = self._fingerprinter.sources.find(module) is not None
             self._known[name] = self._fingerprinter.stage(module, qualname).hex if ours else None
         return self._known[name]

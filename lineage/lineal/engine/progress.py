@@ -58,7 +58,6 @@ class Attempt:
     deadline: float | None = None
     timed_out: bool = False
     stopped: bool = False
-    ended: bool = False
 
 
 STATES: Mapping[machine.Status, StageState] = {

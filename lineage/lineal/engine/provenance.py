@@ -30,10 +30,8 @@ def keep_code(store: Store, sources: Sources) -> Digest:
 
 
 def mend_code(store: Store, sources: Sources) -> None:
-    """Read the copy of the code that workers are about to import, and replace what is lost or damaged of it."""
-    for data in (*sources.files.values(), _code_tree(sources)):
-        if store.blobs.verify(Digest.of(data)) is not None:
-            store.blobs.heal(data)
+    """Replace what is lost or damaged of the copy of the code that the run's results will name."""
+    store.blobs.mend([*sources.files.values(), _code_tree(sources)])
 
 
 def _code_tree(sources: Sources) -> bytes:

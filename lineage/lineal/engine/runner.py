@@ -89,13 +89,16 @@ class Runner:
             slots=slots,
             fail_fast=fail_fast,
             preview=executor_of is None,
+            confirm=cache.trusts,
         )
         self.stages = {stage_id: StageProgress() for stage_id in plan.stages}
         self.answers: dict[str, Answer] = {}
-        self._attempts: dict[str, Attempt] = {}
+        self._attempts: dict[str, Attempt] = {}  # those that have not ended
+        self._begun = 0
         self._retry_at: dict[str, float] = {}
         self._warnings: list[str] = []
         self._masked: set[str] = set()
+        self._manifests: dict[str, str] = {}
         self._late: list[machine.Event] = []
         self._state: RunState | None = None
         self._interrupted = self._sleeping = False
@@ -121,6 +124,8 @@ class Runner:
         for stage in self.stages.values():
             counts[stage.state] = counts.get(stage.state, 0) + 1
         self._tell(RunFinished(self._clock.now(), self._context.run_id, self._state, counts))
+        if self._store.upstream is not None:
+            self._warnings += dict.fromkeys(self._store.upstream.problems)
         return RunResult(self._state, self.stages, tuple(self._warnings))
 
     def _interrupt(self) -> None:
@@ -148,6 +153,8 @@ class Runner:
                         self._kill(stage)
                     case machine.Enter(stage, status):
                         self._enter(stage, status)
+                    case machine.Confirm():
+                        self._late += self._confirm()
                     case machine.Finish(state):
                         self._state = state
             following = [*self._look(looks), *self._late]
@@ -210,6 +217,19 @@ class Runner:
         progress.outputs = answer.result.outputs
         return machine.Hit(stage_id)
 
+    def _confirm(self) -> list[machine.Event]:
+        """Look whether what the run returns of its hits is there."""
+        returned: dict[str, list[Output]] = {}
+        for binding in self._plan.graph.outputs.values():
+            if isinstance(binding, Result) and binding.node in self.stages:
+                progress = self.stages[binding.node]
+                if progress.cache == "hit" and binding.output in progress.outputs:
+                    returned.setdefault(binding.node, []).append(progress.outputs[binding.output])
+        lost = self._cache.find_lost(returned)
+        for stage_id in lost:
+            self._condemn(stage_id)
+        return [machine.OutputLost(stage_id) for stage_id in lost] or [machine.Confirmed()]
+
     def _refuse(self, stage_id: str, failure: Failure) -> None:
         self.stages[stage_id].failure = failure
 
@@ -261,7 +281,8 @@ class Runner:
         stage, asked = answer.asked.stage, answer.asked
         progress = self.stages[stage_id]
         progress.started_at, progress.attempts = self._clock.now(), attempt
-        attempt_id = f"{len(self._attempts):06d}"
+        self._begun += 1
+        attempt_id = f"{self._begun:06d}"
         scratch = self._context.scratch / attempt_id
         try:
             scratch.mkdir(parents=True)
@@ -276,7 +297,6 @@ class Runner:
             stage_id,
             stage.module,
             stage.node.stage.qualname,
-            self._store.url,
             str(scratch),
             asked.bound.arguments,
             seed_of(asked.action),
@@ -290,7 +310,7 @@ class Runner:
 
     def _kill(self, stage_id: str) -> None:
         for attempt_id, attempt in self._attempts.items():
-            if attempt.stage_id == stage_id and not attempt.ended:
+            if attempt.stage_id == stage_id:
                 attempt.stopped = True
                 assert self._executor is not None
                 self._executor.kill(attempt_id)
@@ -308,18 +328,19 @@ class Runner:
                 del self._retry_at[stage_id]
             self._handle(*(machine.RetryDue(stage_id) for stage_id in due))
             return
-        running = {key: attempt for key, attempt in self._attempts.items() if not attempt.ended}
-        for attempt_id, attempt in running.items():
+        for attempt_id, attempt in self._attempts.items():
             if attempt.deadline is not None and attempt.deadline <= now and not attempt.timed_out:
                 attempt.timed_out = True
                 assert self._executor is not None
                 self._executor.kill(attempt_id)
         ends = [
-            attempt.deadline for attempt in running.values() if attempt.deadline and not attempt.timed_out
+            attempt.deadline
+            for attempt in self._attempts.values()
+            if attempt.deadline and not attempt.timed_out
         ]
         moments = [*ends, *self._retry_at.values()]
         wait_seconds = max(0.0, min(moments) - now) if moments else None
-        if not running:
+        if not self._attempts:
             self._sleep(wait_seconds or 0.0)
             return
         assert self._executor is not None
@@ -357,8 +378,7 @@ class Runner:
             self._sleeping = False
 
     def _take_outcome(self, outcome: Outcome) -> machine.Event:
-        attempt = self._attempts[outcome.attempt_id]
-        attempt.ended = True
+        attempt = self._attempts.pop(outcome.attempt_id)
         if outcome.unavailable is not None:
             raise outcome.unavailable
         stage_id = attempt.stage_id
@@ -428,7 +448,7 @@ class Runner:
             outputs=dict(outcome.outputs),
             origins=asked.bound.origins,
             side_products=list(outcome.side_products),
-            manifest=str(self._store.blobs.heal(to_bytes(asked.stage.manifest))),
+            manifest=self._keep_manifest(asked.stage),
             code_tree=str(self._context.code_tree),
             environment=str(self._context.environment),
             seed=seed_of(asked.action),
@@ -456,6 +476,12 @@ class Runner:
         progress.outputs = canonical.outputs
         if asked.stage.options.effect:
             self._cache.effects.append(asked, "done", self._context.run_id)
+
+    def _keep_manifest(self, stage: PlannedStage) -> str:
+        """The digest of what the stage's fingerprint covers, kept once in a run."""
+        if stage.fingerprint.hex not in self._manifests:
+            self._manifests[stage.fingerprint.hex] = str(self._store.blobs.heal(to_bytes(stage.manifest)))
+        return self._manifests[stage.fingerprint.hex]
 
     # -- healing ------------------------------------------------------------------------------
 
@@ -491,9 +517,10 @@ class Runner:
     def _condemn(self, producer: str) -> None:
         """Retire the result whose bytes are damaged, so that it is made again."""
         answer = self.answers[producer]
+        self._cache.doubt(answer.asked)
         filed = self._store.actions.find([answer.asked.key]).get(answer.asked.key)
         retire = None if filed is None else (filed.generation, "corrupt")
-        self.answers[producer] = Answer(answer.asked, "miss", "lost", retire=retire)
+        self.answers[producer] = Answer(answer.asked, "miss", "lost", retire=retire, seen=answer.seen)
         self.stages[producer].cache, self.stages[producer].reason = "miss", "lost"
 
     def _tell(self, event: Event) -> None:

@@ -33,7 +33,7 @@ from lineal.engine.runner import Runner
 from lineal.errors import UsageError
 from lineal.events import Listener, ignore
 from lineal.executors.protocol import Executor, Setup
-from lineal.fingerprint import Distributions, Fingerprinter
+from lineal.fingerprint import Distributions, Fingerprinter, SummaryCache
 from lineal.fingerprint.sources import Sources
 from lineal.graph.records import (
     PAGE_BYTES,
@@ -54,16 +54,19 @@ from lineal_store import Digest, Store
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What to run, and how. ``force``, ``only`` and ``until`` hold stage names, ids or globs."""
+    """What to run, and how. ``force``, ``only`` and ``until`` hold stage names, ids or globs.
+
+    ``module`` declares the pipeline: its importable name, also where it is what runs as ``__main__``.
+    """
 
     graph: Graph
     target: str
+    module: str
     sources: Sources
     store: Store
     namespace: str
     root: Path
     import_roots: tuple[str, ...]
-    main_module: str | None = None
     executor: str = "process"
     jobs: int | None = None
     force: Sequence[str] = ()
@@ -103,17 +106,20 @@ class _Session:
         graph = request.graph
         self._forced = set(select(graph, request.force, "--force"))
         self._selected = self._selection()
+        self._local = request.root / ".lineal"
         self._distributions = Distributions()
+        remembered = SummaryCache(self._local / "fingerprints")
         self._plan: Plan = plan_run(
             graph,
-            Fingerprinter(request.sources, distributions=self._distributions),
-            main_module=request.main_module,
+            Fingerprinter(request.sources, distributions=self._distributions, cache=remembered),
+            module=request.module,
             only=self._selected,
         )
+        if self._local.is_dir():  # asking makes no folder in a project that has not run yet
+            remembered.save()
         self._started_at = self._clock.now()
         fraction = self._started_at.microsecond * 0x10000 // 1_000_000  # so that ids sort by time
         self._run_id = self._store.runs.new_id(self._started_at, f"{fraction:04x}{os.urandom(2).hex()}")
-        self._local = request.root / ".lineal"
         self.answers: Mapping[str, Answer] = {}
 
     def preview(self) -> RunRecord:
@@ -145,6 +151,8 @@ class _Session:
         result = runner.run()
         record = self._record(result, context, git)
         self._store.runs.finish(self._run_id, seal_record(self._paged(record)))
+        if any(stage.attempts for stage in result.stages.values()):
+            self._store.trim_cache()
         return record
 
     # -- parts --------------------------------------------------------------------------------
@@ -202,6 +210,7 @@ class _Session:
             namespace=request.namespace,
             run_id=self._run_id,
             forced=self._forced.__contains__,
+            adopts=executor_of is not None,
         )
         intake = Intake(self._store, request.root, self._local / "observed", keep=executor_of is not None)
         return Runner(
@@ -227,13 +236,15 @@ class _Session:
             from lineal.executors.inline import InlineExecutor
 
             return InlineExecutor(self._store, lambda module, qualname: stages[module, qualname])
-        modules = dict.fromkeys(stage.module for stage in self._plan.stages.values())
+        modules = dict.fromkeys(
+            [self._request.module, *(stage.module for stage in self._plan.stages.values())]
+        )
         from lineal.executors.process import ProcessExecutor  # a run of hits needs neither
 
         return ProcessExecutor(
             Setup(
-                self._store.url,
-                str(context.code_tree),
+                self._store.place,
+                self._request.sources.files,
                 str(self._request.root),
                 self._request.import_roots,
                 tuple(modules),
@@ -246,7 +257,7 @@ class _Session:
     def _main_module(self) -> str | None:
         """The importable name of a script's module, where stages of it are part of the plan."""
         in_main = any(stage.node.stage.module == "__main__" for stage in self._plan.stages.values())
-        return self._request.main_module if in_main else None
+        return self._request.module if in_main else None
 
     # -- records ------------------------------------------------------------------------------
 

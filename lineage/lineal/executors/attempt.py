@@ -219,7 +219,7 @@ def _put(envelope: Envelope, stage: Stage[Any, Any], value: object, store: Store
                 if port.schema is not None and not (part is None and port.optional):
                     check(port.schema, part, where=f"{envelope.stage_id}, output {name}")
                 outputs[name] = _described(encode(part, port.annotation, folder / name), sources)
-        _keep(store, sources)
+        store.blobs.mend(list(sources.values()))  # so that no result stands on bytes that were damaged since
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return outputs
@@ -244,14 +244,6 @@ def _described(encoded: Encoded, sources: dict[Digest, bytes | Path]) -> Output:
         description=dict(encoded.description),
         inline=inline,
     )
-
-
-def _keep(store: Store, sources: Mapping[Digest, bytes | Path]) -> None:
-    """Make the bytes durable. What the store has already is read, so that no result stands on damaged bytes."""
-    damaged = {digest for digest in store.blobs.sizes(sources) if store.blobs.verify(digest) is not None}
-    for digest in damaged:
-        store.blobs.heal(sources[digest])
-    store.blobs.put_many([source for digest, source in sources.items() if digest not in damaged])
 
 
 class WrongValue(LinealError):

@@ -14,6 +14,7 @@ from lineal.errors import StoreUnavailable
 from lineal.events import Failure
 from lineal.graph.records import Output, SideProduct
 from lineal.stages.wiring import CollectionKind
+from lineal_store import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,6 @@ class Envelope:
     stage_id: str
     module: str
     qualname: str
-    store_url: str
     scratch: str
     arguments: Mapping[str, Argument]
     seed: int
@@ -115,15 +115,15 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What workers of one run share: where the code is recorded, and how it is imported.
+    """What workers of one run share: the store, the code as the run recorded it, and how it is imported.
 
-    ``code_tree`` is the digest of the project's source files in the store; ``import_roots`` come
+    ``sources`` are the project's source files by their path below ``root``; ``import_roots`` come
     first on ``sys.path``, in order; ``modules`` are imported before the first attempt.
     ``main_module`` is the importable name of what runs as ``__main__`` in the engine's process.
     """
 
-    store_url: str
-    code_tree: str
+    store: Place
+    sources: Mapping[str, bytes]
     root: str
     import_roots: tuple[str, ...]
     modules: tuple[str, ...]

@@ -15,7 +15,6 @@ import pytest
 from lineal.artifacts.values import encode_value
 from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Given, Held, Hidden, Outcome, Setup
 from lineal_store import Digest, Store, open_store
-from lineal_store.tree import Tree, TreeEntry
 
 STAGES = """
 import os
@@ -145,12 +144,8 @@ class Workbench:
         (self.root / "stages_for_tests.py").write_text(STAGES)
         self.store = open_store(folder / "store")
         self.scratch = folder / "scratch"
-        source = STAGES.encode()
-        entry = TreeEntry("stages_for_tests.py", 0o644, Digest.of(source), len(source))
-        tree = Tree((entry,)).encode()
-        self.store.blobs.put_many([source, tree])
-        code_tree = str(Digest.of(tree))
-        setup = Setup(self.store.url, code_tree, str(self.root), (str(self.root),), ("stages_for_tests",), {})
+        sources = {"stages_for_tests.py": STAGES.encode()}
+        setup = Setup(self.store.place, sources, str(self.root), (str(self.root),), ("stages_for_tests",), {})
         self.executor = make(setup, self.store, slots)
         self._attempts = 0
         self.reports: list[Begun | Captured | Outcome] = []
@@ -168,7 +163,6 @@ class Workbench:
             stage,
             "stages_for_tests",
             stage,
-            self.store.url,
             str(scratch),
             taken,
             seed,

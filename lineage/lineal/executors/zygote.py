@@ -30,15 +30,17 @@ from lineal.executors.protocol import Envelope, Outcome, Setup
 from lineal.executors.wire import LOG_FILE, NO_OUTCOME, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
 from lineal.stages import Stage
 from lineal.stages.signature import Signature
-from lineal_store import Digest, Store, open_store
+from lineal_store import Store, open_store
+from lineal_store.store import preload
 
 
 def main(fd: int) -> None:
     connection: Connection[Any, Any] = Connection(fd)
     setup: Setup = connection.recv()
-    store = open_store(setup.store_url, create=False)
+    store = open_store(setup.store, create=False)
     try:
-        _import_project(setup, store)
+        _import_project(setup)
+        preload(setup.store)
     except BaseException as error:  # noqa: BLE001 — whatever the project's import raises is told to the engine
         connection.send(NotImported(_import_failure(error)))
         return
@@ -47,8 +49,8 @@ def main(fd: int) -> None:
     _serve(connection, store)
 
 
-def _import_project(setup: Setup, store: Store) -> None:
-    import_recorded(store, Digest.parse(setup.code_tree), Path(setup.root), setup.import_roots)
+def _import_project(setup: Setup) -> None:
+    import_recorded(setup.sources, Path(setup.root), setup.import_roots)
     for name in setup.modules:
         module = importlib.import_module(name)
         with contextlib.suppress(LinealError):  # what is wrong with a signature is the attempt's to say

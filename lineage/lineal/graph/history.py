@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
-from lineal.graph.action import Difference, differences
+from lineal.graph.action import Difference, differences, distance
+from lineal.graph.checked import read_blobs
 from lineal.graph.records import (
     Action,
     ActionResult,
@@ -16,83 +19,185 @@ from lineal.graph.records import (
     from_bytes,
     unseal_record,
 )
-from lineal_store import Digest, Store
-from lineal_store.errors import LinealError
+from lineal_store import Digest, RunFiles, Store
+from lineal_store.errors import CorruptRecord, InvalidName, LinealError
 
 _RUNS_SEARCHED = 20
 _RELATIVES_COMPARED = 20
+_RUNS_READ_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """The earlier action that differs least, and in what."""
+    """The earlier action that differs least, and in what; ``manifest`` is None where it is lost."""
 
     key: str
     result: ActionResult
     changes: tuple[Difference, ...]
+    manifest: Manifest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A stage that failed in an earlier run."""
+
+    run_id: str
+    started_at: str
+    stage: StageRecord
 
 
 class History:
-    """The newest runs of ``pipeline`` in ``store``, read once and only when asked for."""
+    """The newest runs of ``pipeline`` in ``store``, read once and only when asked for.
 
-    def __init__(self, store: Store, pipeline: str) -> None:
-        self._store, self._pipeline = store, pipeline
+    With ``before``, the id of a run, those that began before it, and only results that were filed by then.
+    """
+
+    def __init__(self, store: Store, pipeline: str, *, before: str | None = None) -> None:
+        self._store, self._pipeline, self._before = store, pipeline, before
         self._keys: dict[str, dict[str, None]] | None = None
+        self._failed: dict[str, Failed] = {}
+        self._results: dict[str, ActionResult | None] = {}
+        self._manifests: dict[str, Manifest | None] = {}
 
-    def find_nearest(self, stage_id: str, action: Action, manifest: Manifest) -> Relative | None:
-        """The earlier action of that stage that differs least from ``action``; the newest of several."""
+    def find_nearest(
+        self,
+        stage_id: str,
+        action: Action,
+        manifest: Manifest | None,
+        *,
+        seen: Callable[[Action], Action] = lambda action: action,
+    ) -> Relative | None:
+        """The earlier action of that stage that differs least from ``action``; the newest of several.
+
+        First by the components that differ, then by the units of code, for which manifests are read. ``seen`` is
+        what is looked at of an earlier action, where not all of this one is known.
+        """
         keys = list(self._known().get(stage_id, ()))[:_RELATIVES_COMPARED]
-        filed = self._store.actions.find(keys)
+        results = self.find_results(keys)
+        apart = {key: distance(seen(result.action), action) for key, result in results.items()}
+        tied = [key for key in results if apart[key] == min(apart.values())]
+        self._read_manifests(results[key].manifest for key in tied)
         found: Relative | None = None
-        for key in keys:
-            if key not in filed:
-                continue
-            try:
-                result = unseal_record(filed[key].data, ActionResult)
-                changes = differences(
-                    result.action, action, manifests=(read_manifest(self._store, result), manifest)
-                )
-            except LinealError:  # an unreadable relative explains nothing
-                continue
+        for key in tied:
+            result = results[key]
+            was = self._manifests[result.manifest]
+            both = None if was is None or manifest is None else (was, manifest)
+            changes = differences(seen(result.action), action, manifests=both)
             if found is None or len(changes) < len(found.changes):
-                found = Relative(key, result, tuple(changes))
+                found = Relative(key, result, tuple(changes), was)
         return found
+
+    def find_newest(self, stage_id: str) -> Relative | None:
+        """The newest result of that stage, compared with nothing."""
+        for key, result in self.find_results(list(self._known().get(stage_id, ()))[:_RELATIVES_COMPARED]).items():
+            self._read_manifests([result.manifest])
+            return Relative(key, result, (), self._manifests[result.manifest])
+        return None
+
+    def read_manifest(self, result: ActionResult) -> Manifest | None:
+        """What the code of a result covers; None where that is lost."""
+        self._read_manifests([result.manifest])
+        return self._manifests[result.manifest]
+
+    def find_failed(self, key: str) -> Failed | None:
+        """The newest run in which that very action failed."""
+        self._known()
+        return self._failed.get(key)
+
+    def find_results(self, keys: Iterable[str]) -> dict[str, ActionResult]:
+        """The results under those of ``keys`` that have a readable one, in their order, in one batch."""
+        wanted = list(dict.fromkeys(keys))
+        unread = [key for key in wanted if key not in self._results]
+        filed = self._store.actions.find(unread) if unread else {}
+        for key in unread:
+            self._results[key] = self._usable(key, filed[key].data) if key in filed else None
+        return {key: result for key in wanted if (result := self._results[key]) is not None}
+
+    def find_maker(self, key: str, digest: str) -> ActionResult | None:
+        """The newest result that was ever filed under ``key`` and made those bytes."""
+        filed = (_result(filed.data) for filed, _ in reversed(self._store.actions.history(key)))
+        made = (result for result in filed if result is not None)
+        return next((one for one in made if any(out.digest == digest for out in one.outputs.values())), None)
+
+    def _usable(self, key: str, data: bytes) -> ActionResult | None:
+        result = _result(data)
+        if result is None or self._before is None or result.run_id < self._before:
+            return result
+        earlier = (_result(filed.data) for filed, _ in reversed(self._store.actions.history(key)))
+        return next((one for one in earlier if one is not None and one.run_id < self._before), None)
+
+    def _read_manifests(self, digests: Iterable[str]) -> None:
+        unread = [digest for digest in dict.fromkeys(digests) if digest not in self._manifests]
+        for digest in unread:
+            self._manifests[digest] = None
+        try:
+            found = read_blobs(self._store, [Digest.parse(digest) for digest in unread])
+        except InvalidName:
+            return
+        for blob, data in found.items():
+            with suppress(CorruptRecord):
+                if isinstance(data, bytes):
+                    self._manifests[str(blob)] = from_bytes(data, Manifest)
 
     def _known(self) -> dict[str, dict[str, None]]:
         if self._keys is None:
             self._keys = {}
-            for run in newest_runs(self._store, self._pipeline, most=_RUNS_SEARCHED):
+            earlier = (
+                run
+                for run in newest_runs(self._store, self._pipeline)
+                if self._before is None or run.run_id < self._before
+            )
+            for run in islice(earlier, _RUNS_SEARCHED):
                 try:
                     stages = read_stages(self._store, run)
-                except LinealError:  # neither does an unreadable run
+                except LinealError:  # an unreadable run explains nothing
                     continue
                 for stage in stages:
                     if stage.action_key is not None and stage.state == "succeeded":
                         self._keys.setdefault(stage.id, {})[stage.action_key] = None
+                    elif stage.action_key is not None and stage.state == "failed":
+                        self._failed.setdefault(
+                            stage.action_key, Failed(run.run_id, run.started_at, stage)
+                        )
         return self._keys
+
+
+def _result(data: bytes) -> ActionResult | None:
+    try:
+        return unseal_record(data, ActionResult)
+    except CorruptRecord:
+        return None
 
 
 def newest_runs(store: Store, pipeline: str | None = None, *, most: int | None = None) -> Iterator[RunRecord]:
     """Finished runs, newest first; unreadable records are passed over."""
-    found = 0
-    for run_id in store.runs.newest_first():
-        run = find_run(store, run_id)
-        if run is None or run.finished_at is None or (pipeline is not None and run.pipeline != pipeline):
-            continue
-        yield run
-        found += 1
-        if most is not None and found >= most:
-            return
+    fitting = (
+        run for run in read_runs(store) if run.finished_at is not None and pipeline in (None, run.pipeline)
+    )
+    yield from islice(fitting, most)
+
+
+def read_runs(store: Store) -> Iterator[RunRecord]:
+    """All runs, newest first, read a few at a time; unreadable records are passed over."""
+    run_ids = store.runs.newest_first()
+    at_once = 1  # the newest is often enough
+    while batch := list(islice(run_ids, at_once)):
+        for files in store.runs.find_many(batch).values():
+            run = _read(files)
+            if run is not None:
+                yield run
+        at_once = min(4 * at_once, _RUNS_READ_AT_ONCE)
 
 
 def find_run(store: Store, run_id: str) -> RunRecord | None:
     """The record of a run: the final one, else the one it began with; None where there is none, or it is unreadable."""
     files = store.runs.find(run_id)
-    data = None if files is None else files.finished or files.begun
-    if data is None:
-        return None
+    return _read(files) if files is not None else None
+
+
+def _read(files: RunFiles) -> RunRecord | None:
     try:
-        return unseal_record(data, RunRecord)
+        return unseal_record(files.finished or files.begun or b"", RunRecord)
     except LinealError:
         return None
 

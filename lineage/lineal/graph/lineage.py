@@ -139,7 +139,7 @@ class Lineage:
             family.nodes[made.id] = ActionNode(made)
             for port, taken in made.result.action.inputs.items():
                 family.edges[made.id, taken.digest] = None
-                pending.append((taken.digest, made.result.origins[port].action_key))
+                pending.append((taken.digest, _origin_key(made.result, port)))
         return family
 
     def descendants(self, digest: str) -> Family:
@@ -190,7 +190,7 @@ class Lineage:
                 port = next((port for port, one in taken if one.digest == digest), None)
                 if port is None:
                     return made
-                made = self._made_under(digest, made.result.origins[port].action_key)
+                made = self._made_under(digest, _origin_key(made.result, port))
         return None
 
     def _made_under(self, digest: str, key: str | None) -> Made | None:
@@ -251,6 +251,12 @@ class Lineage:
                     found[directory] = entry
             self._held[digest] = found
         return self._held[digest]
+
+
+def _origin_key(result: ActionResult, port: str) -> str | None:
+    """The key of the action that an input came from; None where it came from outside, or the record does not say."""
+    origin = result.origins.get(port)
+    return origin.action_key if origin is not None else None
 
 
 def _products(result: ActionResult) -> Iterable[str]:

@@ -46,6 +46,10 @@ class LocalBackend:
     def url(self) -> str:
         return self._url
 
+    @property
+    def remote(self) -> bool:
+        return False
+
     def create(self, uploads: Sequence[Upload]) -> Sequence[bool]:
         for upload in uploads:
             check_name(upload.name)

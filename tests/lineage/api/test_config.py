@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lineal.api.config import Configuration, InvalidConfiguration, find_root, load_configuration
+from lineal_store import Place
 
 SAMPLE = """
 [tool.lineal]
@@ -19,6 +20,9 @@ pipelines = ["flights.py:flights"]
 executor = "inline"
 namespace = "dev"
 strict = true
+cache = "../cache"
+cache_limit = "2.5 GB"
+single_writer = true
 
 [tool.lineal.profiles.production]
 namespace = "production"
@@ -93,6 +97,7 @@ def test_without_a_project_file_the_root_is_the_folder_itself(tmp_path: Path) ->
 
 def test_everything_has_a_default(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(getpass, "getuser", lambda: "ada")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
     configuration = load(project)
 
@@ -100,6 +105,8 @@ def test_everything_has_a_default(project: Path, monkeypatch: pytest.MonkeyPatch
         root=project,
         store=str(project / ".lineal" / "store"),
         namespace="ada",
+        cache=str(Path("~/.cache/lineal/stores").expanduser()),
+        cache_limit_bytes=10_000_000_000,
         origins=configuration.origins,
     )
     assert set(configuration.origins.values()) == {"default"}
@@ -135,9 +142,45 @@ def test_every_documented_setting_is_read(project: Path) -> None:
         executor="inline",
         namespace="dev",
         strict=True,
+        cache=str(project.parent / "cache"),
+        cache_limit_bytes=2_500_000_000,
+        single_writer=True,
         origins=configuration.origins,
     )
     assert configuration.origins["strict"] == "pyproject.toml"
+
+
+def test_the_store_is_opened_as_configured(project: Path) -> None:
+    write(project, "pyproject.toml", SAMPLE)
+
+    assert load(project).place == Place(
+        "s3://ml/churn",
+        upstream=("s3://team/all", str(project.parent / "team-store")),
+        cache=str(project.parent / "cache"),
+        cache_limit_bytes=2_500_000_000,
+        single_writer=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("1 KB", 1000), ("500MB", 500_000_000), ("1.5 tb", 1_500_000_000_000), ("0 GB", 0)]
+)
+def test_sizes_are_decimal(project: Path, text: str, size: int) -> None:
+    assert load(project, environ={"LINEAL_CACHE_LIMIT": text}).cache_limit_bytes == size
+
+
+@pytest.mark.parametrize("text", ["10", "ten GB", "-1 GB", "1e9 GB", "10 XB"])
+def test_a_size_that_says_nothing_is_refused(project: Path, text: str) -> None:
+    with pytest.raises(InvalidConfiguration, match="expected a size such as 500 MB"):
+        load(project, environ={"LINEAL_CACHE_LIMIT": text})
+
+
+def test_the_cache_can_be_somewhere_else_or_nowhere(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/var/cache/ada")
+
+    assert load(project).cache == "/var/cache/ada/lineal/stores"
+    assert load(project, environ={"LINEAL_CACHE": "off"}).cache is None
+    assert load(project, environ={"LINEAL_CACHE": "copies"}).cache == str(project / "copies")
 
 
 def test_lineal_toml_takes_the_same_settings_without_the_prefix(tmp_path: Path) -> None:

@@ -227,7 +227,9 @@ def test_reading_under_an_annotation_that_does_not_fit_is_an_error(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "error", [UnsupportedValue("problem", "hint", 'value["a"]'), UnreadableValue("json", "problem")], ids=spelled
+    "error",
+    [UnsupportedValue("problem", "hint", 'value["a"]'), UnreadableValue("json", "problem")],
+    ids=spelled,
 )
 def test_errors_survive_pickling(error: Exception) -> None:
     back = pickle.loads(pickle.dumps(error))

@@ -12,6 +12,8 @@ from lineal.engine.machine import (
     AttemptFailed,
     Completed,
     ConditionFailed,
+    Confirm,
+    Confirmed,
     Enter,
     Execute,
     Finish,
@@ -24,6 +26,7 @@ from lineal.engine.machine import (
     Look,
     Machine,
     Missed,
+    OutputLost,
     Refused,
     RetryDue,
     Started,
@@ -46,6 +49,52 @@ def test_a_stage_is_looked_up_when_its_parents_have_ended() -> None:
     assert machine.handle(Started()) == [Look("a")]
     assert machine.handle(Hit("a")) == [Enter("a", "succeeded"), Look("b")]
     assert machine.handle(Hit("b")) == [Enter("b", "succeeded"), Finish("succeeded")]
+
+
+def test_a_run_of_hits_taken_on_trust_ends_when_what_it_returns_is_confirmed() -> None:
+    machine = Machine(chain("a"), slots=1, confirm=True)
+    machine.handle(Started())
+
+    assert machine.handle(Hit("a")) == [Enter("a", "succeeded"), Confirm()]
+    assert machine.handle(Confirmed()) == [Finish("succeeded")]
+
+
+def test_what_is_lost_of_a_trusted_hit_is_made_again_and_looked_for_again() -> None:
+    machine = Machine(chain("a", "b"), slots=1, confirm=True)
+    machine.handle(Started())
+    machine.handle(Hit("a"))
+    machine.handle(Hit("b"))
+
+    assert machine.handle(OutputLost("b")) == [Enter("b", "ready"), Enter("b", "running"), Execute("b", 1)]
+    assert machine.handle(Completed("b")) == [Enter("b", "succeeded"), Confirm()]
+    assert machine.handle(Confirmed()) == [Finish("succeeded")]
+
+
+def test_what_is_lost_again_and_again_fails() -> None:
+    machine = Machine(chain("a"), slots=1, confirm=True)
+    machine.handle(Started())
+    machine.handle(Hit("a"))
+    for _ in range(2):
+        machine.handle(OutputLost("a"))
+        assert machine.handle(Completed("a"))[-1] == Confirm()
+
+    assert machine.handle(OutputLost("a")) == [Enter("a", "failed"), Finish("failed")]
+
+
+def test_a_preview_only_says_what_is_lost() -> None:
+    machine = Machine(chain("a"), slots=1, preview=True, confirm=True)
+    machine.handle(Started())
+    machine.handle(Hit("a"))
+
+    assert machine.handle(OutputLost("a")) == [Enter("a", "unknown"), Finish("succeeded")]
+
+
+def test_a_run_that_has_failed_confirms_nothing() -> None:
+    machine = Machine([Task("a"), Task("b")], slots=1, confirm=True)
+    machine.handle(Started())
+    machine.handle(Hit("a"))
+
+    assert machine.handle(Refused("b")) == [Enter("b", "failed"), Finish("failed")]
 
 
 def test_a_miss_is_executed() -> None:
