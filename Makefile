@@ -23,9 +23,10 @@ check: $(VENV)/.test
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
 
-bench: $(VENV)/.bench
+bench: $(VENV)/.test
 	$(BIN)/python -m compileall -q store lineage cli
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/s3.py
 
 docs: $(VENV)/.test
 	$(BIN)/python docs/reference/generate.py
