@@ -156,7 +156,11 @@ def _open_s3(place: Place, *, create: bool) -> tuple[S3Backend, str]:
     """The bucket, and the id of the store in it; with ``create`` one that several may write to at once."""
     from lineal_store.backends.s3 import S3Backend
 
-    s3 = S3Backend(place.url, single_writer=place.single_writer)
+    s3 = S3Backend(
+        place.url,
+        single_writer=place.single_writer,
+        is_known=place.known_id is not None,
+    )
     store_id = place.known_id
     if store_id is None:
         header = _read_header(s3, create=create, check=s3.check_bucket)
@@ -172,6 +176,7 @@ def _open_cache(s3: S3Backend, place: Place, store_id: str) -> CachingBackend | 
         return None
     from lineal_store.backends.caching import CachingBackend
 
+    s3.spool_root = folder / "spool"  # on the disk of the copies, so that they are links
     return CachingBackend(s3, folder, place.cache_limit_bytes)
 
 
