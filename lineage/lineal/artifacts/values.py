@@ -26,6 +26,7 @@ from lineal.artifacts.codecs.shape import short
 from lineal.artifacts.files import Directory, File
 from lineal.artifacts.records import build, field_names, is_named_tuple, is_record
 from lineal.artifacts.types import Secret
+from lineal.artifacts.values_numpy import decode_array, decode_scalar, encode_array, encode_scalar, is_numpy
 from lineal.errors import LinealError
 
 MAX_DEPTH = 48
@@ -39,7 +40,7 @@ def encode_value(value: object, *, name: str = "value") -> Any:
     """The structure of ``value``, which errors call ``name``.
 
     Supported are None, bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset, range, dates and
-    times, Decimal, UUID, Path, numpy scalars, File and Directory (by URL), and the project's own enums,
+    times, Decimal, UUID, Path, numpy scalars and small arrays, File and Directory (by URL), and the project's own enums,
     dataclasses and NamedTuples. Raises `UnsupportedParameter` for anything else.
     """
     try:
@@ -218,8 +219,24 @@ def _encode_instance(value: Any, place: str, depth: int) -> Any:
             f"is of the dataclass {class_name(kind)}, which is built from more than its fields",
             "Pass the values that it is made of.",
         )
-    if any(base.__name__ == "generic" and base.__module__ == "numpy" for base in kind.__mro__):
-        return {"numpy": _encode_numpy(value, place)}
+    if is_numpy(kind, "generic"):
+        scalar = encode_scalar(value)
+        if scalar is None:
+            raise UnsupportedParameter(
+                place, f"is a numpy scalar of dtype {value.dtype}", "Pass value.item()."
+            )
+        if type(scalar[1]) is str:
+            _encode_text(scalar[1], place)
+        return {"numpy": scalar}
+    if kind.__name__ == "ndarray" and is_numpy(kind, "ndarray"):
+        array = encode_array(value)
+        if array is None:
+            raise UnsupportedParameter(
+                place,
+                f"is an array of {value.nbytes:,} bytes of dtype {value.dtype}, which cannot be part of a key",
+                "Let a stage make it, or read it from a file: arrays of up to 64 KiB of plain numbers, dates or text are parameters.",
+            )
+        return {"array": array}
     raise UnsupportedParameter(
         place,
         f"is of the class {class_name(kind)}, which cannot be part of a key",
@@ -235,19 +252,6 @@ def _named(kind: type[Any], place: str) -> str:
             "Move the class to the top level of its module.",
         )
     return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _encode_numpy(value: Any, place: str) -> list[Any]:
-    dtype = value.dtype
-    if dtype.kind in "mM":
-        return [dtype.str, int(value.view("i8"))]
-    if dtype.kind == "c" and dtype.char != "G":
-        return [dtype.name, [value.real.item(), value.imag.item()]]
-    if dtype.kind == "U":
-        return ["str", _encode_text(value.item(), place)]
-    if dtype.kind in "biuf" and dtype.char != "g":
-        return [dtype.name, value.item()]
-    raise UnsupportedParameter(place, f"is a numpy scalar of dtype {dtype}", "Pass value.item().")
 
 
 # -- back -------------------------------------------------------------------------------------
@@ -305,21 +309,6 @@ def _placed(moment: Moment, key: Any, fold: Any) -> Moment:
     return moment.replace(fold=fold)
 
 
-def _decode_numpy(content: Any) -> Any:
-    name, item = content
-    import numpy
-
-    dtype = numpy.dtype(_text(name))
-    if dtype.kind in "mM":
-        return numpy.int64(*_numbers([item], int, 1)).view(dtype)
-    if dtype.kind == "c":
-        return dtype.type(complex(*_numbers(item, float, 2)))
-    wanted = {"b": bool, "i": int, "u": int, "f": float, "U": str}.get(dtype.kind)
-    if wanted is None or type(item) is not wanted:
-        raise TypeError(f"{type(item).__name__} where a number of {dtype} is expected")
-    return dtype.type(item)
-
-
 _BACK: dict[str, Callable[[Any], Any]] = {
     "date": lambda content: date.fromisoformat(_text(content)),
     "datetime": _decode_datetime,
@@ -333,7 +322,8 @@ _BACK: dict[str, Callable[[Any], Any]] = {
     "pure_path": lambda content: PurePosixPath(_text(content)),
     "file": lambda content: File(_text(content)),
     "directory": lambda content: Directory(_text(content)),
-    "numpy": _decode_numpy,
+    "numpy": decode_scalar,
+    "array": decode_array,
 }
 
 

@@ -273,6 +273,10 @@ def test_every_other_structure_is_one_typed_error(structure: Any) -> None:
         {"numpy": ["O", 1]},
         {"numpy": ["float64", "x"]},
         {"numpy": ["<M8[D]", 1.5]},
+        {"array": ["<f8", [2], b"12345678"]},
+        {"array": ["<f8", [-1], b"12345678"]},
+        {"array": ["O", [1], b"12345678"]},
+        {"array": ["<f8", [1], "12345678"]},
         {"enum": ["os:system", "x", 1]},
         {"dataclass": ["os:system", [["x", 1]]]},
         {"dataclass": ["no.such.module:X", []]},
@@ -317,7 +321,9 @@ UNSUPPORTED: list[tuple[Any, str]] = [
     (bytearray(b"a"), "x is of the class bytearray"),
     (OrderedDict(a=1), "x is of the class collections.OrderedDict"),
     (Text("a"), "x is of the class .*Text"),
-    (np.zeros(2), "x is of the class numpy.ndarray"),
+    (np.array([None]), "x is an array of 8 bytes of dtype object"),
+    (np.zeros(1 << 16), "x is an array of 524,288 bytes"),
+    (np.ma.masked_array([1], [True]), "x is of the class numpy.ma.MaskedArray"),
     (np.longdouble(1), "numpy scalar of dtype"),
     ("\ud800", "x holds text that is no Unicode"),
     (File("\ud800"), "x holds text that is no Unicode"),
@@ -368,3 +374,46 @@ def test_the_deepest_value_that_is_taken_fits_into_a_record() -> None:
         deep = {"a": deep}
 
     canonical.encode({"action": {"parameters": {"x": encode_value(deep)}}})
+
+
+# -- arrays ----------------------------------------------------------------------------------------------------------
+
+ARRAYS = [
+    np.array([1, 2]),
+    np.array([1.0, 2.0]),
+    np.array([[1, 2]]),
+    np.array([[1], [2]]),
+    np.array([1, 2], dtype="int32"),
+    np.array([1, 2], dtype=">i8"),
+    np.array([True, False]),
+    np.array(["a", "bc"]),
+    np.array([b"a", b"bc"]),
+    np.array([0.0]),
+    np.array([-0.0]),
+    np.array(0.0),
+    np.array([]),
+    np.array([], dtype="int8"),
+    np.zeros((0, 3)),
+    np.array(["2026-11-22"], dtype="M8[D]"),
+    np.array([1j]),
+]
+
+
+def test_arrays_of_other_shape_dtype_or_values_are_told_apart_and_come_back() -> None:
+    structures = [encode_value(array) for array in ARRAYS]
+
+    assert len({repr(one) for one in structures}) == len(ARRAYS)
+    for array, structure in zip(ARRAYS, structures, strict=True):
+        back = decode_value(structure)
+        assert back.dtype == array.dtype
+        assert back.shape == array.shape
+        assert back.tobytes() == array.tobytes()
+        assert back.flags.writeable
+
+
+def test_equal_arrays_have_one_structure_whatever_their_strides() -> None:
+    table = np.arange(12).reshape(3, 4)
+
+    assert encode_value(table.T) == encode_value(np.ascontiguousarray(table.T))
+    assert encode_value(table[:, ::2]) == encode_value(table[:, ::2].copy())
+    assert encode_value(np.asfortranarray(table)) == encode_value(table)
