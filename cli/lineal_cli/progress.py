@@ -174,7 +174,9 @@ class LiveDisplay:
     def change(self, event: StageChanged) -> None:
         self._states[event.stage] = "hit" if event.cache == "hit" else event.state
         if event.state == "running":
-            why = reason(event.reason, event.cache, event.state) + (f", attempt {event.attempt}" if event.attempt > 1 else "")
+            why = reason(event.reason, event.cache, event.state) + (
+                f", attempt {event.attempt}" if event.attempt > 1 else ""
+            )
             self._running[event.stage] = self._now(), why
             if self._live is None:
                 self._live = _Live(self._stream, self._rows, self._counts)

@@ -25,8 +25,9 @@ from lineal_cli.render.init import render_init
 from lineal_cli.render.lineage import render_impact, render_trace
 from lineal_cli.render.names import render_refs, render_tag
 from lineal_cli.render.run import render_run
-from lineal_cli.render.status import render_status, render_why
+from lineal_cli.render.status import render_status
 from lineal_cli.render.store import render_stats, render_verify
+from lineal_cli.render.why import render_why
 
 HERE = Path(__file__).parent
 SCHEMA_OF = {
@@ -37,6 +38,7 @@ SCHEMA_OF = {
     "trace_unknown": "trace",
     "show_artifact": "show",
     "show_run": "show",
+    "why_run": "why",
 }
 RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "run": ("run", lambda document: render_run(document, elapsed_seconds=4.2)),
@@ -44,6 +46,7 @@ RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "run_unchanged": ("run_unchanged", lambda document: render_run(document, elapsed_seconds=0.21)),
     "status": ("status", render_status),
     "why": ("why", render_why),
+    "why_run": ("why_run", render_why),
     "fingerprint": ("fingerprint", render_fingerprint),
     "dag": ("dag", render_dag),
     "dag_mermaid": ("dag", render_mermaid),

@@ -340,7 +340,9 @@ def test_a_refusal_is_told_at_once_with_what_to_do(
         proxy.fail(Answer(status, code), operation=use.operation, times=ALWAYS)
 
         with pytest.raises(StoreUnavailable) as refused:
-            use.act(S3Backend(backend.url, patience=backend._patience))  # one that has not seen the bucket yet
+            use.act(
+                S3Backend(backend.url, patience=backend._patience)
+            )  # one that has not seen the bucket yet
 
         assert not refused.value.transient, use
         assert refused.value.hint, use

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+
 from support import Project
 
 
@@ -217,6 +220,111 @@ def test_linked_folders_are_part_of_a_directory_and_lineals_own_is_not(project: 
     assert set(again.words("cache").values()) == {"hit"}
     project.write("elsewhere/part/x.txt", "3")
     assert project.json("run").words("cache")["names"] == "miss"
+
+
+def test_a_file_goes_by_its_parameter_and_its_own_name_changes_nothing(project: Project) -> None:
+    """Content is what counts: a stage that could see the name would have another result under the same key."""
+    for name in ("2013.csv", "other/2014.csv", "2015.tsv"):
+        project.write(name, "a,b\n")
+    project.write(
+        "flow.py",
+        """
+        import os
+        from lineal import Directory, File, pipeline, stage
+
+
+        @stage
+        def seen(source: File, folder: Directory, several: list[File]) -> list[str]:
+            paths = [source, folder, *several]
+            return [*map(repr, paths), *(os.path.basename(os.fspath(path)) for path in paths)]
+
+
+        @pipeline
+        def flow(source: str, folder: str = "other") -> list:
+            return seen(File(source), Directory(folder), [File(source), File("2015.tsv")])
+        """,
+    )
+
+    first = project.json("run", "source=2013.csv")
+
+    names = ["source.csv", "folder", "several-0.csv", "several-1.tsv"]
+    files = [
+        f"{kind}('{name}')" for kind, name in zip(("File", "Directory", "File", "File"), names, strict=True)
+    ]
+    assert json.loads(project.value(first.document["outputs"]["result"])) == files + names
+    assert first.document["warnings"] == []
+    assert project.json("run", "source=other/2014.csv").words("cache") == {"seen": "hit"}
+    project.copied(project.root.parent / "copy")
+    (project.root / "other").rename(project.root / "moved")
+    assert project.json("run", "source=moved/2014.csv", "folder=moved").words("cache") == {"seen": "hit"}
+
+
+def test_how_a_name_ends_counts_for_readers_go_by_it(project: Project) -> None:
+    data = gzip.compress(b"a,b\n1,2\n")
+    for name in ("one.csv.gz", "two.csv.gz", "three.csv"):
+        (project.root / name).write_bytes(data)
+    project.write(
+        "flow.py",
+        """
+        import os
+        from lineal import File, output, pipeline, stage
+
+
+        @stage
+        def ends(source: File) -> str:
+            return os.fspath(source).partition("source")[2].partition("source")[2]
+
+
+        @stage
+        def copy(source: File, name: str) -> File:
+            path = output(name)
+            path.write_bytes(source.path.read_bytes())
+            return File(path)
+
+
+        @pipeline
+        def flow(source: str, name: str) -> tuple[str, str]:
+            return ends(File(source)), ends(copy(File(source), name))
+        """,
+    )
+
+    first = project.json("run", "source=one.csv.gz", "name=x.txt")
+
+    assert [project.value(digest) for digest in first.document["outputs"].values()] == [
+        b'".csv.gz"',
+        b'".txt"',
+    ]
+    assert set(project.json("run", "source=two.csv.gz", "name=x.txt").words("cache").values()) == {"hit"}
+    assert project.json("run", "source=three.csv", "name=x.txt").words("cache")["ends"] == "miss"
+    renamed = project.json("run", "source=one.csv.gz", "name=x.bin")
+    assert renamed.words("cache") == {"ends": "hit", "copy": "miss", "ends#2": "miss"}
+
+
+def test_a_look_at_the_url_of_a_file_is_told_and_not_cached_where_strict_is_set(project: Project) -> None:
+    project.write("2013.csv", "a,b\n")
+    project.write(
+        "flow.py",
+        """
+        from lineal import File, pipeline, stage
+
+
+        @stage
+        def year(source: File) -> str:
+            return source.url
+
+
+        @pipeline
+        def flow() -> str:
+            return year(File("2013.csv"))
+        """,
+    )
+
+    (warning,) = project.json("run").document["warnings"]
+
+    assert warning.startswith("`year` looks at the URL of source (flow.py:7), which is no part of")
+    project.write("lineal.toml", "strict = true\n")
+    project.command("run")
+    assert project.json("run").words("cache", "reason") == {"year": ("miss", "uncached")}
 
 
 def test_a_misspelt_field_of_a_parameter_is_told(project: Project) -> None:

@@ -42,11 +42,12 @@ def status(session: Session, arguments: tuple[str, ...], exit_code: bool, params
 )
 @click.argument("arguments", nargs=-1, metavar="[TARGET|RUN] [STAGE] [NAME=VALUE]...")
 def why(session: Session, arguments: tuple[str, ...]) -> Answer:
-    """Explain why a stage would run or, with the id of a run, why it did.
+    """Explain why a stage ran or would run.
 
     The stage is compared with its nearest earlier execution; what differs in code, inputs,
     parameters, environment or schema is the reason, and is shown as far as it can be told:
     the source that changed, the columns, the rows, the versions. A hit tells what it matches.
+    With the id of a run, that run is explained.
     """
     from lineal_cli.render.why import render_why
 

@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from lineal_cli.render.run import render_run
-from lineal_cli.render.text import clean, indent, moment, paint, seconds, short, size, table, value, values
+from lineal_cli.render.text import (
+    clean,
+    indent,
+    moment,
+    paint,
+    seconds,
+    short,
+    size,
+    some,
+    table,
+    value,
+    values,
+)
 
 
 def render_get(document: Mapping[str, Any]) -> str:
@@ -16,18 +28,31 @@ def render_get(document: Mapping[str, Any]) -> str:
 def render_show(document: Mapping[str, Any]) -> str:
     if document["kind"] == "run" and "stages" in document:
         return _run(document)
-    hidden = {"kind", "preview"}
+    hidden = {"kind", "preview", "observed"}
     rows = [
         (clean(name.removesuffix("_bytes")).replace("_", " "), _cell(name, item))
         for name, item in document.items()
         if name not in hidden
     ]
+    rows += _observed(document.get("observed") or {})
     text = f"{paint(clean(document['kind']), 'bold')}\n{indent(table(row for row in rows if row[1]))}"
     preview = document.get("preview")
     if preview:
         shown = preview if isinstance(preview, str) else value(preview, most=2000)
         text += f"\n\n{clean(shown)}"
     return text
+
+
+def _observed(seen: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the stage ran and looked at, as far as it was seen."""
+    loose = [*seen.get("files", ()), *seen.get("variables", ()), *seen.get("connections", ())]
+    loose += [f"the URL of {name}" for name in seen.get("urls", ())]
+    return [
+        ("ran", clean(some(seen.get("units", ())))),
+        ("not declared", clean(some(loose))),
+        ("not reused", clean(seen.get("refused") or "")),
+        ("note", clean(seen.get("note") or "")),
+    ]
 
 
 def _run(document: Mapping[str, Any]) -> str:

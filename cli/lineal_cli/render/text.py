@@ -39,16 +39,26 @@ STATE_COLORS = {
 
 
 def clean(text: object) -> str:
-    """Text that cannot move the cursor or change the terminal: control characters are spelled out."""
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", str(text))
+    """Text that cannot move the cursor, change the terminal or read other than it is: control characters, and those
+    that turn the direction of writing, are spelled out.
+
+    >>> clean("a\\x1b[2J"), clean("a\\u202eb")
+    ('a\\\\x1b[2J', 'a\\\\u202eb')
+    """
+    return _CONTROL.sub(_spelled, str(text))
 
 
 def clean_log(text: str) -> str:
     """As `clean`, but leaves colours: programs print them on purpose."""
-    return _CONTROL_BUT_COLOR.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
+    return _CONTROL_BUT_COLOR.sub(_spelled, text.replace("\r\n", "\n"))
 
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _CONTROL_BUT_COLOR = re.compile(r"(?!\x1b\[[0-9;]*m)[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -161,10 +171,10 @@ def reason(word: object, cache: object = None, state: object = None) -> str:
     """Why a stage runs or does not, in words; nothing where it was not decided.
 
     >>> reason("uncached", "off"), reason("uncached", "miss"), reason("upstream", None, "skipped")
-    ('never cached', 'its effect is not in force', 'what it needs was skipped')
+    ('never cached', 'no earlier result counts', 'what it needs was skipped')
     """
     if word == "uncached" and cache == "miss":
-        return "its effect is not in force"
+        return "no earlier result counts"
     if word == "upstream" and state == "skipped":
         return "what it needs was skipped"
     return "" if word is None else REASONS.get(str(word), clean(word))

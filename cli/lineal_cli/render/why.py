@@ -27,6 +27,7 @@ _MOST_DIFFS = 5
 _MOST_DIFF_LINES = 40
 _MOST_NEW_LINES = 12  # of a unit that is new or gone: a longer one is told by its name alone
 _MOST_CHANGES = 10  # of one kind, other than code
+_MOST_DECIDERS = 4
 _LONGEST_LINE = 200
 
 
@@ -53,7 +54,10 @@ def _groups(stages: Sequence[Stage]) -> Iterator[list[Stage]]:
     """Stages of which all but their names is the same, in the order in which the first of them comes."""
     found: dict[str, list[Stage]] = {}
     for stage in stages:
-        said = {name: stage[name] for name in ("cache", "reason", "state", "changes", "notes", "decided_by", "error")}
+        said = {
+            name: stage[name]
+            for name in ("cache", "reason", "state", "changes", "notes", "decided_by", "error")
+        }
         alone = stage["stage"] if stage["cache"] == "hit" or stage["failed_before"] else None
         found.setdefault(json.dumps([alone, said], default=str), []).append(stage)
     yield from found.values()
@@ -71,10 +75,14 @@ class _Writer:
         names = some([paint(clean(one["stage"]), "bold") for one in stages], most=6)
         lines = [f"{names} {self._head(stage, several=len(stages) > 1)}"]
         lines += [f"  {line}" for line in _asides(stage, alone=len(stages) == 1)]
-        parts = [part for part in self._changes(stage["changes"]) if part]
-        roomy = any("\n" in part for part in parts)
-        body = ("\n\n" if roomy else "\n").join(indent(part) for part in parts)
-        return "\n".join(lines) + (f"\n{chr(10) if roomy else ''}{body}" if body else "")
+        text = "\n".join(lines)
+        before = ""
+        for part in self._changes(stage["changes"]):
+            # what takes several lines stands apart
+            gap = "\n\n" if "\n" in part or "\n" in before else "\n"
+            text += gap + indent(part)
+            before = part
+        return text
 
     # -- first lines --------------------------------------------------------------------------
 
@@ -103,7 +111,10 @@ class _Writer:
         if stage["state"] == "failed":
             return f"{'could not' if self._is_past else 'cannot'} run: it {_failed(stage['error'])}"
         if stage["state"] == "upstream_failed":
-            names = some([f"`{clean(one['stage'])}`" for one in stage["decided_by"]], most=4) or "a stage before it"
+            names = (
+                some([f"`{clean(one['stage'])}`" for one in stage["decided_by"]], most=4)
+                or "a stage before it"
+            )
             return f"{'did not' if self._is_past else 'cannot'} run: {names} failed"
         return f"did not run: {clean(stage['state']).replace('_', ' ')}"
 
@@ -114,7 +125,8 @@ class _Writer:
         others = [change for change in changes if change["kind"] != "code"]
         for change in others:
             if change["kind"] == "schema":
-                yield _told(change)
+                seen = change["details"] and self._was_shown("schema", change["details"])
+                yield f"{_told({**change, 'details': []})}, likewise" if seen else _told(change)
         diffs = 0
         left: list[Change] = []
         for change in code:
@@ -129,10 +141,15 @@ class _Writer:
             yield f"and {counted(len(left), 'more unit')} of code: {names}"
         for kind in ("input", "parameter", "environment"):
             some_kind = [change for change in others if change["kind"] == kind]
-            told = [_told(change) for change in some_kind[:_MOST_CHANGES]]
-            yield from ["\n".join(told)] if kind == "environment" and told else told
+            yield from (_told(change) for change in some_kind[:_MOST_CHANGES])
             if len(some_kind) > _MOST_CHANGES:
                 yield f"and {len(some_kind) - _MOST_CHANGES} more of the {kind}"
+
+    def _was_shown(self, *what: object) -> bool:
+        key = json.dumps(what)
+        seen = key in self._shown
+        self._shown.add(key)
+        return seen
 
     def _code(self, change: Change) -> str:
         told = _told(change)
@@ -142,10 +159,10 @@ class _Writer:
         is_whole = change["before"] is None or change["after"] is None
         if is_whole and len(lines) > _MOST_NEW_LINES:
             return f"{told} ({counted(len(lines) - 1, 'line')})"
-        seen = "\n".join(lines)
-        if seen in self._shown:
+        # units under one guard share its change: the places and the changed lines are what counts
+        places = [line.rpartition("@@")[0] for line in lines if line[:1] == "@"]
+        if self._was_shown(change["file"], places, [line for line in lines if line[:1] in "+-"]):
             return f"{told}, as shown above"
-        self._shown.add(seen)
         more = len(lines) - _MOST_DIFF_LINES
         shown = [_diff_line(line) for line in lines[:_MOST_DIFF_LINES]]
         if more > 0:
@@ -166,22 +183,28 @@ def _asides(stage: Stage, *, alone: bool) -> Iterator[str]:
     if failed is not None:
         what = ": ".join(clean(failed[key]) for key in ("type", "message") if failed[key])
         yield f"the same failed {moment(failed['at'])} in run {clean(failed['run_id'])}: {_first_line(what)}"
+    yield from (clean(note) for note in stage["notes"])
     if stage["cache"] == "unknown" and stage["changes"]:
         yield "whatever comes of that, something of its own changed:"
-    yield from (clean(note) for note in stage["notes"])
     hint = (stage["error"] or {}).get("hint")
     if hint and stage["cache"] is None:
         yield f"{paint('hint:', 'cyan')} {clean(hint)}"
 
 
 def _deciders(stage: Stage) -> str:
-    told = [
-        f"`{clean(one['stage'])}`" + (f" ({reason(one['reason'])})" if one["reason"] else "")
-        for one in stage["decided_by"]
-    ]
-    if not told:
+    """``a` (code changed) and `b` (input changed) decide, …``; a reason that they share is said once."""
+    found = stage["decided_by"]
+    if not found:
         return reason(stage["reason"])
-    return f"{some(told, most=4)} {'has' if len(told) == 1 else 'have'} to run first, and may make the same as before"
+    whys = [reason(one["reason"], one["cache"]) for one in found]
+    names = [f"`{clean(one['stage'])}`" for one in found]
+    shared = whys[0] if len(set(whys)) == 1 else ""
+    if not shared:
+        names = [f"{name} ({why})" if why else name for name, why in zip(names, whys, strict=True)]
+    more = len(names) + stage["decided_by_left_out"] - _MOST_DECIDERS
+    told = ", ".join(names[:_MOST_DECIDERS]) + (f" and {more:,} more" if more > 0 else "")
+    decide = "decides, which has" if len(names) == 1 else "decide, which have"
+    return f"{told} {decide} to run first{f' ({shared})' if shared else ''}"
 
 
 def _failed(error: Mapping[str, Any] | None) -> str:
@@ -196,9 +219,8 @@ def _first_line(text: str) -> str:
 
 def _told(change: Change) -> str:
     """The sentence of a change, with what follows it."""
-    lines = [_cut(clean(change["title"]))]
-    lines += [f"    {_cut(clean(detail))}" for detail in change["details"]]
-    return "\n".join(lines)
+    lines = [change["title"], *(f"    {detail}" for detail in change["details"])]
+    return "\n".join(_cut(clean(line.replace("\n", "\\n"))) for line in lines)
 
 
 def _diff_line(line: str) -> str:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-import psutil
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lineal.api.config import Configuration, load_configuration
 from lineal.api.nearest import did_you_mean
-from lineal.api.targets import Target, import_folders, load_module, pick_pipeline, resolve
-from lineal.errors import NotFound, StoreUnavailable, UsageError
+from lineal.api.targets import Target, import_folders, load_module, pick_pipeline, put_first, resolve
+from lineal.errors import LinealError, NotFound, StoreUnavailable, UsageError
 from lineal.events import Listener, ignore
 from lineal.fingerprint import loader
 from lineal.fingerprint.sources import Sources
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from lineal.stages import Graph, Node, Pipeline, Stage
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 
 def open_project(
@@ -85,17 +84,24 @@ class Project:
         from lineal.engine.session import execute_run, preview_run
         from lineal.views.runs import run_document
 
-        request = replace(
-            self._request(target, assignments, params_file, asking=dry_run),
-            force=force,
-            only=only,
-            until=until,
-            fail_fast=fail_fast,
-            jobs=jobs,
-            executor=_known_executor(executor or self.configuration.executor),
-            listener=listener or ignore,
+        executor = _known_executor(executor or self.configuration.executor)
+
+        def act(request: RunRequest) -> RunRecord:
+            request = replace(
+                request,
+                force=force,
+                only=only,
+                until=until,
+                fail_fast=fail_fast,
+                jobs=jobs,
+                executor=executor,
+                listener=listener or ignore,
+            )
+            return preview_run(request) if dry_run else execute_run(request)
+
+        record = self._with_graph(
+            target, assignments, params_file, act, asking=dry_run, executes=bool(force) and not dry_run
         )
-        record = preview_run(request) if dry_run else execute_run(request)
         return run_document(record, record.stages)
 
     def rerun(
@@ -144,15 +150,19 @@ class Project:
         if target is not None and is_run_id(target):
             run = self._addresses.get_run(target)
             return explain_past_run(self.configuration, self._store_as_it_is, run, stage, assignments)
-        request = self._request(target, assignments, None, asking=True)
-        record, answers = explain_run(request)
-        wanted = select(request.graph, [stage], "stage") if stage is not None else None
-        return explain_preview(request, record, answers, wanted)
+
+        def act(request: RunRequest) -> Document:
+            record, answers = explain_run(request)
+            wanted = select(request.graph, [stage], "stage") if stage is not None else None
+            return explain_preview(request, record, answers, wanted)
+
+        return self._with_graph(target, assignments, None, act, asking=True)
 
     # -- code ---------------------------------------------------------------------------------
 
     def fingerprint(self, target: str | None) -> Document:
         """What the code hash of a function covers. Of a target without a name, the pipeline's own."""
+        from lineal.engine.plan import open_spots
         from lineal.fingerprint import Fingerprinter
         from lineal.stages import Pipeline, Stage
 
@@ -166,6 +176,7 @@ class Project:
             raise UsageError(f"{place.name} is no function", "Name a function, a stage or a pipeline.")
         reads = found.settings.reads if isinstance(found, Stage) else ()
         depends_on = found.settings.depends_on if isinstance(found, Stage) else ()
+        declared = found.settings.env if isinstance(found, Stage) else ()
         owner = found.__module__ if found.__module__ != "__main__" else place.module
         result = Fingerprinter(sources).stage(owner, found.__qualname__, reads=reads, depends_on=depends_on)
         return {
@@ -176,14 +187,14 @@ class Project:
             ],
             "blind_spots": [
                 {"kind": spot.kind, "detail": spot.detail, "file": spot.file, "line": spot.line}
-                for spot in result.blind_spots
+                for spot in open_spots(result, declared)
             ],
             "distributions": dict(result.distributions),
         }
 
     def _stage_of(self, module: ModuleType, name: str) -> Stage[..., Any]:
         """The stage that the module's only pipeline calls under that name or id, as far as its defaults allow to know."""
-        from lineal.stages import Pipeline
+        from lineal.stages import Pipeline, Stage
 
         own = {
             key: value for key, value in vars(module).items() if not key.startswith("_") and callable(value)
@@ -193,7 +204,7 @@ class Project:
         if len(pipelines) == 1 and all(port.has_default for port in pipelines[0].signature.inputs.values()):
             nodes = pipelines[0].trace({}).nodes
         for node in nodes.values():
-            if name in (node.id, node.stage.name):
+            if name in (node.id, node.stage.name) and isinstance(node.stage, Stage):
                 return node.stage
         raise NotFound(
             f"{module.__file__ or module.__name__} has no function or stage {name}{did_you_mean(name, {*own, *nodes})}",
@@ -404,13 +415,52 @@ class Project:
 
         return Addresses(self._store_as_it_is, self.configuration.namespace)
 
-    def _request(
-        self, target: str | None, assignments: Sequence[str], params_file: Path | None, *, asking: bool
-    ) -> RunRequest:
-        place, pipeline, sources = self._load(target, None)
+    def _with_graph(
+        self,
+        target: str | None,
+        assignments: Sequence[str],
+        params_file: Path | None,
+        act: Callable[[RunRequest], T],
+        *,
+        asking: bool,
+        executes: bool = False,
+    ) -> T:
+        """Do ``act`` with the graph of a pipeline: the one that is kept, where it will do, else one that is traced now.
+
+        ``executes`` says that stages will be executed for sure, which takes the project's code.
+        """
+        from lineal.api.graphs import CodeNeeded, GraphCache, Surroundings
+        from lineal.engine.session import Code
+
+        place = resolve(target, self.configuration)
+        put_first(place, self.root)
+        sources = Sources.capture(self.root, import_roots=import_folders(place, self.root))
+        code = Code.of(sources, self.root)
+        cache = GraphCache(self.root, place, code, assignments, params_file)
+        graph = cache.find()
+        if graph is not None and not executes:
+            store = self._store_as_it_is if asking else self.store
+            request = self._request_of(replace(place, name=graph.pipeline), graph, sources, store)
+            try:
+                return act(replace(request, code=code, is_cached=True))
+            except StoreUnavailable:
+                raise
+            except (CodeNeeded, LinealError):
+                pass  # with the code it is answered, or said again
+
+        before = Surroundings.now()
+        loader.install(sources.files, self.root)
+        pipeline = pick_pipeline(load_module(place, self.root), place.name)
         graph = self._trace(pipeline, assignments, params_file)
+        cache.settle(graph, before)
+        if before.changed_search():
+            code = Code.of(sources, self.root)
         # only now: who mistypes a target or a parameter has no store made
-        return self._request_of(place, graph, sources, self._store_as_it_is if asking else self.store)
+        store = self._store_as_it_is if asking else self.store
+        cache.keep()
+        request = self._request_of(replace(place, name=pipeline.name), graph, sources, store)
+        notes = [f"graph traced anew: {cache.why}"] if cache.why is not None else []
+        return act(replace(request, code=code, notes=notes))
 
     def _request_of(self, place: Target, graph: Graph, sources: Sources, store: Store) -> RunRequest:
         from lineal.engine.session import RunRequest
@@ -424,6 +474,7 @@ class Project:
             namespace=self.configuration.namespace,
             root=self.root,
             import_roots=tuple(str(folder) for folder in import_folders(place, self.root)),
+            strict=self.configuration.strict,
         )
 
     def _load(self, target: str | None, folder: Path | None) -> tuple[Target, Pipeline[..., object], Sources]:
@@ -463,6 +514,7 @@ def _keep_out_of_git(folder: Path) -> None:
 
 def run_state(run: RunRecord) -> str:
     """The run's state; one that never finished and whose process is gone has failed."""
+    import psutil  # takes as long to import as all of a status; few commands need it
 
     from lineal.engine.provenance import host_name
 

@@ -37,6 +37,7 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
         root=project.root,
         import_roots=tuple(str(folder) for folder in folders),
         executor=project.configuration.executor,
+        strict=project.configuration.strict,
     )
     outputs = pipeline.signature.outputs.ports
     return Run(project.store, execute_run(request), {name: port.annotation for name, port in outputs.items()})

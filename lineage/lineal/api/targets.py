@@ -87,14 +87,19 @@ def import_folders(target: Target, root: Path) -> list[Path]:
     return [folder for folder in dict.fromkeys((target.import_folder, root, root / "src")) if folder.is_dir()]
 
 
+def put_first(target: Target, root: Path) -> None:
+    """Put the target's folders first on ``sys.path``."""
+    wanted = [str(folder) for folder in import_folders(target, root)]
+    sys.path[:] = wanted + [entry for entry in sys.path if entry not in wanted]
+
+
 def load_module(target: Target, root: Path) -> ModuleType:
     """Import the target's module, with its folders first on ``sys.path``.
 
     Raises ImportFailed with the user's own line when the module raises, UsageError when another
     module of that name is in the way.
     """
-    wanted = [str(folder) for folder in import_folders(target, root)]
-    sys.path[:] = wanted + [entry for entry in sys.path if entry not in wanted]
+    put_first(target, root)
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(target.module)

@@ -25,6 +25,11 @@ def explain_past_run(
             f"run {run.run_id} had its own parameters: {assignments[0]} has no meaning here",
             "Leave NAME=VALUE away, or name a target instead of the run.",
         )
+    if run.finished_at is None:
+        raise NotFound(
+            f"run {run.run_id} has not ended: what its stages did is recorded when it does",
+            "If it was killed, `lineal why` tells what a run would do now.",
+        )
     stages = read_stages(store, run)
     wanted = None
     if stage is not None:
@@ -32,7 +37,8 @@ def explain_past_run(
         if not wanted:
             ids = [one.id for one in stages]
             raise NotFound(
-                f"run {run.run_id} has no stage {stage}{did_you_mean(stage, ids)}", f"It has {', '.join(ids[:20])}."
+                f"run {run.run_id} has no stage {stage}{did_you_mean(stage, ids)}",
+                f"It has {', '.join(ids[:20])}.",
             )
     try:
         target = resolve(run.target, configuration, folder=configuration.root)

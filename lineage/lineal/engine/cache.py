@@ -35,8 +35,8 @@ class Asked:
 class Answer:
     """What the cache says: a ``result`` for a hit; else what is to be retired once there is a new one.
 
-    ``nearest`` is the earlier action that explains a miss; ``seen`` the newest entry in the log of an effect; ``failure`` is set where the stage may be neither
-    reused nor executed.
+    ``nearest`` is the earlier action that explains a miss; ``refused`` why a result that there is does not count; ``seen`` the newest entry in the log
+    of an effect; ``failure`` is set where the stage may be neither reused nor executed.
     """
 
     asked: Asked
@@ -45,6 +45,7 @@ class Answer:
     result: ActionResult | None = None
     retire: tuple[int, str] | None = None
     nearest: Relative | None = None
+    refused: str = ""
     seen: int = 0
     failure: Failure | None = None
 
@@ -53,7 +54,8 @@ class ActionCache:
     """Looks actions up in ``store``.
 
     ``forced`` says which stages are to be executed whatever is filed; ``run_id`` makes the actions of stages that
-    are never reused (``cache=False``) distinct. With ``adopts`` a result that is found upstream is filed here too.
+    are never reused (``cache=False``) distinct. With ``adopts`` a result that is found upstream is filed here too; with
+    ``strict`` none counts whose stage looked at more than it declares.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class ActionCache:
         run_id: str,
         forced: Callable[[str], bool],
         adopts: bool,
+        strict: bool = False,
     ) -> None:
         self._store, self._run_id, self._forced, self._adopts = store, run_id, forced, adopts
+        self._strict = strict
         self._doubted: set[str] = set()
         self._pipeline, self._foreseen = pipeline, False
         self._history = History(store, pipeline)
@@ -80,11 +84,15 @@ class ActionCache:
     def ask(self, stage: PlannedStage, bound: Bound) -> Asked:
         """Form the action of ``stage``."""
         action = action_of(stage, bound)
-        if not stage.options.cache:
-            action = msgspec.structs.replace(
-                action, environment={**action.environment, "uncached": self._run_id}
-            )
-        return Asked(stage, bound, action, action_key(action))
+        asked = Asked(stage, bound, action, action_key(action))
+        return asked if stage.options.cache else self.put_aside(asked)
+
+    def put_aside(self, asked: Asked) -> Asked:
+        """The same action as one of this run alone: what is filed under its key is found by no other run."""
+        action = msgspec.structs.replace(
+            asked.action, environment={**asked.action.environment, _ASIDE: self._run_id}
+        )
+        return replace(asked, action=action, key=action_key(action))
 
     def look(self, asked: list[Asked]) -> list[Answer]:
         """One answer each, in order, with one batch of requests to the store."""
@@ -142,11 +150,16 @@ class ActionCache:
                 return Answer(asked, "miss", "uncached", retire=retire)
         if bad is not None:
             return Answer(asked, "miss", "lost", retire=retire)
+        if result is not None and self._strict and result.observed.warnings:
+            refused = f"strict is set, and {result.observed.warnings[0]}"
+            return Answer(asked, "miss", "uncached", retire=retire, refused=refused)
         if result is not None:
             return Answer(asked, "hit", "unchanged", result)
+        nearest = self._history.find_nearest(stage.id, asked.action, stage.manifest)
+        if nearest is not None and nearest.result.observed.refused and _is_aside(nearest, asked.action):
+            return Answer(asked, "miss", "uncached", refused=nearest.result.observed.refused)
         if self._store.actions.generation(asked.key):
             return Answer(asked, "miss", "retired")
-        nearest = self._history.find_nearest(stage.id, asked.action, stage.manifest)
         reason = "new" if nearest is None else reason_of(nearest.changes)
         return Answer(asked, "miss", reason, nearest=nearest)
 
@@ -220,6 +233,16 @@ class ActionCache:
         sizes = self._store.blobs.sizes(digests)
         absent = [digest for digest in digests if digest not in sizes]
         return sizes | self._store.upstream.sizes(absent) if self._store.upstream and absent else sizes
+
+
+_ASIDE = "uncached"
+"""In the environment of an action whose result is for its own run: the id of that run."""
+
+
+def _is_aside(relative: Relative, action: Action) -> bool:
+    """Whether that earlier action is ``action`` itself, put aside."""
+    environment = {name: text for name, text in relative.result.action.environment.items() if name != _ASIDE}
+    return msgspec.structs.replace(relative.result.action, environment=environment) == action
 
 
 def _is_result_of(filed: Filed, action: Action) -> bool:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, get_args
-
-import xxhash
+from typing import Any
 
 from lineal.artifacts import Secret
-from lineal.artifacts.annotations import says_nothing, spelled
-from lineal.artifacts.schema import describe
+from lineal.artifacts.files import ending
+from lineal.artifacts.schema import Schema
 from lineal.artifacts.values import UnsupportedParameter, encode_value, find_names
 from lineal.engine.machine import Task
 from lineal.executors.protocol import Argument, Given, Held, Hidden, Items
-from lineal.fingerprint import Fingerprint, Fingerprinter
+from lineal.fingerprint import BlindSpot, Fingerprint, Fingerprinter
 from lineal.graph.records import (
     Action,
     CoveredUnit,
@@ -29,8 +27,8 @@ from lineal.graph.records import (
 )
 from lineal.stages import Graph, Node, Stage, StageOptions
 from lineal.stages.errors import StageDefinitionError
+from lineal.stages.frozen import FrozenStage, contracts_of, read_as, structure_of
 from lineal.stages.wiring import Binding, Collection, Constant, Result, Source, leaves
-from lineal_store.canonical import encode
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -65,7 +63,8 @@ class PlannedStage:
             hex=found.hex,
             units=[CoveredUnit(unit.unit, unit.file, unit.line, unit.hash) for unit in found.covers],
             blind_spots=[
-                SeenBlindSpot(spot.kind, spot.detail, spot.file, spot.line) for spot in found.blind_spots
+                SeenBlindSpot(spot.kind, spot.detail, spot.file, spot.line)
+                for spot in open_spots(found, self.options.env)
             ],
             distributions=dict(found.distributions),
         )
@@ -74,6 +73,11 @@ class PlannedStage:
     def seeded(self) -> tuple[str, ...]:
         """Libraries with global random generators that the stage's code reaches."""
         return tuple(name for name in ("numpy", "torch") if name in self.fingerprint.distributions)
+
+
+def open_spots(found: Fingerprint, variables: Sequence[str]) -> list[BlindSpot]:
+    """What the fingerprint cannot see, without those environment ``variables``: they are declared, and part of the key."""
+    return [spot for spot in found.blind_spots if spot.kind != "environment" or spot.detail not in variables]
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Plan:
 
     graph: Graph
     stages: Mapping[str, PlannedStage]
-    code_of: Callable[[str], str | None]
+    code_of: Callable[[str], Fingerprint | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +122,15 @@ def plan_run(
     *,
     module: str,
     only: Sequence[str] | None = None,
+    variables: Mapping[str, str] = os.environ,
 ) -> Plan:
     """Give every stage its fingerprint, contracts and declared environment; reads source code, and nothing else.
 
     ``module`` is the importable name of the one that declares the pipeline: it is imported first, and may be what runs
     as ``__main__``. ``only`` leaves the other stages out; it must hold the ancestors of each that it names.
+    ``variables`` is the environment that the stages will find.
     """
-    contracts: dict[int, str] = {}
+    contracts: dict[type[Schema], str] = {}
     identities: dict[tuple[object, ...], tuple[Fingerprint, Mapping[str, str]]] = {}
     wanted = None if only is None else set(only)
     stages = {}
@@ -133,22 +139,23 @@ def plan_run(
             continue
         node = graph.nodes[stage_id]
         options, stage = node.options, node.stage
-        _check_findable(stage)
+        if not isinstance(stage, FrozenStage):  # those were looked for when the graph was traced
+            check_findable(stage)
         home = module if stage.module == "__main__" else stage.module
         known = (home, stage.qualname, options.reads, options.depends_on)
         if known not in identities:
             found = fingerprinter.stage(
                 home, stage.qualname, reads=options.reads, depends_on=options.depends_on, beside=(module,)
             )
-            identities[known] = found, _contracts(node, contracts)
+            identities[known] = found, contracts_of(stage, contracts)
         fingerprint, schemas = identities[known]
         stages[stage_id] = PlannedStage(
-            node, home, fingerprint, _environment(options.env), schemas, _task(graph, node)
+            node, home, fingerprint, _environment(options.env, variables), schemas, _task(graph, node)
         )
     return Plan(graph, stages, _NamedCode(fingerprinter, module))
 
 
-def _check_findable(stage: Stage[..., Any]) -> None:
+def check_findable(stage: Stage[..., Any]) -> None:
     """A stage has to be what its module calls by its name: workers find it so, and its fingerprint is made so."""
     found: Any = sys.modules.get(stage.module)
     for part in stage.qualname.split("."):
@@ -178,7 +185,7 @@ def bind(
     stage: PlannedStage,
     supply_of: Callable[[Result], Supply | None],
     source_of: Callable[[Source], tuple[Held, Origin]],
-    code_of: Callable[[str], str | None],
+    code_of: Callable[[str], Fingerprint | None],
 ) -> Bound:
     """The stage's arguments, now that its inputs are known; ``supply_of`` answers None for what was skipped."""
     bound = Bound()
@@ -203,7 +210,7 @@ def bind(
                 return Items(kind, parts, binding.type)
             case Source():
                 held, origin = source_of(binding)
-                return taken(port, held, origin)
+                return taken(port, held, origin, held.suffix)
             case Result():
                 supply = supply_of(binding)
                 if supply is None:
@@ -214,7 +221,7 @@ def bind(
                 return taken(port, held, supply.origin, _read_as(binding, supply))
 
     def given(port: str, value: object) -> Given:
-        encoded = bound.parameters[port] = encode_value(value, name=port)
+        encoded = bound.parameters[port] = structure_of(value, port)
         for kind, name in find_names(encoded):
             if kind != "class":
                 raise UnsupportedParameter(
@@ -240,7 +247,7 @@ def bind(
         """Let the code of a class that a value is made of count: its methods are part of what the stage is given."""
         code = code_of(name)
         if code is not None:
-            bound.code[name] = code
+            bound.code[name] = code.hex
 
     def taken(port: str, held: Held, origin: Origin, read_as: str = "") -> Held:
         bound.inputs[port] = Input(digest=held.digest, type=held.type, read_as=read_as, item=list(held.item))
@@ -268,23 +275,26 @@ def action_of(stage: PlannedStage, bound: Bound) -> Action:
 
 def _held(result: Result, supply: Supply) -> Held:
     output, stage = supply.output, supply.producer.node.stage
-    name = output.description.get("file_name")
     return Held(
         output.digest,
         output.type,
         tuple(result.path),
         None,
-        name if isinstance(name, str) else None,
+        _ending(output),
         (supply.producer.module, stage.qualname, result.output),
     )
 
 
+def _ending(output: Output) -> str:
+    name = output.description.get("file_name")
+    return ending(name) if isinstance(name, str) else ""
+
+
 def _read_as(result: Result, supply: Supply) -> str:
-    """The annotation that JSON is read by; other formats know from their bytes what they hold."""
+    """The annotation that JSON is read by, or how a file's name ends; other formats know from their bytes what they hold."""
     if supply.output.type != "json":
-        return ""
-    annotation = supply.producer.node.stage.signature.outputs.ports[result.output].annotation
-    return "" if says_nothing(annotation) else spelled(annotation)
+        return _ending(supply.output)
+    return read_as(supply.producer.node.stage.signature.outputs.ports[result.output].annotation)
 
 
 class _NamedCode:
@@ -292,27 +302,15 @@ class _NamedCode:
 
     def __init__(self, fingerprinter: Fingerprinter, main_module: str) -> None:
         self._fingerprinter, self._main_module = fingerprinter, main_module
-        self._known: dict[str, str | None] = {}
+        self._known: dict[str, Fingerprint | None] = {}
 
-    def __call__(self, name: str) -> str | None:
+    def __call__(self, name: str) -> Fingerprint | None:
         if name not in self._known:
             module, _, qualname = name.partition(":")
             module = self._main_module if module == "__main__" else module
             ours = self._fingerprinter.sources.find(module) is not None
-            self._known[name] = self._fingerprinter.stage(module, qualname).hex if ours else None
+            self._known[name] = self._fingerprinter.stage(module, qualname) if ours else None
         return self._known[name]
-
-
-def named_classes(annotation: object) -> Iterator[str]:
-    """The classes in an annotation, as ``module:qualname``."""
-    pending = [annotation]
-    while pending:
-        found = pending.pop()
-        arguments = get_args(found)
-        if arguments:
-            pending += arguments
-        elif isinstance(found, type):
-            yield f"{found.__module__}:{found.__qualname__}"
 
 
 def _task(graph: Graph, node: Node) -> Task:
@@ -335,19 +333,6 @@ def _task(graph: Graph, node: Node) -> Task:
     )
 
 
-def _contracts(node: Node, known: dict[int, str]) -> dict[str, str]:
-    ports = [*node.stage.signature.inputs.items()]
-    ports += [(f"-> {name}", port) for name, port in node.stage.signature.outputs.ports.items()]
-    found = {}
-    for name, port in ports:
-        if port.schema is not None:
-            key = id(port.schema)
-            if key not in known:
-                known[key] = xxhash.xxh3_128_hexdigest(b"lineal schema 1\0" + encode(describe(port.schema)))
-            found[name] = known[key]
-    return found
-
-
-def _environment(declared: Sequence[str]) -> dict[str, str]:
+def _environment(declared: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
     """Python's minor version, and the declared variables (one that is not set is left out)."""
-    return {"python": PYTHON, **{f"${name}": os.environ[name] for name in declared if name in os.environ}}
+    return {"python": PYTHON, **{f"${name}": variables[name] for name in declared if name in variables}}

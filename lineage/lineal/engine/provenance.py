@@ -42,8 +42,16 @@ def _code_tree(sources: Sources) -> bytes:
     return Tree(tuple(entries)).encode()
 
 
-def keep_environment(store: Store, distributions: Mapping[str, str], variables: Iterable[str]) -> Digest:
-    """Put what the code runs on into the store: exact versions, Python's build, platform, declared variables."""
+def keep_environment(
+    store: Store,
+    distributions: Mapping[str, str],
+    declared: Iterable[str],
+    variables: Mapping[str, str] = os.environ,
+) -> Digest:
+    """Put what the code runs on into the store: exact versions, Python's build, platform, and of the stages' ``variables``
+    those that are ``declared``.
+    """
+    kept = {name: os.environ[name] for name in _THREADS if name in os.environ}
     environment = Environment(
         python=platform.python_version(),
         implementation=platform.python_implementation(),
@@ -51,7 +59,7 @@ def keep_environment(store: Store, distributions: Mapping[str, str], variables: 
         platform=platform.platform(),
         machine=platform.machine(),
         distributions=dict(distributions),
-        variables={name: os.environ[name] for name in (*_THREADS, *variables) if name in os.environ},
+        variables={**kept, **{name: variables[name] for name in declared if name in variables}},
     )
     return store.blobs.heal(to_bytes(environment))
 

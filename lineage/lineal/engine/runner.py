@@ -7,16 +7,18 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lineal.artifacts import decode
+from lineal.artifacts.files import ending
 from lineal.engine import machine
 from lineal.engine.cache import ActionCache, Answer, Asked, effect_claimed
 from lineal.engine.clock import Clock
 from lineal.engine.intake import Intake
 from lineal.engine.interrupts import on_interrupt
 from lineal.engine.machine import Machine
-from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind, named_classes
+from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind
 from lineal.engine.progress import STATES, Attempt, RunContext, RunResult, StageProgress
 from lineal.errors import LinealError, StoreUnavailable
 from lineal.events import (
@@ -32,11 +34,15 @@ from lineal.events import (
 from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Hidden, Outcome
 from lineal.fingerprint import find_pickled_names
 from lineal.graph.action import seed_of
-from lineal.graph.records import ActionResult, Origin, Output, seal_record, to_bytes, unseal_record
+from lineal.graph.records import ActionResult, Observed, Origin, Output, seal_record, to_bytes, unseal_record
 from lineal.stages.conditions import follow, holds
+from lineal.stages.frozen import CodeNeeded, FrozenStage, named_classes
 from lineal.stages.wiring import Result, Source
 from lineal_store import Digest, Store
 from lineal_store.tree import Tree
+
+if TYPE_CHECKING:
+    from lineal.engine.observation import Judge
 
 _LOG_KEPT_BYTES = 16 << 20
 _LONGEST_WAIT_SECONDS = 0.2  # until Ctrl-C is noticed
@@ -61,7 +67,7 @@ class Runner:
     """One run of ``plan``, to its end.
 
     ``executor_of`` makes the executor when something has to be executed, never before, so that a
-    run of hits starts no process; ``begin`` is called just before that. Without ``executor_of`` nothing is executed: the
+    run of hits starts no process; ``begin`` is called just before that, and ``judge`` when a first attempt has returned. Without ``executor_of`` nothing is executed: the
     answer is a preview.
     """
 
@@ -76,13 +82,15 @@ class Runner:
         slots: int = 1,
         executor_of: Callable[[], Executor] | None = None,
         begin: Callable[[], None] = lambda: None,
+        judge: Callable[[], Judge] | None = None,
         fail_fast: bool = False,
         clock: Clock,
         listener: Listener,
     ) -> None:
         self._plan, self._store, self._cache, self._intake = plan, store, cache, intake
         self._context, self._clock, self._listener = context, clock, listener
-        self._executor_of, self._begin = executor_of, begin
+        self._executor_of, self._begin, self._judge_of = executor_of, begin, judge
+        self._judge: Judge | None = None
         self._executor: Executor | None = None
         self._machine = Machine(
             [stage.task for stage in plan.stages.values()],
@@ -97,6 +105,7 @@ class Runner:
         self._begun = 0
         self._retry_at: dict[str, float] = {}
         self._warnings: list[str] = []
+        self._observed_warnings: dict[str, list[str]] = {}
         self._masked: set[str] = set()
         self._manifests: dict[str, str] = {}
         self._late: list[machine.Event] = []
@@ -124,6 +133,8 @@ class Runner:
         for stage in self.stages.values():
             counts[stage.state] = counts.get(stage.state, 0) + 1
         self._tell(RunFinished(self._clock.now(), self._context.run_id, self._state, counts))
+        in_order = (text for stage in self.stages for text in self._observed_warnings.get(stage, ()))
+        self._warnings += dict.fromkeys(in_order)  # several stages of one function are told alike
         if self._store.upstream is not None:
             self._warnings += dict.fromkeys(self._store.upstream.problems)
         return RunResult(self._state, self.stages, tuple(self._warnings))
@@ -209,6 +220,8 @@ class Runner:
         progress = self.stages[stage_id]
         self.answers[stage_id] = answer
         progress.asked, progress.cache, progress.reason = answer.asked, answer.cache, answer.reason
+        if answer.refused and self._executor_of is None:  # else the attempt will tell
+            self._warnings.append(f"`{stage_id}` runs again though nothing changed: {answer.refused}")
         if answer.failure is not None:
             self._refuse(stage_id, answer.failure)
             return machine.Refused(stage_id)
@@ -256,8 +269,8 @@ class Runner:
 
     def _source(self, source: Source) -> tuple[Held, Origin]:
         taken = self._intake.take(source.value)
-        name = PurePosixPath(urlsplit(taken.url).path).name
-        return Held(str(taken.digest), taken.type, (), taken.url, name or None), Origin(url=taken.url)
+        suffix = ending(PurePosixPath(urlsplit(taken.url).path).name)
+        return Held(str(taken.digest), taken.type, (), taken.url, suffix), Origin(url=taken.url)
 
     def _scalar(self, result: Result) -> object:
         """The value that a condition compares: from the record itself where it is small, else from the store."""
@@ -265,6 +278,8 @@ class Runner:
         if output.inline is not None:
             return follow(result, json.loads(output.inline))
         stage = self._plan.stages[result.node].node.stage
+        if isinstance(stage, FrozenStage):
+            raise CodeNeeded("a condition looks at a large result, which is read by its annotation")
         annotation = stage.signature.outputs.ports[result.output].annotation
         return follow(
             result, decode(output.type, self._store.blobs.fetch(Digest.parse(output.digest)), annotation)
@@ -301,6 +316,8 @@ class Runner:
             asked.bound.arguments,
             seed_of(asked.action),
             seeded=stage.seeded,
+            reads=stage.options.reads,
+            variables=stage.options.env,
         )
         self._attempts[attempt_id] = Attempt(stage_id, envelope)
         self._masked.update(
@@ -388,11 +405,11 @@ class Runner:
         if log is not None:
             progress.logs.append(log)
         try:
-            return self._judge(attempt, outcome, log)
+            return self._end_attempt(attempt, outcome, log)
         finally:
             shutil.rmtree(attempt.envelope.scratch, ignore_errors=True)
 
-    def _judge(self, attempt: Attempt, outcome: Outcome, log: str | None) -> machine.Event:
+    def _end_attempt(self, attempt: Attempt, outcome: Outcome, log: str | None) -> machine.Event:
         stage_id = attempt.stage_id
         progress, answer = self.stages[stage_id], self.answers[stage_id]
         if attempt.stopped:
@@ -440,8 +457,16 @@ class Runner:
         return text
 
     def _publish(self, answer: Answer, outcome: Outcome, progress: StageProgress, log: str | None) -> None:
-        """File the result; what is canonical is what the store says afterwards."""
-        asked = answer.asked
+        """File the result; what is canonical is what the store says afterwards.
+
+        A result that is not to be offered as a hit is filed under a key of its own run: whoever asks for the action finds
+        nothing, with any version of Lineal and in any store that it is copied to, and what came out has its record.
+        """
+        asked, retire = answer.asked, answer.retire
+        observed = self._observed(asked, outcome)
+        if observed.refused and "uncached" not in asked.action.environment:
+            asked = progress.asked = self._cache.put_aside(asked)
+            retire = None if answer.refused else retire  # what is there counts where strict is not set
         assert progress.started_at is not None
         result = ActionResult(
             action=asked.action,
@@ -458,12 +483,14 @@ class Runner:
             started_at=progress.started_at.isoformat(),
             seconds=outcome.seconds,
             log=log,
+            observed=observed,
         )
-        if answer.retire is not None:
-            generation, reason = answer.retire
+        if retire is not None:
+            generation, reason = retire
             self._store.actions.retire(
-                asked.key, generation, reason, by=self._context.who, at=self._clock.now()
+                answer.asked.key, generation, reason, by=self._context.who, at=self._clock.now()
             )
+        if retire is not None or asked is not answer.asked:
             self.answers[asked.stage.id] = Answer(asked, answer.cache, answer.reason, seen=answer.seen)
         filed = self._store.actions.publish([(asked.key, seal_record(result))])[0]
         canonical = unseal_record(filed.data, ActionResult)
@@ -476,6 +503,29 @@ class Runner:
         progress.outputs = canonical.outputs
         if asked.stage.options.effect:
             self._cache.effects.append(asked, "done", self._context.run_id)
+
+    def _observed(self, asked: Asked, outcome: Outcome) -> Observed:
+        """What was seen of the attempt, judged; its warnings are the run's as well."""
+        if outcome.observed is None or self._judge_of is None:
+            return Observed()
+        from lineal.engine.observation import Declarations  # a run of hits judges nothing
+
+        self._judge = self._judge or self._judge_of()
+        stage = asked.stage
+        named = (self._plan.code_of(name) for name in asked.bound.code)
+        observed = self._judge.judge(
+            stage.name,
+            outcome.observed,
+            [stage.fingerprint, *(found for found in named if found is not None)],
+            Declarations(
+                stage.options.reads,
+                stage.options.env,
+                effect=stage.options.effect,
+                cached=stage.options.cache,
+            ),
+        )
+        self._observed_warnings[stage.id] = observed.warnings
+        return observed
 
     def _keep_manifest(self, stage: PlannedStage) -> str:
         """The digest of what the stage's fingerprint covers, kept once in a run."""

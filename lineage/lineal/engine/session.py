@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace as replace_fields
 
@@ -30,8 +31,9 @@ from lineal.engine.provenance import (
     user_name,
 )
 from lineal.engine.runner import Runner
+from lineal.engine.variables import worker_variables
 from lineal.errors import UsageError
-from lineal.events import Listener, ignore
+from lineal.events import Event, Listener, ignore
 from lineal.executors.protocol import Executor, Setup
 from lineal.fingerprint import Distributions, Fingerprinter, SummaryCache
 from lineal.fingerprint.sources import Sources
@@ -45,18 +47,39 @@ from lineal.graph.records import (
     seal_record,
     to_bytes,
 )
-from lineal.stages import Graph
+from lineal.stages import Graph, Stage
+from lineal.stages.frozen import CodeNeeded, structure_of
 from lineal.stages.names import nearest_hint
 from lineal.stages.wiring import Result
 from lineal.version import VERSION
 from lineal_store import Digest, Store
+
+if TYPE_CHECKING:
+    from lineal.engine.observation import Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The project's code, and what is known of it; ``remembered`` is kept from one process to the next."""
+
+    fingerprinter: Fingerprinter
+    remembered: SummaryCache
+
+    @classmethod
+    def of(cls, sources: Sources, root: Path) -> Code:
+        """``sources`` with what is installed on ``sys.path`` as it is now."""
+        remembered = SummaryCache(root / ".lineal" / "fingerprints")
+        return cls(Fingerprinter(sources, distributions=Distributions(), cache=remembered), remembered)
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """What to run, and how. ``force``, ``only`` and ``until`` hold stage names, ids or globs.
 
-    ``module`` declares the pipeline: its importable name, also where it is what runs as ``__main__``.
+    ``module`` declares the pipeline: its importable name, also where it is what runs as ``__main__``. ``is_cached``
+    says that the graph was read back, and none of the project's code imported: where that does not do, every verb
+    ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
+    With ``strict`` results of stages that look at more than they declare are not cached.
     """
 
     graph: Graph
@@ -68,6 +91,7 @@ class RunRequest:
     root: Path
     import_roots: tuple[str, ...]
     executor: str = "process"
+    strict: bool = False
     jobs: int | None = None
     force: Sequence[str] = ()
     only: Sequence[str] = ()
@@ -75,6 +99,9 @@ class RunRequest:
     fail_fast: bool = False
     clock: Clock = field(default_factory=SystemClock)
     listener: Listener = ignore
+    code: Code | None = None
+    is_cached: bool = False
+    notes: Sequence[str] = ()
 
 
 def preview_run(request: RunRequest) -> RunRecord:
@@ -107,55 +134,76 @@ class _Session:
         self._forced = set(select(graph, request.force, "--force"))
         self._selected = self._selection()
         self._local = request.root / ".lineal"
-        self._distributions = Distributions()
-        remembered = SummaryCache(self._local / "fingerprints")
+        code = self._code = request.code or Code.of(request.sources, request.root)
+        self._distributions = code.fingerprinter.distributions
+        self._slots = 1 if request.executor == "inline" else request.jobs or os.cpu_count() or 1
+        self._declared = sorted({name for node in graph.nodes.values() for name in node.options.env})
+        self._variables = worker_variables(request.executor, self._slots, self._declared)
         self._plan: Plan = plan_run(
             graph,
-            Fingerprinter(request.sources, distributions=self._distributions, cache=remembered),
+            code.fingerprinter,
             module=request.module,
             only=self._selected,
+            variables=self._variables,
         )
         if self._local.is_dir():  # asking makes no folder in a project that has not run yet
-            remembered.save()
+            code.remembered.save()
         self._started_at = self._clock.now()
         fraction = self._started_at.microsecond * 0x10000 // 1_000_000  # so that ids sort by time
         self._run_id = self._store.runs.new_id(self._started_at, f"{fraction:04x}{os.urandom(2).hex()}")
         self.answers: Mapping[str, Answer] = {}
+        self._untold: list[
+            Event
+        ] = []  # what happened so far, as long as it may have to be done again with the code
 
     def preview(self) -> RunRecord:
         self._check_only()
-        nowhere = Digest.of(b"")
-        runner = self._runner(self._context(nowhere, nowhere), None, lambda: None, 1)
+        context = self._preview_context()
+        runner = self._runner(context, None, lambda: None, 1)
         result = runner.run()
+        self._check_code(result)
         self.answers = runner.answers
-        record = self._record(result, self._context(nowhere, nowhere), None)
+        record = self._record(result, context, None)
         would_run = any(stage.cache in ("miss", "off", "unknown") for stage in record.stages)
         state = "queued" if would_run and record.state == "succeeded" else record.state
-        return replace_fields(record, run_id="", state=state, finished_at=None)
+        warnings = [*self._request.notes, *record.warnings]
+        return replace_fields(record, run_id="", state=state, finished_at=None, warnings=warnings)
 
     def execute(self) -> RunRecord:
         self._check_only()
         git = GitState(self._request.root)
-        variables = {name for stage in self._plan.stages.values() for name in stage.options.env}
         context = self._context(
             keep_code(self._store, self._request.sources),
-            keep_environment(self._store, self._distributions.installed(), sorted(variables)),
+            keep_environment(self._store, self._distributions.installed(), self._declared, self._variables),
         )
-        slots = 1 if self._request.executor == "inline" else self._request.jobs or os.cpu_count() or 1
 
         def begin() -> None:
+            if self._request.is_cached:
+                raise CodeNeeded("a stage has to be executed")
             mend_code(self._store, self._request.sources)
             self._store.runs.begin(self._run_id, seal_record(self._blank(context)))
 
-        runner = self._runner(context, lambda: self._executor(context, slots), begin, slots)
-        result = runner.run()
+        runner = self._runner(context, self._executor, begin, self._slots)
+        try:
+            result = runner.run()
+            self._check_code(result)
+        except CodeNeeded:
+            git.wait()
+            raise
         record = self._record(result, context, git)
         self._store.runs.finish(self._run_id, seal_record(self._paged(record)))
+        for event in self._untold:
+            self._request.listener(event)
         if any(stage.attempts for stage in result.stages.values()):
             self._store.trim_cache()
         return record
 
     # -- parts --------------------------------------------------------------------------------
+
+    def _check_code(self, result: RunResult) -> None:
+        """What fails without the project's code is told by a run that has it."""
+        if self._request.is_cached and result.state == "failed":
+            raise CodeNeeded("a stage fails")
 
     def _selection(self) -> list[str] | None:
         graph, request = self._request.graph, self._request
@@ -170,8 +218,7 @@ class _Session:
             return
         request = self._request
         allowed = set(select(request.graph, request.only, "--only"))
-        nowhere = Digest.of(b"")
-        result = self._runner(self._context(nowhere, nowhere), None, lambda: None, 1).run()
+        result = self._runner(self._preview_context(), None, lambda: None, 1).run()
         until = select(request.graph, request.until, "--until")
         allowed |= {
             name for name in ancestors(request.graph, until) if _reaches(request.graph, name, allowed)
@@ -188,6 +235,12 @@ class _Session:
 
     def _context(self, code_tree: Digest, environment: Digest) -> RunContext:
         return RunContext(self._run_id, code_tree, environment, user_name(), self._scratch())
+
+    def _preview_context(self) -> RunContext:
+        """Of a run that executes nothing: no folder is made for it."""
+        nowhere = Digest.of(b"")
+        scratch = Path(tempfile.gettempdir()) / f"lineal-{self._run_id}"
+        return RunContext(self._run_id, nowhere, nowhere, user_name(), scratch)
 
     def _scratch(self) -> Path:
         folder = self._local / "scratch" / self._run_id
@@ -211,6 +264,7 @@ class _Session:
             run_id=self._run_id,
             forced=self._forced.__contains__,
             adopts=executor_of is not None,
+            strict=request.strict,
         )
         intake = Intake(self._store, request.root, self._local / "observed", keep=executor_of is not None)
         return Runner(
@@ -222,36 +276,76 @@ class _Session:
             slots=slots,
             executor_of=executor_of,
             begin=begin,
+            judge=self._judge,
             fail_fast=request.fail_fast,
             clock=self._clock,
-            listener=request.listener if executor_of else ignore,
+            listener=(self._untold.append if request.is_cached else request.listener)
+            if executor_of
+            else ignore,
         )
 
-    def _executor(self, context: RunContext, slots: int) -> Executor:
+    def _judge(self) -> Judge:
+        from lineal.engine.observation import Judge  # a run of hits judges nothing
+        from lineal.fingerprint.summaries import Summaries
+
+        return Judge(
+            self._request.sources,
+            Summaries(self._code.remembered),
+            strict=self._request.strict,
+            fingerprint=self._code.fingerprinter.stage,
+        )
+
+    def _executor(self) -> Executor:
+        setup = self._setup()
         if self._request.executor == "inline":
             stages = {
                 (stage.module, stage.node.stage.qualname): stage.node.stage
                 for stage in self._plan.stages.values()
+                if isinstance(stage.node.stage, Stage)
             }
             from lineal.executors.inline import InlineExecutor
+            from lineal.executors.observe import Observer
+            from lineal.executors.observe_places import Places
+            from lineal.fingerprint.loader import installed
 
-            return InlineExecutor(self._store, lambda module, qualname: stages[module, qualname])
+            observer = Observer(Places(setup.root, setup.in_place, setup.store), installed())
+            return InlineExecutor(self._store, lambda module, qualname: stages[module, qualname], observer)
+        from lineal.executors.process import ProcessExecutor  # a run of hits needs neither
+
+        return ProcessExecutor(setup, self._slots)
+
+    def _setup(self) -> Setup:
+        sources = self._request.sources
         modules = dict.fromkeys(
             [self._request.module, *(stage.module for stage in self._plan.stages.values())]
         )
-        from lineal.executors.process import ProcessExecutor  # a run of hits needs neither
+        return Setup(
+            self._store.place,
+            {**sources.files, **sources.outside()},
+            str(self._request.root),
+            self._request.import_roots,
+            tuple(modules),
+            self._variables,
+            self._main_module(),
+            self._in_place(),
+        )
 
-        return ProcessExecutor(
-            Setup(
-                self._store.place,
-                self._request.sources.files,
-                str(self._request.root),
-                self._request.import_roots,
-                tuple(modules),
-                {},
-                self._main_module(),
-            ),
-            slots,
+    def _in_place(self) -> tuple[str, ...]:
+        """The folders outside the project whose modules are used in place, as far as a worker finds them.
+
+        How this process was started put a folder on the search path that workers do not have.
+        """
+        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        started = {str(Path.cwd()), str(Path(sys.argv[0] or "x").absolute().parent)}
+        own = {
+            *started.difference(str(Path(path).absolute()) for path in paths if path),
+            *self._request.import_roots,
+        }
+        root = str(self._request.root)
+        return tuple(
+            folder
+            for folder in self._distributions.used_in_place()
+            if folder not in own and folder != root and not folder.startswith(root + os.sep)
         )
 
     def _main_module(self) -> str | None:
@@ -376,4 +470,4 @@ def _recorded(value: object) -> Any:
         return encode_value("***")
     if isinstance(value, (File, Directory)):
         return encode_value(value.url)
-    return encode_value(value)
+    return structure_of(value, "value")

@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from lineal.artifacts.schema import check
 from lineal.artifacts.values import decode_value, import_by_name
 from lineal.errors import LinealError, StoreUnavailable, spooling
 from lineal.events import Failure
-from lineal.executors.observe import observed_writes, side_products
+from lineal.executors.observe import Noted, Observer, side_products
+from lineal.executors.observe_access import taking_note
 from lineal.executors.protocol import Argument, Envelope, Given, Held, Hidden, Items, Outcome
 from lineal.graph.records import Output
 from lineal.stages import Stage
@@ -37,11 +39,17 @@ StageOf = Callable[[str, str], Stage[Any, Any]]
 """Finds the stage of a module and qualified name."""
 
 
-def perform(envelope: Envelope, stage_of: StageOf, store: Store) -> Outcome:
+def perform(envelope: Envelope, stage_of: StageOf, store: Store, observer: Observer) -> Outcome:
     """Run the attempt in this process. Every outcome is returned, none raised, but for `KeyboardInterrupt`.
 
     When it returns outputs, their bytes are durable.
     """
+    with observer.attempt(envelope) as noted:
+        outcome = _perform(envelope, stage_of, store, noted)
+    return outcome if outcome.failure is not None else replace(outcome, observed=noted.observations)
+
+
+def _perform(envelope: Envelope, stage_of: StageOf, store: Store, noted: Noted) -> Outcome:
     started = time.monotonic()
     scratch = Path(envelope.scratch)
 
@@ -59,7 +67,7 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store) -> Outcome:
     except LinealError as error:
         return ended(failure=_contract(error))
     try:
-        with outputs_in(scratch / "output"), observed_writes() as written:
+        with outputs_in(scratch / "output"), taking_note(noted.log):
             _seed(envelope)
             args, kwargs = stage.signature.arguments(arguments)
             value = stage.function(*args, **kwargs)
@@ -83,7 +91,7 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store) -> Outcome:
         return ended(failure=_contract(error), unavailable=error)
     except LinealError as error:
         return ended(failure=_contract(error), raised=_class_names(error))
-    return ended(outputs=outputs, side_products=side_products(written, apart_from=scratch))
+    return ended(outputs=outputs, side_products=side_products(noted.log.written, apart_from=scratch))
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -125,7 +133,7 @@ def _take(envelope: Envelope, stage: Stage[Any, Any], stage_of: StageOf, store: 
     arguments = {}
     for name, argument in envelope.arguments.items():
         port = stage.signature.inputs[name]
-        value = _value(argument, stage_of, store, Path(envelope.scratch) / "input" / name)
+        value = _value(argument, stage_of, store, Path(envelope.scratch) / "input" / name, name)
         if not isinstance(argument, Given | Hidden):
             _check_kind(value, port, envelope.stage_id)
         if port.schema is not None and not (value is None and port.optional):
@@ -134,7 +142,8 @@ def _take(envelope: Envelope, stage: Stage[Any, Any], stage_of: StageOf, store: 
     return arguments
 
 
-def _value(argument: Argument, stage_of: StageOf, store: Store, folder: Path) -> Any:
+def _value(argument: Argument, stage_of: StageOf, store: Store, folder: Path, name: str) -> Any:
+    """The value of the argument called ``name``; files are laid out in ``folder``."""
     match argument:
         case Given(encoded):
             return decode_value(encoded, resolve=import_by_name)
@@ -142,24 +151,25 @@ def _value(argument: Argument, stage_of: StageOf, store: Store, folder: Path) ->
             return value
         case Items(kind, items, cls):
             values = [
-                _value(item, stage_of, store, folder / str(place)) for place, (_, item) in enumerate(items)
+                _value(item, stage_of, store, folder / str(place), f"{name}-{place}")
+                for place, (_, item) in enumerate(items)
             ]
             places = tuple((key, Constant(None)) for key, _ in items)
             return Collection(kind, places, cls).build(values)
         case Held():
-            return _held(argument, stage_of, store, folder)
+            return _held(argument, stage_of, store, folder, name)
 
 
-def _held(held: Held, stage_of: StageOf, store: Store, folder: Path) -> Any:
+def _held(held: Held, stage_of: StageOf, store: Store, folder: Path, name: str) -> Any:
     digest = Digest.parse(held.digest)
     if held.type == "directory":
-        laid_out = _laid_out(store, digest, folder / (held.name or "directory"))
+        laid_out = _laid_out(store, digest, folder / f"{name}{held.suffix}")
         return Directory.held(held.url or str(laid_out), laid_out)
     path = store.blobs.fetch(digest)
     if held.type == "file":
-        # readers infer formats from a name's ending, so the store's copy goes by the file's own name
+        # readers infer formats from how a name ends, which is part of the key; the rest of the source's name is not
         folder.mkdir(parents=True, exist_ok=True)
-        link = folder / (held.name or "file")
+        link = folder / f"{name}{held.suffix}"
         link.symlink_to(path)
         return File.held(held.url or str(link), link)
     annotation: object = object

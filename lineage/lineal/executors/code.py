@@ -11,6 +11,7 @@ from typing import Any
 
 from lineal.errors import LinealError
 from lineal.fingerprint import loader
+from lineal.fingerprint.loader import Loader
 from lineal.stages import Stage, stage
 
 
@@ -28,10 +29,12 @@ class StageNotImportable(LinealError):
         return f"the stage {self.qualname} of module {self.module} cannot be imported by a worker process"
 
 
-def import_recorded(sources: Mapping[str, bytes], root: Path, import_roots: Sequence[str]) -> None:
+def import_recorded(
+    sources: Mapping[str, bytes], root: Path, import_roots: Sequence[str], in_place: Sequence[str] = ()
+) -> Loader:
     """From now on import the project's modules from ``sources``, the files that a run recorded."""
     sys.path[:0] = [folder for folder in import_roots if folder not in sys.path]
-    loader.install(sources, root)
+    return loader.install(sources, root, in_place)
 
 
 def stage_named(module: str, qualname: str) -> Stage[Any, Any]:

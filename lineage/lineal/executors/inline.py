@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lineal.executors.attempt import StageOf, perform
+from lineal.executors.observe import Observer
 from lineal.executors.protocol import Envelope, Outcome, Report
 from lineal_store import Store
 
@@ -21,8 +22,8 @@ class InlineExecutor:
 
     slots = 1
 
-    def __init__(self, store: Store, stage_of: StageOf) -> None:
-        self._store, self._stage_of = store, stage_of
+    def __init__(self, store: Store, stage_of: StageOf, observer: Observer) -> None:
+        self._store, self._stage_of, self._observer = store, stage_of, observer
         self._submitted: deque[Envelope] = deque()
         self._killed: list[Outcome] = []
 
@@ -36,7 +37,7 @@ class InlineExecutor:
         envelope = self._submitted.popleft()
         try:
             with _interruptible():
-                return [perform(envelope, self._stage_of, self._store)]
+                return [perform(envelope, self._stage_of, self._store, self._observer)]
         except KeyboardInterrupt:
             self._killed.append(Outcome(envelope.attempt_id))
             raise

@@ -1,6 +1,6 @@
-"""Which files a stage wrote, as far as Python's audit events tell.
+"""What an attempt does besides what it declares: which of the project's code it runs, and what that looks at.
 
-Native writers and child processes raise no event and are not seen.
+Executors take note and judge nothing: whether code is covered by a fingerprint is known to the engine.
 """
 
 from __future__ import annotations
@@ -8,34 +8,154 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import CodeType
 
+from lineal.executors.observe_access import AccessLog, taking_note
+from lineal.executors.observe_code import functions_where, make_watch
+from lineal.executors.observe_places import Declared, Places
+from lineal.executors.protocol import Access, Entry, Envelope, Observations
+from lineal.fingerprint.loader import Loader
 from lineal.graph.records import SideProduct
 from lineal_store.digest import Digest
 
-_WRITING = os.O_WRONLY | os.O_RDWR
 _MOST_SIDE_PRODUCTS = 1000
-_written: dict[str, None] | None = None
-_installed = False
 
 
-@contextmanager
-def observed_writes() -> Iterator[dict[str, None]]:
-    """The absolute paths that Python code opens for writing, or renames to, inside the block."""
-    global _written, _installed
-    if not _installed:  # an audit hook stays for the life of the process
-        sys.addaudithook(_hook)
-        _installed = True
-    before, _written = _written, {}
-    try:
-        yield _written
-    finally:
-        _written = before
+@dataclass(slots=True)
+class Noted:
+    """What is noted of one attempt; ``observations`` are there when it has ended."""
+
+    log: AccessLog
+    observations: Observations = field(default_factory=Observations)
 
 
-def side_products(written: dict[str, None], *, apart_from: Path) -> tuple[SideProduct, ...]:
+class Observer:
+    """Observes attempts in this process, and in those that are forked from it.
+
+    ``loader`` imports the project's modules; those that came by other means are looked for, but for the names
+    ``besides``, which belong to how the interpreter was started.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        loader: Loader | None = None,
+        *,
+        besides: Iterable[str] = ("sitecustomize", "usercustomize"),
+    ) -> None:
+        self.places = places
+        self._watch = make_watch()
+        self._unwatched: list[CodeType] = []
+        self._watched_files: set[str] = set()
+        self._seen = set(besides)
+        self._latest = ""
+        self._present: set[str] = set()
+        self._loaded: dict[str, None] | None = None  # while an attempt is observed
+        self._imported: tuple[Access, ...] = ()
+        if loader is not None:
+            loader.around = self._around
+
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        """Take note of what the project's module-level code looks at while it is imported inside the block."""
+        log = AccessLog(self.places, at_import=True)
+        try:
+            with taking_note(log):
+                yield
+        finally:
+            self._imported = tuple(access for access in log.accesses() if access.file)
+
+    def prepare(self) -> None:
+        """Get ready for attempts in processes that are forked from now on."""
+        self._watch_modules()
+        self._watch.arm()
+
+    @contextmanager
+    def attempt(self, envelope: Envelope) -> Iterator[Noted]:
+        """Observe what is run inside the block."""
+        self._watch_modules()
+        declared = Declared(self.places.root, envelope.reads)
+        noted = Noted(AccessLog(self.places, declared, envelope.variables, scratch=envelope.scratch))
+        loaded = self._loaded = {}
+        self._watch.begin()
+        try:
+            yield noted
+        finally:
+            entered = self._watch.end()
+            self._loaded = None
+            log = noted.log
+            loaded.update(dict.fromkeys([*self._new_modules(), *log.ran]))
+            noted.observations = Observations(
+                entered=tuple(
+                    sorted(
+                        {Entry(code.co_filename, code.co_firstlineno, code.co_qualname) for code in entered}
+                    )
+                ),
+                loaded=tuple(sorted(loaded)),
+                present=tuple(sorted(self._present)),
+                accesses=log.accesses(),
+                imported=self._imported,
+                more=tuple(sorted(log.more)),
+                children=log.children,
+            )
+
+    @contextmanager
+    def _around(self, code: CodeType) -> Iterator[None]:
+        """While the statements of a module run: what they call is the module's affair, and covered where that is."""
+        self._watched_files.add(code.co_filename)
+        self._unwatched.append(code)
+        if self._loaded is None:
+            yield
+            return
+        self._loaded[code.co_filename] = None
+        self._watch_loaded()
+        with self._watch.aside():
+            yield
+
+    def _watch_loaded(self) -> None:
+        codes, self._unwatched = self._unwatched, []
+        for code in codes:
+            for inner in code.co_consts:
+                if isinstance(inner, CodeType):
+                    self._watch.add(inner)
+
+    def _watch_modules(self) -> None:
+        """Watch what the loader has imported, and the functions of modules that came by other means."""
+        self._watch_loaded()
+        strangers = {file for file in self._new_modules() if file not in self._watched_files}
+        if strangers:
+            self._watched_files |= strangers
+            for function in functions_where(lambda code: code.co_filename in strangers):
+                self._watch.add(function.__code__)
+
+    def _new_modules(self) -> list[str]:
+        """The files of project modules that were not there the last time."""
+        found = []
+        new: list[str] = []
+        for name in reversed(sys.modules):  # the latest last: all that was there stays untouched
+            if name == self._latest:
+                break
+            new.append(name)
+        self._latest = new[0] if new else self._latest
+        for name in new:
+            if name in self._seen:
+                continue
+            self._seen.add(name)
+            try:  # a look at an attribute could have a module imported that waits for that
+                file = object.__getattribute__(sys.modules[name], "__dict__").get("__file__")
+            except (AttributeError, KeyError, TypeError):
+                continue
+            if isinstance(file, str) and self.places.is_project(file):
+                self._present.add(name)
+                found.append(file)
+        return found
+
+
+def side_products(written: Iterable[str], *, apart_from: Path) -> tuple[SideProduct, ...]:
     """The regular files among ``written`` that are still there, outside the folder ``apart_from``."""
     found: dict[str, SideProduct] = {}
     scratch = Path(os.path.realpath(apart_from))
@@ -52,22 +172,3 @@ def side_products(written: dict[str, None], *, apart_from: Path) -> tuple[SidePr
         except OSError:
             continue  # gone, or not ours to read: nothing was left behind
     return tuple(found.values())
-
-
-def _hook(event: str, arguments: tuple[object, ...]) -> None:
-    if _written is None or event not in ("open", "os.rename", "os.link"):
-        return
-    if event == "open":
-        path, mode, flags = arguments
-        writes = (isinstance(flags, int) and flags & _WRITING) or (
-            isinstance(mode, str) and set(mode) & set("wax+")
-        )
-        if not writes:
-            return
-    else:
-        path = arguments[1]
-    if isinstance(path, bytes):
-        path = os.fsdecode(path)
-    if isinstance(path, (str, os.PathLike)):
-        # not resolved: that would cost system calls for every file that is opened
-        _written[os.path.abspath(os.fspath(path))] = None  # noqa: PTH100

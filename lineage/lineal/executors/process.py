@@ -24,21 +24,12 @@ from lineal.executors.wire import LOG_FILE, NO_OUTCOME, OUTCOME_FILE, Exited, Fo
 
 KILL_GRACE_SECONDS = 2.0
 _TAIL_SECONDS = 0.1
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "POLARS_MAX_THREADS",
-)
 
 
 class ProcessExecutor:
     """Forks a worker for each attempt from a zygote that has imported the project (`lineal.executors.zygote`).
 
-    The zygote starts with the first attempt, and again should it die. Numeric libraries get the
-    machine's cores divided by ``slots`` as their number of threads, unless the environment says otherwise.
+    The zygote starts with the first attempt, and again should it die.
     """
 
     def __init__(self, setup: Setup, slots: int) -> None:
@@ -108,7 +99,7 @@ class ProcessExecutor:
                 self._zygote = subprocess.Popen(
                     [sys.executable, "-P", "-m", "lineal.executors.zygote", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
-                    env=self._variables(),
+                    env=dict(self._setup.variables),
                     cwd=self._setup.root,
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
@@ -116,11 +107,6 @@ class ProcessExecutor:
             self._connection = Connection(ours.detach())
             self._connection.send(self._setup)
         return self._connection
-
-    def _variables(self) -> dict[str, str]:
-        threads = str(max(1, (os.cpu_count() or 1) // self.slots))
-        bounded = {name: threads for name in _THREAD_VARIABLES if name not in os.environ}
-        return {**os.environ, **bounded, "PYTHONHASHSEED": "0", **self._setup.variables}
 
     def _listen(self, timeout_seconds: float | None) -> None:
         """Take one message from the zygote, if one comes in time."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from lineal.errors import StoreUnavailable
 from lineal.events import Failure
@@ -35,7 +35,7 @@ class Hidden:
 class Held:
     """An artifact in the store; ``item`` the part of it that is meant.
 
-    Of files and directories: ``url`` is where outside data came from, ``name`` the last part of its path. ``made_by``
+    Of files and directories: ``url`` is where outside data came from, ``suffix`` how its name ends. ``made_by``
     are the module, the qualified name and the output of the stage whose annotation the bytes were written under.
     """
 
@@ -43,7 +43,7 @@ class Held:
     type: str
     item: tuple[str | int, ...] = ()
     url: str | None = None
-    name: str | None = None
+    suffix: str = ""
     made_by: tuple[str, str, str] | None = None
 
 
@@ -64,7 +64,8 @@ class Envelope:
     """One attempt of one action: everything that a worker must know.
 
     ``scratch`` is a private local folder that the engine makes and removes; ``seeded`` names the
-    libraries whose global random generators are to be seeded too.
+    libraries whose global random generators are to be seeded too. ``reads`` and ``variables`` are the files and the
+    environment variables that the stage declares.
     """
 
     attempt_id: str
@@ -75,6 +76,48 @@ class Envelope:
     arguments: Mapping[str, Argument]
     seed: int
     seeded: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    variables: tuple[str, ...] = ()
+
+
+class Entry(NamedTuple):
+    """Code of the project that ran: its file (absolute), first line, and qualified name."""
+
+    file: str
+    line: int
+    name: str
+
+
+class Access(NamedTuple):
+    """Something from outside that code looked at, and the line of the project's code that asked for it, if any.
+
+    ``name`` is the path of a file (relative to the project where it lies in it), the name of a variable (``*`` for all),
+    host and port, or the parameter whose file was asked for its URL. ``file`` is absolute, or empty.
+    """
+
+    kind: Literal["file", "variable", "connection", "url"]
+    name: str
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observations:
+    """What was seen of an attempt that returned.
+
+    ``entered`` is the project's code that ran; ``loaded`` the files of project modules that were imported meanwhile, or run by
+    other means than an import; ``present`` the names of all project modules that are imported. ``accesses`` are those that the stage
+    does not declare; ``imported`` those of the project's module-level code, at the line of the statement that was running.
+    ``more`` names the kinds of access of which some were left out. Of ``children``, processes that it started, nothing is seen.
+    """
+
+    entered: tuple[Entry, ...] = ()
+    loaded: tuple[str, ...] = ()
+    present: tuple[str, ...] = ()
+    accesses: tuple[Access, ...] = ()
+    imported: tuple[Access, ...] = ()
+    more: tuple[str, ...] = ()
+    children: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +139,7 @@ class Outcome:
     seconds: float = 0.0
     log: str | None = None
     repeatable: bool = True
+    observed: Observations | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +161,9 @@ class Captured:
 class Setup:
     """What workers of one run share: the store, the code as the run recorded it, and how it is imported.
 
-    ``sources`` are the project's source files by their path below ``root``; ``import_roots`` come
-    first on ``sys.path``, in order; ``modules`` are imported before the first attempt.
+    ``sources`` are the project's source files by their path below ``root``, those outside it by their absolute path;
+    ``import_roots`` come first on ``sys.path``, in order; ``in_place`` are folders outside the root whose modules are
+    the project's as well; ``modules`` are imported before the first attempt. ``variables`` is the whole environment.
     ``main_module`` is the importable name of what runs as ``__main__`` in the engine's process.
     """
 
@@ -129,6 +174,7 @@ class Setup:
     modules: tuple[str, ...]
     variables: Mapping[str, str]
     main_module: str | None = None
+    in_place: tuple[str, ...] = ()
 
 
 Report = Begun | Captured | Outcome

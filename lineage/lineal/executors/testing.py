@@ -5,6 +5,7 @@ A test module subclasses `ExecutorTests` and gives the fixture ``make_executor``
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,7 +146,14 @@ class Workbench:
         self.store = open_store(folder / "store")
         self.scratch = folder / "scratch"
         sources = {"stages_for_tests.py": STAGES.encode()}
-        setup = Setup(self.store.place, sources, str(self.root), (str(self.root),), ("stages_for_tests",), {})
+        setup = Setup(
+            self.store.place,
+            sources,
+            str(self.root),
+            (str(self.root),),
+            ("stages_for_tests",),
+            {**os.environ, "PYTHONHASHSEED": "0"},
+        )
         self.executor = make(setup, self.store, slots)
         self._attempts = 0
         self.reports: list[Begun | Captured | Outcome] = []
@@ -186,8 +194,8 @@ class Workbench:
     def attempt(self, stage: str, **arguments: Any) -> Outcome:
         return self.outcome(self.submit(stage, **arguments))
 
-    def held(self, data: bytes, type_: str, name: str | None = None) -> Held:
-        return Held(str(self.store.blobs.put(data)), type_, (), None, name)
+    def held(self, data: bytes, type_: str, suffix: str = "") -> Held:
+        return Held(str(self.store.blobs.put(data)), type_, (), None, suffix)
 
     def bytes_of(self, outcome: Outcome, output: str = "result") -> bytes:
         assert outcome.failure is None, outcome.failure
@@ -222,10 +230,10 @@ class ExecutorTests:
     def test_an_input_is_read_from_the_store(self, bench: Workbench) -> None:
         assert bench.bytes_of(bench.attempt("add", a=bench.held(b"40", "json"), b=2)) == b"42"
 
-    def test_an_outside_file_goes_by_its_own_name(self, bench: Workbench) -> None:
-        source = bench.held(b"12345", "file", "data.csv.gz")
+    def test_an_outside_file_goes_by_the_parameters_name_and_its_own_ending(self, bench: Workbench) -> None:
+        source = bench.held(b"12345", "file", ".csv.gz")
 
-        assert bench.bytes_of(bench.attempt("name_and_size", source=source)) == b'["data.csv.gz",5]'
+        assert bench.bytes_of(bench.attempt("name_and_size", source=source)) == b'["source.csv.gz",5]'
 
     def test_a_file_that_a_stage_makes_is_kept(self, bench: Workbench) -> None:
         assert bench.bytes_of(bench.attempt("write", text="kept")) == b"kept"

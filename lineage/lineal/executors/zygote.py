@@ -26,6 +26,8 @@ from lineal.errors import LinealError
 from lineal.events import Failure
 from lineal.executors.attempt import failure_of, perform
 from lineal.executors.code import import_recorded, stage_named
+from lineal.executors.observe import Observer
+from lineal.executors.observe_places import Places
 from lineal.executors.protocol import Envelope, Outcome, Setup
 from lineal.executors.wire import LOG_FILE, NO_OUTCOME, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
 from lineal.stages import Stage
@@ -39,18 +41,28 @@ def main(fd: int) -> None:
     setup: Setup = connection.recv()
     store = open_store(setup.store, create=False)
     try:
-        _import_project(setup)
+        observer = _import_project(setup)
         preload(setup.store)
     except BaseException as error:  # noqa: BLE001 — whatever the project's import raises is told to the engine
         connection.send(NotImported(_import_failure(error)))
         return
     _adopt_orphans()
+    observer.prepare()
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
-    _serve(connection, store)
+    _serve(connection, store, observer)
 
 
-def _import_project(setup: Setup) -> None:
-    import_recorded(setup.sources, Path(setup.root), setup.import_roots)
+def _import_project(setup: Setup) -> Observer:
+    loader = import_recorded(setup.sources, Path(setup.root), setup.import_roots, setup.in_place)
+    observer = Observer(Places(setup.root, setup.in_place, setup.store), loader, besides=list(sys.modules))
+    with observer.importing():
+        _import_modules(setup)
+    if "pandas" in sys.modules or "pyarrow" in sys.modules:
+        import pyarrow.parquet  # noqa: F401  as for codecs
+    return observer
+
+
+def _import_modules(setup: Setup) -> None:
     for name in setup.modules:
         module = importlib.import_module(name)
         with contextlib.suppress(LinealError):  # what is wrong with a signature is the attempt's to say
@@ -59,8 +71,6 @@ def _import_project(setup: Setup) -> None:
                     _import_codecs(stage.signature)
     if setup.main_module is not None:  # classes of a script call themselves __main__'s
         sys.modules["__main__"] = sys.modules[setup.main_module]
-    if "pandas" in sys.modules or "pyarrow" in sys.modules:
-        import pyarrow.parquet  # noqa: F401  as for codecs
 
 
 def _import_codecs(signature: Signature) -> None:
@@ -80,7 +90,7 @@ def _import_failure(error: BaseException) -> Failure:
     )
 
 
-def _serve(connection: Connection[Any, Any], store: Store) -> None:
+def _serve(connection: Connection[Any, Any], store: Store, observer: Observer) -> None:
     """Fork when asked, tell who exited; when the engine is gone, kill what still runs and leave."""
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -102,7 +112,7 @@ def _serve(connection: Connection[Any, Any], store: Store) -> None:
                 return
             pid = os.fork()
             if pid == 0:
-                _work(request, store, connection)
+                _work(request, store, observer, connection)
             running[pid] = request.attempt_id
             connection.send(Forked(request.attempt_id, pid))
         while running:
@@ -137,7 +147,7 @@ def _end_all(workers: Iterable[int]) -> None:
                 os.waitpid(-1, 0)
 
 
-def _work(request: Spawn, store: Store, connection: Connection[Any, Any]) -> None:
+def _work(request: Spawn, store: Store, observer: Observer, connection: Connection[Any, Any]) -> None:
     """Be the worker of one attempt: own session, output into the log file, outcome into a file. Never returns."""
     status = 1
     try:
@@ -154,7 +164,7 @@ def _work(request: Spawn, store: Store, connection: Connection[Any, Any]) -> Non
         os.environ["LINEAL_ATTEMPT"] = request.attempt_id
         try:
             envelope: Envelope = pickle.loads(request.envelope)
-            outcome = perform(envelope, stage_named, store)
+            outcome = perform(envelope, stage_named, store, observer)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(request.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
         with suppress(LinealError):  # a worker's spool is of no use to anybody after it

@@ -14,34 +14,39 @@ from typing import Any, NamedTuple
 
 import xxhash
 
+from lineal.fingerprint.recursion import parse
+
 _Emit = Callable[[str], None]
 _SKIPPED_FIELDS = frozenset({"ctx", "type_comment", "type_ignores", "kind"})
 
 
 class Hashes(NamedTuple):
-    """XXH3-128 of one piece of syntax: its code, its fields, its other annotations, its docstrings (16 bytes
-    each).
+    """XXH3-128 of one piece of syntax: its code, its fields, its other annotations, its docstrings, and which
+    annotations are text (16 bytes each).
     """
 
     code: bytes
     fields: bytes
     annotations: bytes
     docs: bytes
+    quoted: bytes
 
 
 class _Aside:
     """What is written beside the code, and what the writer is in."""
 
-    __slots__ = ("annotations", "docs", "fields", "inside")
+    __slots__ = ("annotations", "docs", "fields", "inside", "quoted")
 
     def __init__(self) -> None:
         self.annotations: list[str] = []
         self.fields: list[str] = []
         self.docs: list[str] = []
+        self.quoted: list[str] = []
         self.inside: type[ast.AST] = ast.Module
 
     def hashes(self, code: list[str]) -> Hashes:
-        return Hashes(_hash(code), _hash(self.fields), _hash(self.annotations), _hash(self.docs))
+        beside = (self.fields, self.annotations, self.docs, self.quoted)
+        return Hashes(_hash(code), *map(_hash, beside))
 
 
 def hash_syntax(*nodes: ast.AST) -> Hashes:
@@ -72,18 +77,37 @@ def _hash(tokens: list[str]) -> bytes:
 
 
 def _write(node: ast.AST, emit: _Emit, aside: _Aside) -> None:
+    _WRITERS[node.__class__](node, emit, aside)
+
+
+def _node(node: ast.AST, emit: _Emit, aside: _Aside) -> None:
+    """Any node that has no writer of its own."""
     cls = node.__class__
-    writer = _WRITERS.get(cls)
-    if writer is not None:
-        writer(node, emit, aside)
-        return
     emit(_TAGS[cls])
     for field in _FIELDS[cls]:
         value = getattr(node, field, None)
-        if isinstance(value, list):
+        if value.__class__ is list:
             _list(value, emit, aside)
         else:
             _value(value, emit, aside)
+
+
+def _operator(node: ast.AST, emit: _Emit, aside: _Aside) -> None:
+    emit(_TAGS[node.__class__])
+
+
+def _subscript(node: ast.Subscript, emit: _Emit, aside: _Aside) -> None:
+    emit("<Subscript")
+    _write(node.value, emit, aside)
+    _write(node.slice, emit, aside)
+
+
+def _elements(node: ast.List | ast.Tuple | ast.Set, emit: _Emit, aside: _Aside) -> None:
+    emit(_TAGS[node.__class__])
+    emit("[")
+    for element in node.elts:
+        _write(element, emit, aside)
+    emit("]")
 
 
 def _value(value: object, emit: _Emit, aside: _Aside) -> None:
@@ -185,6 +209,7 @@ def _annotation(node: ast.expr | None, emit: _Emit, aside: _Aside) -> None:
         emit("~")
         return
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        aside.quoted.append(f"{len(aside.fields)} {len(aside.annotations)}")
         node = parsed_annotation(node.value) or node  # "int" and int name one type
     _write(node, emit, aside)
 
@@ -192,9 +217,11 @@ def _annotation(node: ast.expr | None, emit: _Emit, aside: _Aside) -> None:
 def parsed_annotation(text: str) -> ast.expr | None:
     """The expression in a string annotation, or None when it is not one."""
     try:
-        return ast.parse(text.strip(), mode="eval").body
+        tree = parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    assert isinstance(tree, ast.Expression)
+    return tree.body
 
 
 def _arguments(node: ast.arguments, emit: _Emit, aside: _Aside) -> None:
@@ -351,6 +378,8 @@ _NODES = _subclasses(ast.AST)
 _TAGS = {cls: f"<{cls.__name__}" for cls in _NODES}
 _FIELDS = {cls: tuple(f for f in cls._fields if f not in _SKIPPED_FIELDS) for cls in _NODES}
 _WRITERS: dict[type[ast.AST], Callable[..., None]] = {
+    **dict.fromkeys(_NODES, _node),
+    **{cls: _operator for cls in _NODES if not cls._fields},
     ast.Name: _name,
     ast.Attribute: _attribute,
     ast.Call: _call,
@@ -367,6 +396,10 @@ _WRITERS: dict[type[ast.AST], Callable[..., None]] = {
     ast.FormattedValue: _formatted,
     ast.MatchSingleton: _singleton,
     ast.BinOp: _binary,
+    ast.Subscript: _subscript,
+    ast.List: _elements,
+    ast.Tuple: _elements,
+    ast.Set: _elements,
 }
 for _block in (
     "If",

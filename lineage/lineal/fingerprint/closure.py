@@ -25,7 +25,11 @@ Place = tuple[str, int]
 
 @dataclass(slots=True)
 class Closure:
-    """What a stage reaches. ``lines`` are what is hashed, sorted; ``loaded`` the modules that are imported."""
+    """What a stage reaches.
+
+    ``lines`` are what is hashed, sorted; ``loaded`` the modules that are imported;
+    ``importers`` the units that import modules by a name of their own for `import_module`.
+    """
 
     units: dict[Place, bytes]
     lines: list[str]
@@ -33,6 +37,7 @@ class Closure:
     outside: frozenset[str]
     nodes: frozenset[Node]
     unresolved: tuple[tuple[str, Place], ...]
+    importers: tuple[Place, ...]
 
 
 class Closures:
@@ -59,6 +64,8 @@ class Closures:
         mode = Mode()
         while True:
             run = _Run(self, mode)
+            for module in first:
+                run.roots.add(module)
             for module in beside:
                 run.load(module)
             for module, name in entries:
@@ -80,6 +87,7 @@ class Closures:
         outside = set(run.outside)
         unresolved: list[tuple[str, Place]] = []
         labels: dict[Place, str] = {}
+        importers: list[Place] = []
         for place in run.units:
             links = linker.links(*place, run.mode, place in run.entries)
             units[place] = links.hash
@@ -87,6 +95,8 @@ class Closures:
             lines += links.lines
             outside.update(links.outside)
             unresolved += [(each, place) for each in links.unresolved]
+            if "imports by a name of its own" in links.marks:
+                importers.append(place)
         for module in run.files:
             located = lookup.find_module(module)
             if located is not None and located.file is not None:
@@ -100,10 +110,18 @@ class Closures:
                     )
         lines += self._orders(run, first, labels)
         lines += [f"docs {node[1]}:{node[2]} {node[3]}" for node in run.active if node[0] == "docs"]
+        imported = {each for module in first for each in self.loading.everything(module)}
+        lines += [f"imported {node[1]}" for node in run.active if node[0] == "loaded" and node[1] in imported]
         lines += [f"entry {module}:{name}" for module, name in entries]
         lines = sorted(set(lines))
         return Closure(
-            units, lines, tuple(run.loaded), frozenset(outside), frozenset(run.active), tuple(unresolved)
+            units,
+            lines,
+            tuple(run.loaded),
+            frozenset(outside),
+            frozenset(run.active),
+            tuple(unresolved),
+            tuple(importers),
         )
 
     def _orders(self, run: _Run, first: tuple[str, ...], labels: dict[Place, str]) -> list[str]:
@@ -167,9 +185,13 @@ class _Run:
     reads_docs: bool = False
     strings: set[tuple[str, str]] = field(default_factory=set)
     changed_by: dict[Node, set[Place]] = field(default_factory=dict)
+    roots: set[str] = field(default_factory=set)
+    effective: set[str] = field(default_factory=set)
 
     def enter(self, module: str, name: str) -> None:
-        """Start at what ``module`` calls ``name``, or at all of the module."""
+        """Start at what ``module`` calls ``name``, or at all of the module. ``name#1`` is the second definition
+        of that name.
+        """
         if not name:
             if self.closures.lookup.find_module(module) is None:
                 raise FingerprintError(
@@ -179,16 +201,17 @@ class _Run:
             return
         lookup = self.closures.lookup
         index = lookup.get_index(module)
-        top = name.partition(".")[0]
-        places = [(module, each) for each in lookup.binders(module, top)] or [
-            (module, each)
-            for each in index.names.get(top, ())  # under a guard that does not run on import
-        ]
-        known = [place for place in places if index.units[place[1]].kind not in ("import", "star")]
+        top, _, number = name.partition(".")[0].partition("#")
+        everything = index.names.get(top, [])  # a guard may say that none of them runs on import
+        if number:
+            positions = everything[int(number) : int(number) + 1]
+        else:
+            positions = lookup.binders(module, top) or everything
+        known = [(module, each) for each in positions if index.units[each].kind not in ("import", "star")]
         self.load(module)
         if known:
             self.entries.update(known)
-            self.activate(("name", module, top))
+            self.activate(("own" if number else "name", module, top))
             for place in known:
                 self.include(place)
             return
@@ -211,6 +234,7 @@ class _Run:
             before = len(self.active)
             if "dynamic" in self.marks:
                 self._match_strings()
+            self._include_imports()
             if not self.pending and len(self.active) == before:
                 return
 
@@ -218,22 +242,26 @@ class _Run:
         kind = node[0]
         lookup = self.closures.lookup
         for place in tuple(self.changed_by.get(node, ())):
-            self.include(place)
+            self.include(place, changes=True)
         if kind == "name":
             self.load(node[1])
             for place in tuple(self.changed_by.get(("any", node[1]), ())):
-                self.include(place)
+                self.include(place, changes=True)
             if lookup.find_index(node[1]) is not None:
                 for each in lookup.binders(node[1], node[2]):
                     if lookup.get_index(node[1]).units[each].kind not in ("import", "star"):
                         self.include((node[1], each))
         elif kind == "own":
             for place in tuple(self.changed_by.get(("name", *node[1:]), ())):
-                self.include(place)
+                self.include(place, changes=True)
         elif kind == "unit":
             self.include((node[1], int(node[2])))
         elif kind == "module":
             self._module(node[1])
+        elif kind == "runs":
+            self._runs(node[1])
+        elif kind in ("signature", "function signature"):
+            self._sign(node[1], node[2], classes=kind == "signature")
         elif kind == "package":
             for module in self.closures.loading.below(node[1]):
                 self.activate(("module", module))
@@ -247,7 +275,7 @@ class _Run:
         lookup = self.closures.lookup
         self.load(module)
         for place in tuple(self.changed_by.get(("any", module), ())):
-            self.include(place)
+            self.include(place, changes=True)
         index = lookup.find_index(module)
         if index is None:
             located = lookup.find_module(module)
@@ -268,7 +296,57 @@ class _Run:
             elif not unit.names and not unit.hidden and unit.kind not in ("guard", "doc"):
                 self.include((module, position))
 
-    def include(self, place: Place) -> None:
+    def _include_imports(self) -> None:
+        """What a module changes counts, so what decides whether it is imported does too."""
+        loading = self.closures.loading
+        doubtful = [(each, loading.uncertain(each)) for each in tuple(self.loaded)] if self.effective else []
+        doubtful = [each for each in doubtful if each[1]]
+        if not doubtful:
+            return
+        sure = loading.surely(self.roots)
+        wanted = self.effective - sure
+        reached: set[str] = set()
+        while wanted - reached:
+            reached |= wanted
+            for module, units in doubtful:
+                for position, name in units:
+                    if name in reached:
+                        self.include((module, position))
+                        wanted.add(module)
+            wanted |= {
+                user for user in self.loaded for _, name in loading.loads(user) if name in wanted
+            } - sure
+
+    def _runs(self, module: str) -> None:
+        """Importing a module may fail, and that is noticed: by what it raises, and what is not there."""
+        lookup = self.closures.lookup
+        self.load(module)
+        for each in self.closures.loading.everything(module):
+            index = lookup.find_index(each)
+            for position, unit in enumerate(index.units if index is not None else ()):
+                if unit.hidden:
+                    continue
+                if "raises" in unit.marks or (
+                    unit.kind in ("import", "star")
+                    and any(target.kind == "absent" for target in lookup.resolve(each, unit.target[:2]))
+                ):
+                    self.include((each, position))
+
+    def _sign(self, module: str, name: str, classes: bool) -> None:
+        """Something reads the signature of a function, or the fields of a class: its annotations count."""
+        index = self.closures.lookup.find_index(module)
+        for each in self.closures.lookup.binders(module, name) if index is not None else ():
+            assert index is not None
+            place = (module, each)
+            if index.units[each].kind == "def" or (classes and index.units[each].kind == "class"):
+                self.entries.add(place)
+                self.units.pop(place, None)
+                self.include(place)
+
+    def include(self, place: Place, changes: bool = False) -> None:
+        """Take in a unit; ``changes`` says that it is there for what importing its module changes."""
+        if changes:
+            self.effective.add(place[0])
         if place in self.units:
             return
         self.units[place] = None
@@ -280,8 +358,9 @@ class _Run:
             self.activate(node)
         for what in links.imports:
             for module in closures.loading.imported(place[0], what):
+                self.roots.add(module)
                 self.load(module)
-        self.marks.update(unit.marks)
+        self.marks.update(links.marks)
         self.strings.update((place[0], text) for text in unit.strings)
         if "docs" in unit.marks:
             if links.docs_of:
@@ -331,7 +410,7 @@ class _Run:
                     and any(each[0] in ("name", "module") and each[1] == node[1] for each in self.active)
                 )
             ):
-                self.include(place)
+                self.include(place, changes=True)
 
     def _match_strings(self) -> None:
         """Text that names project code is taken for what a computed import brings."""

@@ -102,6 +102,7 @@ class Distributions:
         self._paths = [os.path.abspath(path) for path in dict.fromkeys(paths)]
         self._folders: list[_Folder] | None = None
         self._by_name: dict[str, Distribution] | None = None
+        self._editables: list[tuple[dict[str, str], list[_Folder]]] | None = None
         self._located: dict[str, tuple[str, bool] | None] = {}
         self._owners: dict[str, tuple[Distribution, ...]] = {}
 
@@ -125,6 +126,23 @@ class Distributions:
         """The folder from which ``module`` is used in place, outside of what is installed; or None."""
         located = self._locate(module.partition(".")[0])
         return located[0] if located is not None and located[1] else None
+
+    def used_in_place(self) -> tuple[str, ...]:
+        """The folders whose modules are used in place: on the search path, with nothing installed in them, and those
+        of editable installs. Lineal's own are left out.
+        """
+        own = {"lineal", "lineal_store", "lineal_cli"}
+        found = {
+            folder.path: None for folder in self._list() if not folder.is_site and not own & folder.folders
+        }
+        for distribution in self._distributions().values():
+            if distribution.editable is not None and distribution.name not in _OWN:
+                mapping, folders = _editable_places(distribution)
+                found.update(
+                    dict.fromkeys(os.path.dirname(os.path.abspath(each)) for each in mapping.values())
+                )
+                found.update(dict.fromkeys(folder.path for folder in folders))
+        return tuple(folder for folder in found if folder != "/")
 
     def owners(self, module: str) -> tuple[Distribution, ...]:
         """The distributions that the dotted name ``module`` may come from: one, but for namespace packages."""
@@ -228,13 +246,23 @@ class Distributions:
                     break
                 found = found or here
         if found is None:
-            for distribution in self._distributions().values():
-                place = _editable_place(distribution, top) if distribution.editable is not None else None
-                if place is not None:
-                    found = (place, True)
-                    break
+            place = self._editable_place(top)
+            found = (place, True) if place is not None else None
         self._located[top] = found
         return found
+
+    def _editable_place(self, top: str) -> str | None:
+        """The folder in which an editable install has the module ``top``."""
+        if self._editables is None:
+            everything = self._distributions().values()
+            self._editables = [_editable_places(each) for each in everything if each.editable is not None]
+        for mapping, folders in self._editables:
+            if top in mapping and os.path.exists(os.path.dirname(mapping[top])):
+                return os.path.abspath(os.path.dirname(mapping[top]))
+            for folder in folders:
+                if top in folder.folders or f"{top}.py" in folder.files:
+                    return folder.path
+        return None
 
     def _unversioned(self, top: str) -> str:
         """Stands for the version of a module that lies in a site folder, but belongs to no distribution: its
@@ -276,9 +304,10 @@ def _distribution(name: str, version: str, folder: str, info: str) -> Distributi
     return Distribution(name, version, folder, info, editable)
 
 
-def _editable_place(distribution: Distribution, top: str) -> str | None:
-    """The folder in which an editable install has the module ``top``."""
+def _editable_places(distribution: Distribution) -> tuple[dict[str, str], list[_Folder]]:
+    """Where an editable install has its modules: the places of some by name, and folders to look in."""
     folders = []
+    mapping: dict[str, str] = {}
     for line in distribution.record().decode("utf-8", "replace").splitlines():
         file = line.partition(",")[0]
         if "/" in file:
@@ -288,16 +317,17 @@ def _editable_place(distribution: Distribution, top: str) -> str | None:
                 if each and not each.startswith(("#", "import ", "import\t")):
                     folders.append(os.path.join(distribution.folder, each.strip()))
         elif file.endswith("_finder.py"):
-            place = _finder_mapping(_read(f"{distribution.folder}/{file}")).get(top)
-            if place is not None:
-                folders.append(os.path.dirname(place))
+            mapping.update(_finder_mapping(_read(f"{distribution.folder}/{file}")))
     assert distribution.editable is not None
     folders += [distribution.editable, f"{distribution.editable}/src"]
-    for folder in folders:
-        listing = _list_folder(folder)
-        if listing is not None and (top in listing.folders or f"{top}.py" in listing.files):
-            return os.path.abspath(folder)
-    return None
+    listings = [_list_folder(os.path.abspath(folder)) for folder in dict.fromkeys(folders)]
+    return mapping, [each for each in listings if each is not None]
+
+
+def _editable_folders(distribution: Distribution) -> list[str]:
+    """The folders that an editable install may have its modules in."""
+    mapping, folders = _editable_places(distribution)
+    return [*map(os.path.dirname, mapping.values()), *(folder.path for folder in folders)]
 
 
 def _finder_mapping(source: bytes) -> dict[str, str]:

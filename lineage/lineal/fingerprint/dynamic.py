@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from lineal.fingerprint.facts import origins_of
 from lineal.fingerprint.literals import OWN_NAME, OWN_PACKAGE, Chain, chain_of, path_of, text_of
+from lineal.fingerprint.reading import METHODS, READERS, RESOURCES, note_environment, note_read, note_variable
+from lineal.fingerprint.recursion import parse
 
 if TYPE_CHECKING:
     from lineal.fingerprint.expressions import ExpressionWalker as Walker
@@ -26,37 +28,14 @@ MARKS = {
     "getsource": "source",
     "getsourcelines": "source",
     "getsourcefile": "source",
+    "findsource": "source",
+    "getcomments": "source",
     "__subclasses__": "subclasses",
 }
 """Names whose use makes more count: docstrings, annotations, the source as it is written, subclasses."""
 
-_READERS = frozenset(
-    [
-        "open",
-        "read_csv",
-        "read_parquet",
-        "read_json",
-        "read_excel",
-        "read_table",
-        "read_feather",
-        "read_pickle",
-        "read_hdf",
-        "read_text",
-        "read_bytes",
-        "load",
-        "loadtxt",
-        "genfromtxt",
-        "fromfile",
-        "scan_csv",
-        "scan_parquet",
-        "memmap",
-        "open_dataset",
-        "imread",
-    ]
-)
-_UNPICKLERS = frozenset({("pickle", "load"), ("pickle", "loads"), ("joblib", "load"), ("dill", "load"), ("dill", "loads"),
-                         ("cloudpickle", "load"), ("cloudpickle", "loads"), ("torch", "load"), ("pd", "read_pickle"),
-                         ("pandas", "read_pickle")})  # fmt: skip
+NAMES = {*MARKS, "eval", "exec", "globals", "__import__"}
+"""Names that mean something when they are read, called or not (see `name_used`)."""
 
 
 def imported_by(node: ast.AST) -> Chain | None:
@@ -92,6 +71,27 @@ def _package_argument(node: ast.Call) -> str | None:
             given = keyword.value
     found = text_of(given) if given is not None else None
     return found[0] if found is not None and found[1] else None
+
+
+def name_used(walker: Walker, node: ast.Name) -> None:
+    """A name of `NAMES` is looked up: as a value, or in a call that its literal argument does not settle."""
+    if node.id in MARKS:
+        walker.facts.marks.add(MARKS[node.id])
+    elif node.id == "__import__":
+        walker.facts.marks.add("dynamic")
+        walker.spot("dynamic_import", "__import__ of a computed name", node)
+    else:
+        walker.facts.marks.add("own")
+        if node.id != "globals":
+            walker.spot("eval", f"{node.id} of text", node)
+
+
+def module_of_look_up(node: ast.AST) -> Chain | None:
+    """The module that ``sys.modules["m"]`` or a call of ``import_module("m")`` is, or None."""
+    if isinstance(node, ast.Subscript) and chain_of(node.value) == ("sys", "modules"):
+        key = text_of(node.slice)
+        return (0, key[0]) if key is not None and key[1] else None
+    return imported_by(node)
 
 
 def special_subscript(walker: Walker, node: ast.Subscript) -> bool:
@@ -132,8 +132,14 @@ def special_subscript(walker: Walker, node: ast.Subscript) -> bool:
         else:
             walker.scope.load((0, key[0]))
         return True
-    if chain[-1] == "environ" and not store:
-        walker.spot("environment", key[0] if key and key[1] else "a computed name", node)
+    if chain[-1] == "environ":
+        if store:
+            walker.mutate("in", [chain])
+        else:
+            note_variable(walker, node.slice, node)
+        walker.scope.load(chain)
+        walker.visit(node.slice)
+        return True
     return False
 
 
@@ -170,14 +176,12 @@ def _setattr(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
 
 
 def _chain_or_import(walker: Walker, node: ast.AST) -> Chain | None:
-    if isinstance(node, ast.Subscript) and chain_of(node.value) == ("sys", "modules"):
-        key = text_of(node.slice)
-        return (0, key[0]) if key is not None and key[1] else None
-    imported = imported_by(node)
-    if imported is not None:
-        walker.executes((int(imported[0]), str(imported[1]), None))
-        return imported
-    return chain_of(node)
+    found = module_of_look_up(node)
+    if found is None:
+        return chain_of(node)
+    if isinstance(node, ast.Call):
+        walker.executes((int(found[0]), str(found[1]), None))
+    return found
 
 
 def _import_module(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
@@ -221,13 +225,23 @@ def _run_file(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
 
 
 def _evaluate(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
+    """``eval`` and ``exec``: literal text is code like any other, but for where its names are bound."""
     if chain is None or len(chain) != 1:
         return False
-    walker.facts.marks.add("own")
     if chain[0] == "exec":
         walker.mutate("any", [(0, OWN_NAME)])
-    walker.spot("eval", f"{chain[0]} of text", node)
-    return False
+        walker.mutate("in", [origin for each in node.args[1:2] for origin in origins_of(each)])
+    text = text_of(node.args[0]) if node.args else None
+    if text is None or not text[1]:
+        return False
+    try:
+        tree = parse(text[0].strip() if chain[0] == "eval" else text[0])
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    assert isinstance(tree, ast.Module)
+    walker.aside(ast.increment_lineno(tree, node.lineno - 1).body)
+    walker.visit_all([*node.args[1:], *(keyword.value for keyword in node.keywords)])
+    return True
 
 
 def _namespace(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
@@ -245,58 +259,35 @@ def _signature(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
 
 
 def _environment(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
-    if chain is not None and (chain[-1] == "getenv" or chain[-2:] == ("environ", "get")) and node.args:
+    if chain is not None and chain[-3:] == ("sys", "modules", "get") and node.args:
         key = text_of(node.args[0])
-        walker.spot("environment", key[0] if key and key[1] else "a computed name", node)
+        if key is not None and key[1]:
+            walker.scope.load((0, key[0]))
+        else:
+            walker.facts.marks.add("dynamic")
+            walker.spot("dynamic_import", "sys.modules with a computed name", node)
+    elif chain is not None:
+        note_environment(walker, node, chain)
     return False
 
 
 def _search_path(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
-    if chain is not None and (chain[-3:-1] == ("sys", "path") or chain[-1] == "addsitedir") and node.args:
-        given = node.args[-1]
-        for each in given.elts if isinstance(given, ast.List | ast.Tuple) else [given]:
-            path = path_of(each)
-            if path is not None:
-                walker.facts.paths.append(path)
+    if chain is not None and node.args:
+        note_search(walker, ("sys", "path") if chain[-1] == "addsitedir" else chain[:-1], node.args[-1])
     return False
 
 
-def _reader(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
-    """A read of a file whose path can be worked out: a blind spot unless it is declared."""
-    name = node.func.attr if isinstance(node.func, ast.Attribute) else chain[-1] if chain else ""
-    if chain is not None and chain[-2:] in _UNPICKLERS:
-        walker.spot("unpickle", ast.unparse(node.func), node)
-    given = node.args[0] if node.args else None
-    mode = node.args[1] if len(node.args) > 1 else None
-    if name in ("read_text", "read_bytes") or (name == "open" and isinstance(node.func, ast.Attribute)):
-        mode = given if name == "open" else None
-        given = node.func.value if isinstance(node.func, ast.Attribute) else None
-        if isinstance(given, ast.Constant | ast.Name) and chain in (
-            ("io", "open"),
-            ("gzip", "open"),
-            ("bz2", "open"),
-        ):
-            given, mode = node.args[0] if node.args else None, None
-    if given is None or isinstance(given, ast.Name | ast.Attribute):
-        return False
-    if isinstance(mode, ast.Constant) and isinstance(mode.value, str) and mode.value[:1] in ("w", "a", "x"):
-        return False
-    path = path_of(given)
-    if path is not None and path[1]:
-        walker.facts.spots.append(("undeclared_read", encode_path(path), node.lineno))
-    return False
-
-
-def encode_path(path: tuple[object, tuple[str, ...]]) -> str:
-    """A `PathText` as text, for a blind spot that is worked out later (`decode_path`)."""
-    base = ".".join(map(str, path[0])) if isinstance(path[0], tuple) else path[0]
-    return "\0".join([f"{'name ' if isinstance(path[0], tuple) else ''}{base}", *path[1]])
-
-
-def decode_path(text: str) -> tuple[Chain | str, tuple[str, ...]]:
-    """The path that `encode_path` wrote."""
-    base, *parts = text.split("\0")
-    return (tuple(base[5:].split(".")) if base.startswith("name ") else base), tuple(parts)
+def note_search(walker: Walker, changed: Chain | None, added: ast.AST) -> None:
+    """Something is put into the list ``changed``: folders, if that is ``sys.path`` or a package's own path."""
+    if changed is None or (changed[-2:] != ("sys", "path") and changed != ("__path__",)):
+        return
+    if isinstance(added, ast.BinOp):
+        note_search(walker, changed, added.left)
+        note_search(walker, changed, added.right)
+    for each in added.elts if isinstance(added, ast.List | ast.Tuple) else [added]:
+        path = path_of(each)
+        if path is not None and (path[1] or path[0] == "file"):
+            (walker.facts.own_paths if changed == ("__path__",) else walker.facts.paths).append(path)
 
 
 SPECIAL_CALLS: dict[str, _Handler] = {
@@ -312,6 +303,8 @@ SPECIAL_CALLS: dict[str, _Handler] = {
     "run_path": _run_file,
     "spec_from_file_location": _run_file,
     "SourceFileLoader": _run_file,
+    "entry_points": _run_file,
+    "iter_entry_points": _run_file,
     "eval": _evaluate,
     "exec": _evaluate,
     "globals": _namespace,
@@ -325,6 +318,16 @@ SPECIAL_CALLS: dict[str, _Handler] = {
     "append": _search_path,
     "extend": _search_path,
     "addsitedir": _search_path,
-    "loads": _reader,
-    **dict.fromkeys(_READERS, _reader),
+    "loads": note_read,
+    **dict.fromkeys(READERS | METHODS | RESOURCES, note_read),
+    **dict.fromkeys(("expandvars", "items", "keys", "values", "copy", "pop", "setdefault"), _environment),
 }
+"""What is done for a call of a function or a method of that name, before it is walked like any other; one that
+returns True has left nothing to walk.
+"""
+
+
+def special_call(name: str) -> _Handler | None:
+    """What is done for a call of something of this name, or None."""
+    found = SPECIAL_CALLS.get(name)
+    return note_read if found is None and name[:5] in ("read_", "scan_") else found

@@ -8,12 +8,12 @@ of a change where a result is dropped (such a call is made for its effect), and 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from lineal.fingerprint.literals import Chain
 from lineal.fingerprint.lookup import Lookup, Target
-from lineal.fingerprint.scopes import Call, Import, changes_receiver
+from lineal.fingerprint.scopes import DROPPED, Call, Import, changes_receiver
 from lineal.fingerprint.syntax import Unit
 
 Node = tuple[str, ...]
@@ -42,16 +42,26 @@ _REGISTERING = ("register", "hook", "implements", "overload_method", "accessor",
 _SHARED = ("get", "current", "default", "global", "instance", "shared", "root", "gca", "gcf")
 _MOST_CALLS = 4
 _MAKERS = ("__init__", "__new__", "__post_init__")
+_MOST_DEEP = 6
+_ARGUMENT_CHANGERS = frozenset(
+    {"heappush", "heappop", "heappushpop", "heapreplace", "heapify", "insort", "insort_left", "insort_right"}
+)
+_ITERATORS = frozenset({"iter", "map", "filter", "zip", "enumerate", "reversed", "open"})
+_CONSUMERS = frozenset(
+    {"list", "tuple", "set", "frozenset", "dict", "sorted", "sum", "max", "min", "any", "all"}
+)
+_NAMED_APART = {"chdir": "cwd", "getcwdb": "cwd"}
 
 
 def outside_node(dotted: str) -> Node:
     """The part of the outside world that a dotted name belongs to, as finely as it is told apart."""
     top, _, rest = dotted.partition(".")
-    if top == "os":
+    if top in ("os", "sys"):
         part = rest.partition(".")[0]
-        return ("outside", "os.environ" if part in _ENVIRONMENT else f"os.{part}")
-    if top == "sys":
-        return ("outside", f"sys.{rest.partition('.')[0]}")
+        if part in _ENVIRONMENT:
+            return ("outside", "os.environ")
+        part = _NAMED_APART.get(part, part.removeprefix("set").removeprefix("get"))
+        return ("outside", f"{top}.{part}")
     return ("outside", top)
 
 
@@ -60,17 +70,36 @@ def is_standard(top: str) -> bool:
     return top in sys.stdlib_module_names or top in sys.builtin_module_names
 
 
+_Function = tuple[str, int, str, int]
+"""A function that is called: the unit it is in, its key among the unit's effects, and how often it, and what it
+returns, is called in all.
+"""
+
+
 @dataclass(slots=True)
 class Changes:
     """What something may change when it runs: objects, its own parameters (and whether beyond a first
-    attribute), with the units that it calls and what those import.
+    attribute), with the functions that it calls and what those import.
     """
 
+    functions: Mapping[_Function, Changes] = field(repr=False)  # what is known of all
     nodes: set[Node] = field(default_factory=set)
     params: set[tuple[int, bool]] = field(default_factory=set)
-    called: set[tuple[str, int]] = field(default_factory=set)
+    calls: set[_Function] = field(default_factory=set)  # by itself
     imports: set[tuple[str, Import]] = field(default_factory=set)
     seen: set[tuple[str, Call]] = field(default_factory=set)  # calls taken in so far
+
+    @property
+    def called(self) -> set[tuple[str, int]]:
+        """The units whose functions run, those that others call included."""
+        found: set[_Function] = set()
+        pending = list(self.calls)
+        while pending:
+            each = pending.pop()
+            if each not in found:
+                found.add(each)
+                pending += self.functions[each].calls
+        return {each[:2] for each in found if each[0]}
 
     def add_outside(self, dotted: str) -> None:
         """Something outside the project is changed. What one library is told may change how another works."""
@@ -82,12 +111,11 @@ class Changes:
 
     @property
     def size(self) -> int:
-        return len(self.nodes) + len(self.params) + len(self.called) + len(self.imports)
+        return len(self.nodes) + len(self.params) + len(self.imports)
 
     def absorb(self, other: Changes) -> None:
-        """Take in all but the parameters, which are the other's own."""
+        """Take in what a function that is called changes, but for its parameters, which are its own."""
         self.nodes |= other.nodes
-        self.called |= other.called
         self.imports |= other.imports
 
 
@@ -106,8 +134,10 @@ class Effects:
     def __init__(self, lookup: Lookup) -> None:
         self.lookup = lookup
         self._units: dict[tuple[str, int], Changes] = {}
-        self._functions: dict[tuple[str, int, str, int], Changes] = {}
-        self._open: dict[tuple[str, int, str, int], int] = {}  # functions whose changes are being worked out
+        self._functions: dict[_Function, Changes] = {}
+        self._targets: dict[tuple[Target, int, str], _Function] = {}  # calls without arguments
+        self._open: dict[_Function, int] = {}  # functions whose changes are being worked out
+        self._owned: dict[tuple[str, str], dict[tuple[tuple[str, int], bool], None]] = {}
         self._lowest = sys.maxsize  # the outermost of them that a call has come back to
         self._bases: dict[tuple[str, int], tuple[tuple[str, int], ...]] = {}
 
@@ -117,7 +147,7 @@ class Effects:
         if known is not None:
             return known
         unit = self.lookup.get_index(module).units[index]
-        changes = self._units[(module, index)] = Changes()
+        changes = self._units[(module, index)] = Changes(self._functions)
         for kind, chain in unit.mutations:
             self._mutation(module, kind, chain, index, changes)
         for call in unit.calls:
@@ -142,15 +172,69 @@ class Effects:
         result = self._bases[(module, index)] = tuple(dict.fromkeys(found))
         return result
 
-    def _classes(self, module: str, chain: Chain, at: int | None) -> Iterable[tuple[str, int]]:
-        """The project classes that ``chain`` names."""
-        if "()" in chain or chain[0] == "":
+    def _classes(
+        self, module: str, chain: Chain, at: int | None, made: bool = False, depth: int = 0
+    ) -> Iterable[tuple[str, int]]:
+        """The project classes that the value of ``chain`` may be; or, with ``made``, may be made by: classes of
+        the object.
+        """
+        if not chain or chain[0] == "" or depth > _MOST_DEEP:
+            return
+        if chain[-1] == "()":
+            if made:
+                yield from self._classes(module, chain[:-1], at, False, depth + 1)
+            for owner, returned in self._returned(module, chain[:-1], at, depth):
+                yield from self._classes(owner, returned, None, made, depth + 1)
+            return
+        if "()" in chain:
             return
         for target in self.lookup.resolve(module, chain, at):
-            if target.kind == "name" and not target.rest:
-                for each in self.lookup.binders(target.module, target.name):
-                    if self.lookup.get_index(target.module).units[each].kind == "class":
+            if target.kind != "name" or target.rest:
+                continue
+            for each in self.lookup.binders(target.module, target.name):
+                unit = self.lookup.get_index(target.module).units[each]
+                if unit.kind == "class":
+                    if not made:
                         yield target.module, each
+                elif unit.kind != "def":
+                    for alias in unit.aliases.get(target.name, ()):
+                        yield from self._classes(target.module, alias, each, made, depth + 1)
+
+    def _returned(
+        self, module: str, callee: Chain, at: int | None, depth: int
+    ) -> Iterable[tuple[str, Chain]]:
+        """What a call of ``callee`` may return, as the module of the function would name it."""
+        for owner, unit, key, receiver in self._functions_named(module, callee, at, depth):
+            effect = self.lookup.get_index(owner).units[unit].effects.get(key)
+            for chain in effect.returns if effect is not None else ():
+                if chain[0] != "":
+                    yield owner, chain
+                elif chain[1] == 0 and receiver is not None and len(chain) < 4:
+                    # `return self`, and `return cls()` in a class method
+                    names = self.lookup.get_index(receiver[0]).units[receiver[1]].names
+                    yield receiver[0], (*names[:1], "()")
+
+    def _functions_named(
+        self, module: str, callee: Chain, at: int | None, depth: int = 0
+    ) -> Iterable[tuple[str, int, str, tuple[str, int] | None]]:
+        """The functions that ``callee`` may name: the unit, the key among its effects, and the class that a
+        method was found by.
+        """
+        if not callee or callee[0] == "" or depth > _MOST_DEEP:
+            return
+        if "()" not in callee:
+            for target in self.lookup.resolve(module, callee, at):
+                if target.kind == "name" and not target.rest:
+                    for each in self.lookup.binders(target.module, target.name):
+                        if self.lookup.get_index(target.module).units[each].kind == "def":
+                            yield target.module, each, "", None
+        if len(callee) > 1 and callee[-1] != "()":
+            method, owner = str(callee[-1]), callee[:-1]
+            for made in (True, False):
+                for receiver in self._classes(module, owner, at, made, depth + 1):
+                    found = self._find_method(receiver, method)
+                    if found is not None:
+                        yield (*found, method, receiver)
 
     def _mutation(self, module: str, kind: str, chain: Chain, at: int | None, changes: Changes) -> None:
         if kind == "bind":
@@ -166,13 +250,15 @@ class Effects:
             if not owner:
                 return
             for target in self.lookup.resolve(module, owner, at):
-                if target == Target("outside", "builtins") and kind == "set":
-                    changes.nodes.add(("builtin", str(chain[-1])))
+                name = str(chain[-1])
+                if kind == "set" and target.kind == "outside":
+                    if target.module == "builtins":
+                        changes.nodes.add(("builtin", name))
+                    else:
+                        changes.add_outside(f"{target.module}.{name}")
                 elif target.kind in ("module", "absent"):
-                    node = (
-                        ("name", target.module, str(chain[-1])) if kind == "set" else ("any", target.module)
-                    )
-                    changes.nodes.add(node)
+                    whole = kind != "set" or name in ("__class__", "__dict__", "__getattr__")
+                    changes.nodes.add(("any", target.module) if whole else ("name", target.module, name))
                 else:
                     self._target(target, changes, set())
 
@@ -219,18 +305,23 @@ class Effects:
                 leaf = target.module.rpartition(".")[2].lower()
                 if leaf.startswith(_SHARED):
                     changes.add_outside(target.module)
-            elif target.kind == "name" and not target.rest:
-                for each in self.lookup.binders(target.module, target.name):
-                    effect = self.lookup.get_index(target.module).units[each].effects.get("")
-                    for chain in effect.returns if effect is not None else ():
-                        if chain[0] != "":
-                            self._object(target.module, chain, None, changes, seen)
+        for owner, unit, key, receiver in self._functions_named(module, callee, at):
+            effect = self.lookup.get_index(owner).units[unit].effects.get(key)
+            for chain in effect.returns if effect is not None else ():
+                if chain[0] != "":
+                    self._object(owner, chain, None, changes, seen)
+                elif chain[1] == 0 and receiver is not None:  # `return self`
+                    self._object(module, callee[:-1], at, changes, seen)
 
     def _call(self, module: str, call: Call, at: int | None, changes: Changes) -> None:
         if (module, call) in changes.seen:
             return
         changes.seen.add((module, call))
         callee, use, arguments = call
+        if use in ("b", "m"):
+            classes = list(self._classes(module, callee, at))
+            self._make_class((), classes, changes) if use == "m" else self._make_class(classes, (), changes)
+            return
         given = _Given(module, at, arguments)
         calls = 1
         while callee and callee[-1] == "()":
@@ -238,53 +329,100 @@ class Effects:
         if not callee or callee[0] == "":
             return
         calls = min(calls, _MOST_CALLS)  # `x = x()` goes on for ever
-        if "()" in callee:  # a method of what a call returned
-            if use != "v" or changes_receiver(str(callee[-1])):
-                self._object(module, callee, at, changes, set())
-            if use == "e":
-                self._arguments(given, None, changes)
+        if "()" in callee:
+            self._call_on_result(callee, calls, use, given, changes)
         else:
             for target in self.lookup.resolve(module, callee, at):
                 self._call_target(target, calls, use, given, changes)
         for _, chains in arguments:  # functions handed over may be called
             for chain in chains:
                 if chain[0] != "" and "()" not in chain:
-                    for target in self.lookup.resolve(module, chain, at):
-                        if target.kind == "name" and not target.rest:
-                            for each in self.lookup.binders(target.module, target.name):
-                                if self.lookup.get_index(target.module).units[each].kind == "def":
-                                    changes.absorb(self._function(target.module, each, "", 1))
+                    self._handed_over(module, chain, at, changes)
+
+    def _call_on_result(self, callee: Chain, calls: int, use: str, given: _Given, changes: Changes) -> None:
+        """A method of what a call returned."""
+        module, at, owner = given.module, given.at, callee[:-1]
+        for home, unit, key, receiver in self._functions_named(module, callee, at):
+            if receiver is not None:
+                params = self._run(home, unit, key, calls, given, 1, changes)
+                if any(position == 0 for position, _ in params):
+                    self._object(module, owner, at, changes, set())
+        if use in DROPPED or changes_receiver(str(callee[-1])):
+            self._object(module, callee, at, changes, set())
+            self._object(module, owner, at, changes, set())
+        if use == "e":
+            self._arguments(given, None, changes)
+
+    def _handed_over(self, module: str, chain: Chain, at: int | None, changes: Changes) -> None:
+        """What a call is given may be called by it: a function, a class, a bound method."""
+        for target in self.lookup.resolve(module, chain, at):
+            if target.kind != "name":
+                continue
+            if target.rest:
+                if changes_receiver(str(target.rest[-1])):
+                    self._target(target, changes, set())
+                continue
+            for each in self.lookup.binders(target.module, target.name):
+                kind = self.lookup.get_index(target.module).units[each].kind
+                if kind == "def":
+                    self._take((target.module, each, "", 1), changes)
+                elif kind == "class":
+                    self._construct(target.module, each, 1, _Given(module, at, ()), changes)
 
     def _call_target(self, target: Target, calls: int, use: str, given: _Given, changes: Changes) -> None:
+        if use == "p" and not (target.kind == "name" and target.rest):
+            return
         if target.kind == "outside":
             top, leaf = target.module.partition(".")[0], target.module.rpartition(".")[2]
             if top in _INERT:
                 return
+            if leaf in _ARGUMENT_CHANGERS:
+                self._arguments(given, {0}, changes)
             registers = any(word in leaf.lower() for word in _REGISTERING)
             if use == "e" or registers or changes_receiver(leaf):
                 changes.add_outside(target.module)
             if use == "e":
                 self._arguments(given, None, changes)
         elif target.kind == "builtin":
-            if target.name in ("next", "setattr", "delattr"):
+            if target.name in ("setattr", "delattr", "next") or (
+                target.rest and (use == "e" or changes_receiver(str(target.rest[-1])))
+            ):
                 self._arguments(given, {0}, changes)
-        elif target.kind == "missing" and use != "v":
+            elif target.name in _CONSUMERS:
+                for chain in next((chains for key, chains in given.arguments if key == 0), ()):
+                    for used in self.lookup.resolve(given.module, chain, given.at) if chain[0] != "" else ():
+                        if self._is_iterator(used):
+                            self._target(used, changes, set())
+            elif target.name == "type":
+                for chain in next((chains for key, chains in given.arguments if key == 1), ()):
+                    self._make_class(self._classes(given.module, chain, given.at), (), changes)
+        elif target.kind == "missing" and use in DROPPED:
             changes.nodes.add(("name", target.module, target.name))
         elif target.kind == "name":
-            for each in self.lookup.binders(target.module, target.name):
-                unit = self.lookup.get_index(target.module).units[each]
-                if target.rest:
-                    self._call_method(target, each, unit, calls, use, given, changes)
-                elif unit.kind == "def":
-                    self._run(target.module, each, "", calls, given, 0, changes)
-                    for decorator in unit.decorators:
-                        if decorator.chain is not None:
-                            through = decorator.chain + ("()",) * (decorator.calls + calls)
-                            self._call(target.module, (through, "v", ()), None, changes)
-                elif unit.kind == "class":
-                    self._construct(target.module, each, calls, given, changes)
-                else:
-                    self._call_value(target, each, unit, calls, use, given, changes)
+            if self._open or given.arguments:
+                self._call_name(target, calls, use, given, changes)
+                return
+            known = self._targets.get((target, calls, use))
+            if known is None:  # no function: a place for what is called by that name
+                known = self._targets[target, calls, use] = ("", len(self._targets), "", 0)
+                self._functions[known] = Changes(self._functions)
+                self._call_name(target, calls, use, given, self._functions[known])
+            changes.absorb(self._functions[known])
+            changes.calls.add(known)
+
+    def _call_name(self, target: Target, calls: int, use: str, given: _Given, changes: Changes) -> None:
+        """A global of the project, or a method of one, is called."""
+        if target.rest:
+            self._call_method(target, calls, use, given, changes)
+            return
+        for each in self.lookup.binders(target.module, target.name):
+            unit = self.lookup.get_index(target.module).units[each]
+            if unit.kind == "def":
+                self._run(target.module, each, "", calls, given, 0, changes)
+            elif unit.kind == "class":
+                self._construct(target.module, each, calls, given, changes)
+            else:
+                self._call_value(target, each, unit, calls, use, given, changes)
 
     def _call_value(
         self,
@@ -305,31 +443,55 @@ class Effects:
         aliases = unit.aliases.get(target.name, ())
         for alias in aliases:
             self._call(module, (alias + ("()",) * (calls - 1), "v", ()), index, changes)
-        if use != "v" and not unit.effects:
+        if use in DROPPED and not unit.effects:
             self._target(target, changes, set())
 
-    def _call_method(
-        self, target: Target, index: int, unit: Unit, calls: int, use: str, given: _Given, changes: Changes
-    ) -> None:
+    def _call_method(self, target: Target, calls: int, use: str, given: _Given, changes: Changes) -> None:
         method = str(target.rest[-1])
-        owners: list[tuple[str, int]] = []
-        if len(target.rest) == 1:
-            if unit.kind == "class":
-                owners = [(target.module, index)]
-            else:
-                for alias in unit.aliases.get(target.name, ()):
-                    if alias[-1] == "()":
-                        owners += self._classes(target.module, alias[:-1], index)
-        for owner in owners:
-            found = self._find_method(owner, method)
-            if found is not None:
-                shift = 0 if unit.kind == "class" and self._is_static(found, method) else 1
-                params = self._run(*found, method, calls, given, shift, changes)
+        found = False
+        for owner, is_class in self._owners(target) if len(target.rest) == 1 else ():
+            home = self._find_method(owner, method)
+            if home is not None:
+                found = True
+                shift = 0 if is_class and self._is_static(home, method) else 1
+                params = self._run(*home, method, calls, given, shift, changes)
                 if shift and any(position == 0 for position, _ in params):
                     self._target(target, changes, set())
-                return
-        if use != "v" or changes_receiver(method):
+        if found:
+            return
+        if use in DROPPED or changes_receiver(method) or (method == "__iter__" and self._is_iterator(target)):
             self._target(target, changes, set())
+
+    def _owners(self, target: Target) -> dict[tuple[tuple[str, int], bool], None]:
+        """The project classes in which a method of a global is looked for, and whether the global is that
+        class.
+        """
+        key = (target.module, target.name)
+        known = self._owned.get(key)
+        if known is None:
+            known = self._owned[key] = {}
+            for each in self.lookup.binders(*key):
+                unit = self.lookup.get_index(target.module).units[each]
+                if unit.kind == "class":
+                    known[(target.module, each), True] = None
+                for alias in unit.aliases.get(target.name, ()) if unit.kind != "class" else ():
+                    for owner in self._classes(target.module, alias, each, made=True):
+                        known[owner, False] = None
+        return known
+
+    def _is_iterator(self, target: Target) -> bool:
+        """Whether a global holds an iterator, which looking at uses up."""
+        if target.kind != "name":
+            return False
+        for each in self.lookup.binders(target.module, target.name):
+            aliases = self.lookup.get_index(target.module).units[each].aliases.get(target.name, ())
+            for alias in aliases:
+                for maker in (
+                    self.lookup.resolve(target.module, alias[:-1], each) if alias[1:] == ("()",) else ()
+                ):
+                    if maker.kind == "builtin" and maker.name in _ITERATORS:
+                        return True
+        return False
 
     def _is_static(self, owner: tuple[str, int], method: str) -> bool:
         params = self.lookup.get_index(owner[0]).units[owner[1]].effects[method].params
@@ -364,14 +526,18 @@ class Effects:
         Returns the parameters that it changes (see `Changes`). ``shift`` are those that no argument is
         written for.
         """
-        inner = self._function(module, index, key, calls)
-        changes.absorb(inner)
+        inner = self._take((module, index, key, calls), changes)
         effect = self.lookup.get_index(module).units[index].effects.get(key)
         if effect is None:
             return set()
+        written = {key + shift if isinstance(key, int) else key for key, _ in given.arguments}
+        for position, _ in inner.params:  # a default that stays from call to call belongs to the function
+            if position in effect.kept and not written & {position, effect.params[position]}:
+                names = self.lookup.get_index(module).units[index].names
+                changes.nodes.update(("name", module, name) for name in names)
         positions = {position for position, _ in inner.params}
-        names = {effect.params[position] for position in positions if position < len(effect.params)}
-        self._arguments(given, {position - shift for position in positions} | names, changes)
+        keywords = {effect.params[position] for position in positions if position < len(effect.params)}
+        self._arguments(given, {position - shift for position in positions} | keywords, changes)
         return inner.params
 
     def _arguments(self, given: _Given, which: set[int | str] | set[int] | None, changes: Changes) -> None:
@@ -382,14 +548,20 @@ class Effects:
                     if chain[-1] != "()":
                         self._object(given.module, chain, given.at, changes, set())
 
-    def _function(self, module: str, index: int, key: str, calls: int) -> Changes:
-        """What calling a function, and what it returns, ``calls`` times in all may change."""
-        memo = (module, index, key, calls)
+    def _take(self, function: _Function, changes: Changes) -> Changes:
+        """Note that a function is called; returns what it changes."""
+        inner = self._function(function)
+        changes.absorb(inner)
+        changes.calls.add(function)
+        return inner
+
+    def _function(self, memo: _Function) -> Changes:
+        """What calling a function, and what it returns, may change."""
         known = self._functions.get(memo)
         if known is not None:
             self._lowest = min(self._lowest, self._open.get(memo, self._lowest))
             return known
-        changes = self._functions[memo] = Changes()
+        changes = self._functions[memo] = Changes(self._functions)
         depth = self._open[memo] = len(self._open)
         around, self._lowest = self._lowest, len(self._open)
         self._fill(memo, changes)
@@ -406,12 +578,16 @@ class Effects:
         self._lowest = around
         return changes
 
-    def _fill(self, memo: tuple[str, int, str, int], changes: Changes) -> None:
+    def _fill(self, memo: _Function, changes: Changes) -> None:
         """Take in what the function does itself, and what those that it calls are known to do."""
         module, index, key, calls = memo
         changes.seen.clear()
-        changes.called.add((module, index))
-        effect = self.lookup.get_index(module).units[index].effects.get(key)
+        unit = self.lookup.get_index(module).units[index]
+        for decorator in unit.decorators if unit.kind == "def" and not key else ():
+            if decorator.chain is not None:
+                through = decorator.chain + ("()",) * (decorator.calls + calls)
+                self._call(module, (through, "v", ()), None, changes)
+        effect = unit.effects.get(key)
         for level in effect.levels[:calls] if effect is not None else ():
             for kind, chain in level.mutations:
                 self._mutation(module, kind, chain, None, changes)
@@ -430,27 +606,50 @@ class Effects:
     def _class_hooks(self, module: str, index: int, unit: Unit, changes: Changes) -> None:
         """``__init_subclass__``, metaclasses and ``__set_name__`` run when the class is made."""
         ancestors = self.bases(module, index)
-        nobody = _Given(module, index, ())
-
-        def hook(owner: tuple[str, int], method: str, classes: dict[int, Iterable[tuple[str, int]]]) -> None:
-            found = self._find_method(owner, method)
-            if found is None:
-                return
-            for position, deep in self._run(*found, method, 1, nobody, 0, changes):
-                for owner_module, each in classes.get(position, ()) if deep else ():
-                    for name in self.lookup.get_index(owner_module).units[each].names:
-                        changes.nodes.add(("name", owner_module, name))
-
-        for base in ancestors:
-            if "__init_subclass__" in self.lookup.get_index(base[0]).units[base[1]].effects:
-                hook(base, "__init_subclass__", {0: ancestors})
-        for metaclass in self._metaclasses(module, index):
-            hook(metaclass, "__prepare__", {0: [metaclass]})
-            hook(metaclass, "__new__", {0: [metaclass], 2: ancestors})
-            hook(metaclass, "__init__", {0: [*ancestors, metaclass], 2: ancestors})
-        for base in ancestors:
-            for name in self.lookup.get_index(base[0]).units[base[1]].names:
-                changes.nodes.add(("subclasses", base[0], name))
+        self._hooks(ancestors, self._metaclasses(module, index), changes)
         for callee, _, _ in unit.calls:
             for owner in self._classes(module, callee, index) if callee[-1] != "()" else ():
-                hook(owner, "__set_name__", {1: ancestors})
+                self._hook(owner, "__set_name__", {1: ancestors}, changes)
+
+    def _make_class(
+        self, bases: Iterable[tuple[str, int]], metaclasses: Iterable[tuple[str, int]], changes: Changes
+    ) -> None:
+        """A class with these project classes as bases and as metaclass is made in a function."""
+        bases = list(bases)
+        above = dict.fromkeys(each for base in bases for each in (base, *self.bases(*base)))
+        kinds = dict.fromkeys([*metaclasses, *(each for base in bases for each in self._metaclasses(*base))])
+        self._hooks(tuple(above), tuple(kinds), changes)
+
+    def _hooks(
+        self,
+        above: Sequence[tuple[str, int]],
+        metaclasses: Sequence[tuple[str, int]],
+        changes: Changes,
+    ) -> None:
+        """What making a class runs that has these project classes above it, and these metaclasses."""
+        for base in above:
+            unit = self.lookup.get_index(base[0]).units[base[1]]
+            if "__init_subclass__" in unit.effects:
+                self._hook(base, "__init_subclass__", {0: above}, changes)
+            changes.nodes.update(("subclasses", base[0], name) for name in unit.names)
+        for kind in metaclasses:
+            self._hook(kind, "__prepare__", {0: [kind]}, changes)
+            self._hook(kind, "__new__", {0: [kind], 2: above}, changes)
+            self._hook(kind, "__init__", {0: [*above, kind], 2: above}, changes)
+
+    def _hook(
+        self,
+        owner: tuple[str, int],
+        method: str,
+        classes: dict[int, Iterable[tuple[str, int]]],
+        changes: Changes,
+    ) -> None:
+        """A method of ``owner`` runs; ``classes`` are those that its parameters may be."""
+        found = self._find_method(owner, method)
+        if found is None:
+            return
+        nobody = _Given(owner[0], owner[1], ())
+        for position, deep in self._run(*found, method, 1, nobody, 0, changes):
+            for module, each in classes.get(position, ()) if deep else ():
+                for name in self.lookup.get_index(module).units[each].names:
+                    changes.nodes.add(("name", module, name))

@@ -7,12 +7,40 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from lineal.fingerprint.dynamic import MARKS, SPECIAL_CALLS, imported_by, special_subscript
+from lineal.fingerprint.dynamic import (
+    MARKS,
+    NAMES,
+    imported_by,
+    module_of_look_up,
+    name_used,
+    special_call,
+    special_subscript,
+)
 from lineal.fingerprint.facts import Facts, origins_of
-from lineal.fingerprint.literals import Chain, chain_of
-from lineal.fingerprint.scopes import COMPREHENSION, FUNCTION, MODULE, Import, Scope, changes_receiver
+from lineal.fingerprint.literals import OWN_NAME, Chain, PathText, chain_of, text_of
+from lineal.fingerprint.reading import note_membership
+from lineal.fingerprint.scopes import COMPREHENSION, MODULE, Import, Scope, changes_receiver
 
 _MODULE_LIKE = re.compile(r"\.*[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[A-Za-z_][\w.]*)?\Z")
+
+
+_METHODS = {
+    ast.Add: "add",
+    ast.Sub: "sub",
+    ast.Mult: "mul",
+    ast.MatMult: "matmul",
+    ast.Div: "truediv",
+    ast.FloorDiv: "floordiv",
+    ast.Mod: "mod",
+    ast.Pow: "pow",
+    ast.LShift: "lshift",
+    ast.RShift: "rshift",
+    ast.BitAnd: "and",
+    ast.BitOr: "or",
+    ast.BitXor: "xor",
+}
+IN_PLACE = {operator: f"__i{name}__" for operator, name in _METHODS.items()}
+_UNARY = {ast.USub: "__neg__", ast.UAdd: "__pos__", ast.Invert: "__invert__"}
 
 
 class ExpressionWalker:
@@ -28,6 +56,7 @@ class ExpressionWalker:
         self.scope: Scope = Scope(MODULE, None)
         self.use = "v"
         self.tried = 0  # blocks around with an except clause
+        self.deferred = 0  # functions around: what is in them runs only when they are called
 
     def finish(self) -> Facts:
         facts, scope = self.facts, self.scope
@@ -74,15 +103,20 @@ class ExpressionWalker:
         if self.deferred:
             self.facts.imports_later.append(what)
 
-    @property
-    def deferred(self) -> bool:
-        """Whether the current scope runs only when a function is called."""
+    def local_path(self, path: PathText) -> PathText | None:
+        """A path in terms of globals; None where it starts from a local name that is no path."""
+        base, parts = path
+        if not isinstance(base, tuple):
+            return path
         scope: Scope | None = self.scope
-        while scope is not None:
-            if scope.kind == FUNCTION:
-                return True
+        while scope is not None and scope.kind != MODULE:
+            if base[0] in scope.paths and len(base) == 1:
+                start = scope.paths[str(base[0])]
+                return start[0], start[1] + parts
+            if base[0] in scope.bound:
+                return None
             scope = scope.outer
-        return False
+        return path
 
     def mutate(self, kind: str, chains: Iterable[Chain]) -> None:
         self.scope.levels[0].mutations += [(kind, chain) for chain in chains]
@@ -99,10 +133,20 @@ class ExpressionWalker:
         elif isinstance(target, ast.Starred):
             self.alias(target.value, origins)
 
+    def special_method(self, node: ast.AST, method: str, *arguments: ast.AST) -> None:
+        """Note that a statement that runs on import calls a method by way of syntax, such as an operator: it
+        counts where it is found in a class of the project.
+        """
+        if self.deferred:
+            return
+        given = tuple((index, tuple(origins_of(each))) for index, each in enumerate(arguments))
+        for origin in origins_of(node):
+            self.scope.levels[0].calls.append(((*origin, method), "v", given))
+
     def name(self, node: ast.Name) -> None:
         if node.ctx.__class__ is ast.Load:
-            if node.id in MARKS:
-                self.facts.marks.add(MARKS[node.id])
+            if node.id in NAMES:
+                name_used(self, node)
             self.scope.load((node.id,))
         else:
             self.scope.bind(node.id)
@@ -119,7 +163,8 @@ class ExpressionWalker:
                     self.facts.marks.add(MARKS[base.attr])
                 base = base.value
             if store:
-                self.mutate("set", origins_of(node))
+                owner = module_of_look_up(base)
+                self.mutate("set", [(*owner, *names)] if owner is not None else origins_of(node))
             imported = imported_by(base)
             if imported is None:
                 self.visit(base)
@@ -130,8 +175,13 @@ class ExpressionWalker:
         for part in chain[1:]:
             if part in MARKS:
                 self.facts.marks.add(MARKS[part])
+        if node.attr == "environ" and not store:
+            self.spot("environment", "every variable", node)
         if store:
             self.mutate("set", [chain])
+            if not self.deferred:
+                self.scope.levels[0].calls.append((chain, "p", ()))
+            self.special_method(node.value, "__setattr__")
         self.scope.load(chain)
 
     def subscript(self, node: ast.Subscript) -> None:
@@ -139,6 +189,7 @@ class ExpressionWalker:
             return
         if node.ctx.__class__ is not ast.Load:
             self.mutate("in", origins_of(node.value))
+            self.special_method(node.value, "__setitem__")
         self.visit(node.value)
         self.visit(node.slice)
 
@@ -155,14 +206,15 @@ class ExpressionWalker:
         chain = chain_of(node.func)
         special = None
         if chain is not None:
-            special = SPECIAL_CALLS.get(chain[-1])  # type: ignore[arg-type]
+            special = special_call(str(chain[-1]))
         elif isinstance(node.func, ast.Attribute):
-            special = SPECIAL_CALLS.get(node.func.attr)
+            special = special_call(node.func.attr)
         if special is not None and special(self, node, chain):
             return
-        arguments = [(index, origins_of(argument)) for index, argument in enumerate(node.args)]
-        arguments += [(keyword.arg or "**", origins_of(keyword.value)) for keyword in node.keywords]  # type: ignore[misc]
-        given = tuple((key, tuple(origins)) for key, origins in arguments if origins)
+        arguments: list[tuple[int | str, ast.AST]] = [*enumerate(node.args)]
+        arguments += [(keyword.arg or "**", keyword.value) for keyword in node.keywords]
+        found = [(key, origins_of(each)) for key, each in arguments if each.__class__ is not ast.Constant]
+        given = tuple([(key, tuple(origins)) for key, origins in found if origins])
         if chain is not None:
             self.visit(node.func)
             self.scope.levels[0].calls.append((chain, use, given))
@@ -172,6 +224,8 @@ class ExpressionWalker:
                 self.use = use
                 if use != "v" or changes_receiver(node.func.attr):
                     self.mutate("in", origins_of(node.func.value))
+                    if _is_own_namespace(node.func.value):
+                        self.mutate("any", [(0, OWN_NAME)])
             for origin in origins_of(node.func):
                 self.scope.levels[0].calls.append((origin, use, given))
             self.visit(node.func)
@@ -201,6 +255,7 @@ class ExpressionWalker:
     def comprehension(self, node: Any) -> None:
         first = node.generators[0]
         self.visit(first.iter)  # evaluated in the scope around
+        self.special_method(first.iter, "__iter__")
         self.scope = Scope(COMPREHENSION, self.scope)
         for generator in node.generators:
             self.visit(generator.target)
@@ -213,6 +268,18 @@ class ExpressionWalker:
             self.visit(node.value)
         else:
             self.visit(node.elt)
+        if isinstance(node, ast.GeneratorExp) and not self.deferred:
+            self.facts.later.update(self.scope.free())  # it runs when somebody asks for its items
+        self._leave()
+
+    def aside(self, nodes: Iterable[ast.AST]) -> None:
+        """Walk statements that bind nothing here: text that is run."""
+        self.scope = Scope(COMPREHENSION, self.scope)
+        self.visit_all(nodes)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Go back from a scope that runs at once, and take in what it does."""
         scope, self.scope = self.scope, self.scope.outer  # type: ignore[assignment]
         target = scope.visible
         target.loads.update(scope.free())
@@ -222,13 +289,44 @@ class ExpressionWalker:
         """Walk a function or lambda in a scope of its own; ``called`` where it is handed to a call."""
         raise NotImplementedError
 
-    def long_sum(self, node: ast.BinOp) -> None:
+    def operation(self, node: ast.BinOp) -> None:
         """Binary operators, without recursion on their left side: ``a + b + …`` may be long."""
+        if node.right.__class__ is ast.Constant:
+            text = text_of(node)
+            if text is not None and text[1] and _MODULE_LIKE.match(text[0]):
+                self.facts.strings.add(text[0])
         left: ast.AST = node
         while isinstance(left, ast.BinOp):
             self.visit(left.right)
+            if not self.deferred:
+                method = _METHODS[left.op.__class__]
+                if left.left.__class__ is not ast.BinOp:
+                    self.special_method(left.left, f"__{method}__", left.right)
+                self.special_method(left.right, f"__r{method}__", left.left)
             left = left.left
         self.visit(left)
+
+    def elements(self, node: ast.List | ast.Tuple | ast.Set) -> None:
+        for element in node.elts:
+            self.visit(element)
+
+    def joined(self, node: ast.JoinedStr) -> None:
+        for value in node.values:
+            if value.__class__ is not ast.Constant:
+                self.visit(value)
+
+    def compare(self, node: ast.Compare) -> None:
+        if not note_membership(self, node):
+            self.visit_all([node.left, *node.comparators])
+
+    def unary(self, node: ast.UnaryOp) -> None:
+        if node.op.__class__ in _UNARY:
+            self.special_method(node.operand, _UNARY[node.op.__class__])
+        self.visit(node.operand)
+
+
+def _is_own_namespace(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and chain_of(node.func) == ("globals",)
 
 
 _CHILDREN = {

@@ -15,13 +15,13 @@ class Facts:
 
     ``now`` is looked up at import, ``later`` in calls, ``fields`` and ``annotations`` where those of class
     variables or of anything else count. ``decorated`` are the decorators inside it; ``optional`` the imports
-    that may fail. ``marks`` name what makes more count than usual (``docs``, ``annotations``, ``source``,
+    that may fail; ``paths`` the folders put on ``sys.path``, ``own_paths`` on the package's own. ``marks`` name what makes more count than usual (``docs``, ``annotations``, ``source``,
     ``own``, ``subclasses``, ``dynamic``).
     """
 
     __slots__ = (
         "aliases", "annotations", "bound", "calls", "decorated", "effects", "fields", "imports_later", "imports_now",
-        "later", "marks", "mutations", "now", "optional", "paths", "spots", "strings",
+        "later", "marks", "mutations", "now", "optional", "own_paths", "paths", "spots", "strings",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -39,12 +39,14 @@ class Facts:
         self.spots: list[tuple[str, str, int]] = []
         self.strings: set[str] = set()
         self.paths: list[PathText] = []
+        self.own_paths: list[PathText] = []
         self.bound: set[str] = set()
         self.aliases: dict[str, list[Chain]] = {}
         self.optional: set[tuple[int, str]] = set()
 
 
 _DEEPEST = 12
+_OF_ITS_VALUE = frozenset({ast.Subscript, ast.Starred, ast.Await, ast.NamedExpr})
 
 
 def origins_of(node: ast.AST | None, depth: int = 0) -> list[Chain]:
@@ -63,22 +65,22 @@ def origins_of(node: ast.AST | None, depth: int = 0) -> list[Chain]:
         if chain is not None:
             return [chain]
         return [(*origin, node.attr) for origin in origins_of(node.value, depth)]  # type: ignore[attr-defined]
-    if isinstance(node, ast.Call):
-        found = [(*origin, "()") for origin in origins_of(node.func, depth)]
-        for argument in node.args:
+    if cls is ast.Call:
+        found = [(*origin, "()") for origin in origins_of(node.func, depth)]  # type: ignore[attr-defined]
+        for argument in node.args:  # type: ignore[attr-defined]
             found += origins_of(argument, depth)
-        for keyword in node.keywords:
+        for keyword in node.keywords:  # type: ignore[attr-defined]
             found += origins_of(keyword.value, depth)
         return found
-    if isinstance(node, ast.Subscript | ast.Starred | ast.Await | ast.NamedExpr):
-        return origins_of(node.value, depth)
+    if cls in _OF_ITS_VALUE:
+        return origins_of(node.value, depth)  # type: ignore[attr-defined]
     if isinstance(node, ast.IfExp):
         return origins_of(node.body, depth) + origins_of(node.orelse, depth)
     parts: Iterable[ast.AST | None] = ()
-    if isinstance(node, ast.BoolOp | ast.Dict):
-        parts = node.values
-    elif isinstance(node, ast.Tuple | ast.List | ast.Set):
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
         parts = node.elts
+    elif isinstance(node, ast.BoolOp | ast.Dict):
+        parts = node.values
     elif isinstance(node, ast.ListComp | ast.SetComp | ast.GeneratorExp):
         parts = [node.elt, *(generator.iter for generator in node.generators)]
     return [origin for part in parts for origin in origins_of(part, depth)]

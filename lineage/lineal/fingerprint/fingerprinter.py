@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lineal.fingerprint.lookup import Lookup
     from lineal.fingerprint.sources import Sources
 
-_DOMAIN = "lineal.fingerprint.1"
+_DOMAIN = "lineal.fingerprint.2"
 """Part of every fingerprint: another way of computing it gets another name."""
 
 
@@ -186,8 +186,8 @@ class Fingerprinter:
         return tuple(sorted(found))
 
     def _blind_spots(self, closure: Closure, read: Mapping[str, str]) -> tuple[BlindSpot, ...]:
-        from lineal.fingerprint.dynamic import decode_path
         from lineal.fingerprint.paths import place
+        from lineal.fingerprint.reading import decode_path
 
         found = {
             BlindSpot("missing_file", name, name, 0) for name, digest in read.items() if digest == "absent"
@@ -195,6 +195,10 @@ class Fingerprinter:
         for name, (module, position) in closure.unresolved:
             line = self.lookup.get_index(module).units[position].line
             found.add(BlindSpot("unresolved_import", name, self._file(module), line))
+        for module, position in closure.importers:
+            line = self.lookup.get_index(module).units[position].line
+            detail = "import_module by a name of its own"
+            found.add(BlindSpot("dynamic_import", detail, self._file(module), line))
         for module, position in closure.units:
             for kind, detail, line in self.lookup.get_index(module).units[position].spots:
                 if kind == "undeclared_read":

@@ -35,8 +35,8 @@ def _unit_from(plain: Any) -> Unit:
     parts[_HASHES] = Hashes(*parts[_HASHES])
     if parts[_EFFECTS]:
         parts[_EFFECTS] = {
-            name: Effect(params, tuple(Level(*level) for level in levels), returns)
-            for name, (params, levels, returns) in parts[_EFFECTS].items()
+            name: Effect(params, tuple(Level(*level) for level in levels), *more)
+            for name, (params, levels, *more) in parts[_EFFECTS].items()
         }
     if parts[_DECORATORS]:
         parts[_DECORATORS] = tuple(Decorator(*each) for each in parts[_DECORATORS])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import xxhash
 
+from lineal.fingerprint.dynamic import MARKS
 from lineal.fingerprint.effects import ANY_LIBRARY, Node, is_standard, outside_node
 from lineal.fingerprint.literals import Chain
 from lineal.fingerprint.lookup import OWN_PACKAGES, Target
@@ -25,6 +27,12 @@ _TYPED_BASES = frozenset({"typing.NamedTuple", "typing.TypedDict", "ctypes.Struc
 _PLAIN_DECORATORS = frozenset(
     {"numba", "jax", "numpy", "cachetools", "tenacity", "joblib", "click", "pytest", "torch", "wrapt"}
 )
+_PLAIN_CALLS = _PLAIN_DECORATORS | {
+    "pandas", "scipy", "sklearn", "polars", "pyarrow", "dask", "matplotlib", "seaborn", "statsmodels", "sympy",
+    "xgboost", "lightgbm", "networkx", "tqdm", "toolz", "more_itertools", "sqlalchemy",
+}  # fmt: skip
+_SWALLOWING = ("try", "with")
+_IMPORTERS = frozenset({"importlib.import_module", "importlib.__import__", "builtins.__import__"})
 
 
 class Mode(NamedTuple):
@@ -42,7 +50,8 @@ class Links:
 
     ``label`` names the unit with its ``hash``. ``now`` are the nodes that it looks at while its module is
     imported; ``outside`` the dotted names of what is no project code; ``unresolved`` the imports that lead
-    nowhere; ``docs_of`` the names whose docstrings it reads.
+    nowhere; ``docs_of`` the names whose docstrings it reads; ``marks`` those of the unit, and of what it calls by
+    another name.
     """
 
     hash: bytes
@@ -54,6 +63,7 @@ class Links:
     outside: tuple[str, ...]
     unresolved: tuple[str, ...]
     docs_of: tuple[Node, ...]
+    marks: frozenset[str]
 
 
 class Linker:
@@ -63,6 +73,7 @@ class Linker:
         self.lookup = lookup
         self.effects = effects
         self._known: dict[tuple[str, int, Mode, bool], Links] = {}
+        self._guard_texts: dict[tuple[str, int], str] = {}
 
     def links(self, module: str, index: int, mode: Mode, entry: bool = False) -> Links:
         """The links of a unit; ``entry`` says that it is the stage, whose signature always counts."""
@@ -81,13 +92,14 @@ class Linker:
         unresolved: set[str] = set()
         docs_of: list[Node] = []
         now: set[Node] = set()
+        marks = set(unit.marks)
         code, chains_now = unit.hashes.code, unit.now
         if unit.wrap is not None and self.is_lineal(module, unit.wrap.chain, position):
             code, chains_now = unit.wrap.code, unit.wrap.now
         content = [unit.kind, " ".join(unit.names), code.hex()]
         unknown = self._unknown_decorators(module, position, unit)
         fields = bool(unit.fields or unit.hashes.fields) and (
-            mode.annotations or self._fields_count(module, position)
+            mode.annotations or entry or self._fields_count(module, position)
         )
         annotations = mode.annotations or entry or unknown
         if fields:
@@ -96,6 +108,8 @@ class Linker:
             content.append("annotations " + unit.hashes.annotations.hex())
         if mode.annotations and index.summary.future_annotations:
             content.append("annotations are text")
+        if mode.annotations and unit.hashes.quoted:
+            content.append("quoted " + unit.hashes.quoted.hex())
         if (mode.docs or (unknown and unit.kind == "def")) and unit.hashes.docs:
             content.append("docs " + unit.hashes.docs.hex())
         later: list[tuple[Chain, bool]] = [(chain, False) for chain in unit.later]
@@ -110,22 +124,28 @@ class Linker:
             content.append("decorator " + decorator.code.hex())
             now_chains += decorator.now
             later += [(chain, False) for chain in decorator.later]
-        content += self._guards(index, unit, nodes)
-        if unit.kind == "import":
+        content += self._guards(index, position, unit, nodes)
+        if unit.kind in ("import", "star"):
             targets = self.lookup.resolve(module, unit.target[:2])
             self._edges("import", targets, edges, {}, outside, unresolved, None)
+            if self._is_tried(index, unit):
+                nodes.update((("runs", target.module), None) for target in targets if target.kind == "module")
         for chains, at in ((now_chains, position), (None, None)):
             for chain, typing in [(each, False) for each in chains] if chains is not None else later:
                 targets = self.lookup.resolve(module, chain, at, typing)
                 found: dict[Node, None] = {}
+                marks.update(self._marks(chain, targets))
                 if chain[-1] == "__doc__" and len(chain) > 1:
                     docs_of += [("name", t.module, t.name) for t in targets if t.kind == "name"]
                 missed = set() if chain[:2] in unit.optional else unresolved
                 self._edges(_written(chain), targets, edges, found, outside, missed, (module, unit))
-                nodes.update(found)
                 if at is not None:
                     now.update(found)
-        if "own" in unit.marks:
+                    self._as_it_was(module, chain, at, targets, found)
+                nodes.update(found)
+        for node in self._signatures(module, position, unit):
+            nodes[node] = None
+        if "own" in marks:
             nodes[("module", module)] = None
         if unit.kind != "import":
             for name in unit.names:
@@ -142,20 +162,101 @@ class Linker:
             tuple(sorted(outside)),
             tuple(sorted(unresolved)) if not unit.conditional else (),
             tuple(docs_of),
+            frozenset(marks),
         )
 
-    def _guards(self, index: Index, unit: Unit, nodes: dict[Node, None]) -> list[str]:
-        """The guards around a unit, as part of its text; they and what they depend on count with it."""
-        written = []
+    @staticmethod
+    def _marks(chain: Chain, targets: tuple[Target, ...]) -> Iterator[str]:
+        """What makes more count than usual (see `Facts`), where it is called by another name."""
+        for target in targets:
+            if target.kind == "outside":
+                leaf = target.module.rpartition(".")[2]
+                if leaf in MARKS and leaf != chain[-1]:
+                    yield MARKS[leaf]
+                elif target.module in _IMPORTERS:
+                    yield from ("dynamic", "imports by a name of its own")
+
+    def _as_it_was(
+        self, module: str, chain: Chain, at: int, targets: tuple[Target, ...], nodes: dict[Node, None]
+    ) -> None:
+        """A name of the own module that is looked up before it is bound again: as it was at that point."""
+        name = str(chain[0])
+        node = ("name", module, name)
+        if not any(target[:3] == node for target in targets):
+            return
+        before = self.lookup.binders(module, name, at)
+        if before != self.lookup.binders(module, name):
+            nodes.pop(node, None)
+            nodes[("own", module, name)] = None
+            nodes.update((("unit", module, str(each)), None) for each in before)
+
+    def _signatures(self, module: str, position: int, unit: Unit) -> Iterator[Node]:
+        """The functions and classes of the project that the unit hands to something that may read their
+        annotations.
+        """
+        levels = [level for effect in unit.effects.values() for level in effect.levels]
+        for at, calls in ((position, unit.calls), *((None, level.calls) for level in levels)):
+            for callee, _, arguments in calls:
+                while callee and callee[-1] == "()":
+                    callee = callee[:-1]
+                if not arguments or not callee or callee[0] == "" or "()" in callee:
+                    continue
+                registers = callee[-1] == "register"
+                if not registers and not any(
+                    target.kind == "outside" and self._reads_signatures(target.module)
+                    for target in self.lookup.resolve(module, callee, at)
+                ):
+                    continue
+                for chain in (chain for _, chains in arguments for chain in chains):
+                    if chain[0] == "" or "()" in chain:
+                        continue
+                    for target in self.lookup.resolve(module, chain, at):
+                        if target.kind == "name" and not target.rest:
+                            yield (
+                                "function signature" if registers else "signature",
+                                target.module,
+                                target.name,
+                            )
+
+    @staticmethod
+    def _reads_signatures(dotted: str) -> bool:
+        top = dotted.partition(".")[0]
+        if is_standard(top):
+            return dotted == "dataclasses.dataclass"
+        return top not in _PLAIN_CALLS and top not in OWN_PACKAGES
+
+    def _guards(self, index: Index, position: int, unit: Unit, nodes: dict[Node, None]) -> list[str]:
+        """The guard around a unit, as part of its text; it and what it depends on count with the unit."""
         for guard, branch in unit.guards:
-            written.append(f"guard {index.units[guard].hashes.code.hex()} {branch}")
             nodes[("unit", index.module, str(guard))] = None
-            if branch not in ("then", "with", "try") and index.units[guard].within != (0, 0):
-                for each in range(
-                    *index.units[guard].within
-                ):  # whether a handler runs depends on what is tried
-                    nodes[("unit", index.module, str(each))] = None
-        return written
+            start, end = index.units[guard].within
+            if branch in _SWALLOWING:  # whether it runs depends on what is tried before it
+                end = min(end, position)
+            for each in range(start, end):
+                nodes[("unit", index.module, str(each))] = None
+        return [self._around(index, unit)] if unit.guards else []
+
+    def _around(self, index: Index, unit: Unit) -> str:
+        """All guards around a unit, as a hash."""
+        text = ""
+        for guard, branch in unit.guards:
+            key = (index.module, guard)
+            if key not in self._guard_texts:
+                written = (
+                    f"{index.units[guard].hashes.code.hex()} in {self._around(index, index.units[guard])}"
+                )
+                self._guard_texts[key] = xxhash.xxh3_128_hexdigest(written.encode())
+            text = f"guard {branch} {self._guard_texts[key]}"
+        return text
+
+    def _is_tried(self, index: Index, unit: Unit) -> bool:
+        """Whether an error in the unit may go unnoticed."""
+        while unit.guards:
+            ((guard, branch),) = unit.guards
+            if branch in _SWALLOWING:
+                return True
+            unit = index.units[guard]
+        return False
 
     def _edges(
         self,
@@ -190,6 +291,10 @@ class Linker:
                     nodes[("outside", "os.environ")] = None  # a library may look at any variable
             elif target.kind == "builtin":
                 nodes[("builtin", target.name)] = None
+            elif target.kind == "via":
+                nodes[("unit", target.module, target.name)] = None
+            elif target.kind == "loaded":
+                nodes[("loaded", target.module)] = None
             elif target.kind == "missing":
                 nodes[("name", target.module, target.name)] = None
                 nodes[("builtin", target.name)] = None  # unless something adds a built-in of that name
@@ -241,7 +346,8 @@ class Linker:
     def _unknown_decorators(self, module: str, position: int, unit: Unit) -> bool:
         """Whether a decorator in the unit may read the annotations and docstring of what it decorates."""
         chains: list[Chain] = [each for each in unit.decorated if "()" not in each]
-        chains += [each.chain for each in unit.decorators if each.chain is not None]
+        if unit.kind != "class":  # a class decorator reads the fields
+            chains += [each.chain for each in unit.decorators if each.chain is not None]
         for chain in chains:
             if self.is_lineal(module, chain, position):
                 continue
@@ -250,7 +356,7 @@ class Linker:
             for target in self.lookup.resolve(module, chain, position):
                 if target.kind == "outside":
                     top = target.module.partition(".")[0]
-                    if not is_standard(top) and top not in _PLAIN_DECORATORS and unit.kind != "class":
+                    if not is_standard(top) and top not in _PLAIN_DECORATORS:
                         return True
                 elif target.kind == "name" and self._hides_its_reader(target):
                     return True

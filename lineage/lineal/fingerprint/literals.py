@@ -16,8 +16,8 @@ OWN_NAME, OWN_PACKAGE = "@", "%"
 """Stand for ``__name__`` and ``__package__`` at the start of a module's name."""
 
 PathText = tuple[Any, tuple[str, ...]]
-"""A path: what it starts from (``""`` the working folder, ``"file"`` the source file, or the chain of a
-global), and its parts.
+"""A path: what it starts from (``""`` the working folder, ``"file"`` the source file, ``"package m"`` the folder of
+a package, or the chain of a global), and its parts.
 """
 
 
@@ -130,6 +130,10 @@ def _path_of_call(node: ast.Call) -> PathText | None:
     if name == "dirname" and len(arguments) == 1:
         base = path_of(arguments[0])
         return None if base is None else (base[0], (*base[1], ".."))
+    if name == "files" and len(arguments) == 1:  # importlib.resources
+        text = text_of(arguments[0])
+        module = text[0] if text is not None and text[1] else ".".join(map(str, chain_of(arguments[0]) or ()))
+        return (f"package {module}", ()) if module else None
     if name in ("getcwd", "cwd"):
         return "", (".",)
     if isinstance(node.func, ast.Attribute):

@@ -57,7 +57,7 @@ def fingerprint_function(
     A function is looked for among its module's globals by identity; one that is not there (made by a factory,
     in a list) counts by the statement that wrote it, its defaults and the values that it captured.
     """
-    module, name, also, opaque = _Finder(fingerprinter).find(function)
+    module, name, also, opaque = Finder(fingerprinter).find(function)
     found = fingerprinter.stage(module, name, reads=reads, depends_on=depends_on, version=version, also=also)
     if not opaque:
         return found
@@ -112,7 +112,7 @@ def _file_of(function: Any) -> str | None:
     return None
 
 
-class _Finder:
+class Finder:
     """Finds live code in the sources, and describes what the sources do not show of it."""
 
     def __init__(self, fingerprinter: Fingerprinter) -> None:
@@ -127,26 +127,32 @@ class _Finder:
         named = self._by_identity(function)
         if named is not None:
             return (*named, [], [])
-        describer = Describer(self._describe_code)
+        describer = Describer(self.describe_code)
         if isinstance(function, functools.partial):
             home, name, also, opaque = self.find(function.func)
             also.append(
                 f"partial {describer.describe(function.args)} {describer.describe(function.keywords)}"
             )
             return home, name, also, opaque + describer.opaque
+        if isinstance(function, types.MethodType):
+            home, name, also, opaque = self.find(function.__func__)
+            also.append(f"bound to {describer.describe(function.__self__)}")
+            return home, name, also, opaque + describer.opaque
         inner = list(unwrapped(function))[-1]
         code = getattr(inner, "__code__", None)
         qualname = str(getattr(inner, "__qualname__", ""))
         module = self._module_of(inner)
+        top = qualname.partition(".")[0]
+        if isinstance(inner, type) and module is not None and self._has(module, top):
+            return module, top, [f"class {qualname}"], []
         if code is None or module is None:
             cls = type(inner)
             module = self._module_of(cls)
             if module is None:
                 raise FingerprintError(f"{function!r} is no function of a project", str(cls.__module__))
             return module, cls.__qualname__.partition(".")[0], [describer.describe(inner)], describer.opaque
-        top = qualname.partition(".")[0]
         if "<" not in qualname and self._has(module, top):
-            return module, qualname, [], []
+            return module, self._which(module, qualname, code.co_firstlineno), [], []
         name = self._written_by(module, top, code.co_firstlineno)
         also = [f"function {qualname}", *self._text(module, inner)]
         values = zip(code.co_freevars, inner.__closure__ or (), strict=True)
@@ -221,6 +227,19 @@ class _Finder:
                 return unit.names[0]
         return ""
 
+    def _which(self, module: str, qualname: str, line: int) -> str:
+        """The name of a definition; with its number among those of that name, when a later one has taken the
+        name.
+        """
+        index = self.lookup.get_index(module)
+        top = qualname.partition(".")[0]
+        final = self.lookup.binders(module, top)
+        for number, each in enumerate(index.names[top]):
+            unit = index.units[each]
+            if unit.kind in ("def", "class") and unit.line <= line <= unit.end_line and each not in final:
+                return f"{top}#{number}"
+        return qualname
+
     def _text(self, module: str, function: types.FunctionType) -> list[str]:
         """What tells the function apart from others that the same statement makes."""
         from lineal.fingerprint.canonical import hash_syntax
@@ -239,15 +258,32 @@ class _Finder:
         nearest = sorted(around, key=lambda node: node.col_offset)[-1:]
         return [f"lambda {hash_syntax(node).code.hex()}" for node in nearest or found]
 
-    def _describe_code(self, code: Any) -> str:
+    def describe_code(self, code: Any) -> str:
         """A captured function or class: its own fingerprint, when it is project code; else its name."""
+        if isinstance(code, types.ModuleType):
+            return f"module {self._describe_module(code)}"
         inner = list(unwrapped(code))[-1]
-        name = f"{getattr(inner, '__module__', '')}.{getattr(inner, '__qualname__', '')}"
-        if id(inner) in self._inside or self._module_of(inner) is None:
+        home = str(getattr(inner, "__module__", ""))
+        name = f"{home}.{getattr(inner, '__qualname__', '')}"
+        if id(inner) in self._inside:
             return f"code {name}"
+        if self._module_of(inner) is None:
+            return f"code {name} {self._versions(home)}"
         self._inside.append(id(inner))
         try:
             module, found, also, _ = self.find(code)
             return f"code {self.fingerprinter.stage(module, found, also=also).hex}"
         finally:
             self._inside.pop()
+
+    def _describe_module(self, module: types.ModuleType) -> str:
+        """A captured module: the fingerprint of all of it, when it is project code; else its version."""
+        name = module.__name__
+        located = self.lookup.find_module(name)
+        if located is None or (located.file and not self._same(located.file, module.__file__ or "")):
+            return f"{name} {self._versions(name)}"
+        return f"{name} {self.fingerprinter.stage(name, '').hex}"
+
+    def _versions(self, module: str) -> str:
+        found = self.fingerprinter.distributions.versions([module]) if module else {}
+        return " ".join(f"{name} {version}" for name, version in found.items())

@@ -16,6 +16,7 @@ class Loading:
         self.lookup = lookup
         self.effects = effects
         self._loads: dict[str, tuple[tuple[int, str], ...]] = {}
+        self._uncertain: dict[str, tuple[tuple[int, str], ...]] = {}
         self._everything: dict[str, tuple[str, ...]] = {}
         self._changing: dict[str, tuple[tuple[int, Changes], ...]] = {}
         self._side_imports: dict[str, tuple[str, ...]] = {}
@@ -47,6 +48,45 @@ class Loading:
         found.pop(module, None)
         result = self._loads[module] = tuple((position, name) for name, position in found.items())
         return result
+
+    def uncertain(self, module: str) -> tuple[tuple[int, str], ...]:
+        """Those of `loads` that a guard, or a function that is called, may leave out; with every unit that
+        would import them.
+        """
+        known = self._uncertain.get(module)
+        if known is not None:
+            return known
+        index = self.lookup.find_index(module)
+        certain: set[str] = set()
+        found: list[tuple[int, str]] = []
+        for position, unit in enumerate(index.units if index is not None else ()):
+            for each in unit.imports_now if not unit.hidden else ():
+                names = list(self.imported(module, each))
+                if unit.guards:
+                    found += [(position, name) for name in names]
+                else:
+                    certain.update(names)
+        for position, changes in self.changing(module):
+            for owner, each in changes.imports:
+                found += [(position, name) for name in self.imported(owner, each)]
+        result = tuple(dict.fromkeys(each for each in found if each[1] not in certain and each[1] != module))
+        self._uncertain[module] = result
+        return result
+
+    def surely(self, roots: Iterable[str]) -> set[str]:
+        """The project modules that are imported with ``roots``, whatever guards say."""
+        found: set[str] = set()
+        pending = list(roots)
+        while pending:
+            module = pending.pop()
+            if module in found or self.lookup.find_module(module) is None:
+                continue
+            found.add(module)
+            if "." in module:
+                pending.append(module.rpartition(".")[0])
+            doubtful = {name for _, name in self.uncertain(module)}
+            pending += [name for _, name in self.loads(module) if name not in doubtful]
+        return found
 
     def everything(self, module: str) -> tuple[str, ...]:
         """All project modules that are imported when ``module`` is: itself, the packages around it, and so
@@ -82,6 +122,10 @@ class Loading:
             if self.lookup.find_module(part) is not None:
                 yield part
         package = self.lookup.find_module(absolute)
+        if taken == ("*",) and package is not None and package.search:  # submodules that `__all__` names
+            index = self.lookup.find_index(absolute)
+            exports = self.lookup.exports(index) if index is not None else None
+            taken = tuple(e for e in exports or () if isinstance(e, str) and index and e not in index.names)
         for each in taken or ():
             if package is not None and package.search and each != "*":
                 submodule = f"{absolute}.{each}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import sys
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from lineal.fingerprint.errors import FingerprintError
@@ -73,7 +74,9 @@ class Target(NamedTuple):
     ``kind`` is ``name`` (``name`` in the project module ``module``, with the attributes ``rest`` behind it),
     ``module`` (as a whole), ``package`` (with every module below it), ``outside`` (``module`` is the dotted
     name of something that is no project code), ``builtin``, ``missing`` (a name that a project module does
-    not bind) or ``absent`` (a module that is nowhere).
+    not bind), ``absent`` (a module that is nowhere) or, beside those, ``via`` (an import under a guard, the
+    unit ``name`` of ``module``, that the way there takes) or ``loaded`` (it depends on whether ``module`` has
+    been imported).
     """
 
     kind: str
@@ -109,7 +112,13 @@ class Index:
                 for index, unit in enumerate(self.units)
                 if any(_last_name(call[0]) not in _QUIET_CALLS for call in unit.calls)
             ]
-        return any(start < index < end for index in self.loud)
+        return bisect_right(self.loud, start) < bisect_left(self.loud, end)
+
+
+_Reach = tuple[frozenset[str], tuple[str, ...], frozenset[str]]
+"""More than enough names that project modules bind; the modules outside the project; the project modules."""
+
+_NOTHING: _Reach = (frozenset(), (), frozenset())
 
 
 class Lookup:
@@ -122,6 +131,10 @@ class Lookup:
         self._indexes: dict[str, Index | None] = {}
         self._modules: dict[str, Module | None] = {}
         self._resolved: dict[tuple[str, Chain, int | None, bool], tuple[Target, ...]] = {}
+        self._stars: dict[tuple[str, int], str] = {}
+        self._star_reaches: dict[str, _Reach] = {}
+        self._binding: dict[tuple[str, str, bool], list[int]] = {}
+        self._provided: dict[tuple[str, str], bool] = {}
 
     def find_module(self, name: str) -> Module | None:
         """Where the project module ``name`` lies; None when it is not project code."""
@@ -151,9 +164,21 @@ class Lookup:
     def add_root(self, folder: str) -> None:
         """Look for modules in ``folder`` too; what could not be found so far is looked for again."""
         self.sources.add_root(folder)
+        self._look_again()
+
+    def add_search(self, package: str, folder: str) -> None:
+        """Look for the submodules of ``package`` in ``folder`` too."""
+        self.sources.add_search(package, folder)
+        self._modules.pop(package, None)
+        self._look_again()
+
+    def _look_again(self) -> None:
         self._modules = {name: found for name, found in self._modules.items() if found is not None}
         self._indexes = {name: found for name, found in self._indexes.items() if found is not None}
         self._resolved.clear()
+        self._star_reaches.clear()
+        self._binding.clear()
+        self._provided.clear()
 
     def find_index(self, name: str) -> Index | None:
         """The units of the project module ``name``; None when it has no source. FingerprintError when that is
@@ -244,33 +269,103 @@ class Lookup:
         units = self.binders(module, name, at, typing) if index is not None else []
         for each in units:
             found += self._bound(module, name, rest, each, typing, seen)
-        if (
-            units and not found
+        if units and not any(
+            each.kind != "via" for each in found
         ):  # star imports in a circle: what the last one brings comes from an earlier one
             for each in self._candidates(module, name, typing):
                 found += self._bound(module, name, rest, each, typing, seen)
+        if index is not None:
+            found += self._outside_stars(module, name, units, at)
+            if units and self._hidden_by_submodule(module, name, units[-1]):
+                found.append(Target("loaded", f"{module}.{name}"))
+                found += self._in_module(f"{module}.{name}", rest, typing, seen)
         if found or units:
             return found
-        for each in index.stars if index is not None else ():
-            assert index is not None
-            absolute = self.absolute(
-                module, int(index.units[each].target[0]), str(index.units[each].target[1])
-            )
-            if self.find_module(absolute) is None:
-                found.append(
-                    Target("outside" if self._is_outside(absolute) else "absent", f"{absolute}.{name}")
-                )
-        if found:
-            return found
-        submodule = f"{module}.{name}"
         package = self.find_module(module)
-        if package is not None and package.search and self.find_module(submodule) is not None:
-            return self._in_module(submodule, rest, typing, seen)
+        if package is not None and package.search and self.find_module(f"{module}.{name}") is not None:
+            return self._in_module(f"{module}.{name}", rest, typing, seen)
+        for star in index.stars if index is not None else ():
+            brought = f"{self._star(module, star)}.{name}"  # a star brings the submodules imported so far
+            if self.find_module(brought) is not None:
+                return self._in_module(brought, rest, typing, seen)
         if name in _MODULE_CONSTANTS:
             return []
         if name in _BUILTINS:
-            return [Target("builtin", "", name)]
+            return [Target("builtin", "", name, rest)]
         return [Target("missing", module, name)]
+
+    def _outside_stars(self, module: str, name: str, units: list[int], at: int | None) -> list[Target]:
+        """What star imports of something that is no project code may bring after these units have bound
+        ``name``, directly or by way of other modules.
+        """
+        found = []
+        for star in self.get_index(module).stars:
+            if (not units or star > units[-1]) and (at is None or star < at or not units):
+                for outside in self._star_reach(self._star(module, star))[1]:
+                    kind = "outside" if self._is_outside(outside) else "absent"
+                    found.append(Target(kind, f"{outside}.{name}"))
+        return found
+
+    def _star_reach(self, module: str) -> _Reach:
+        """What a star import of ``module`` may bring, by way of others too."""
+        known = self._star_reaches.get(module)
+        if known is not None:
+            return known
+        self._star_reaches[module] = _NOTHING  # in case that this comes back to it
+        index = self.find_index(module)
+        for star in index.stars if index is not None else ():
+            self._star_reach(self._star(module, star))
+        names: set[str] = set()
+        outside: dict[str, None] = {}
+        modules: set[str] = set()
+        pending = [(module, True)]
+        seen: set[tuple[str, bool]] = set()
+        while pending:
+            each, everything = pending.pop()
+            if (each, everything) in seen:
+                continue
+            seen.add((each, everything))
+            known = self._star_reaches.get(each, _NOTHING)
+            if known is not _NOTHING:
+                names |= known[0]
+                outside.update(dict.fromkeys(known[1] if everything else ()))
+                modules |= known[2]
+                continue
+            modules.add(each)
+            index = self.find_index(each)
+            if index is None:
+                if everything and self.find_module(each) is None:
+                    outside[each] = None
+                continue
+            names.update(index.names)
+            everything = everything and "__all__" not in index.names
+            pending += [(self._star(each, star), everything) for star in index.stars]
+            for export in index.summary.exports or ():
+                if isinstance(export, str):
+                    names.add(export)
+                elif export is not None:  # another module's __all__
+                    targets = self.resolve(each, export[:-1])
+                    pending += [(target.module, False) for target in targets if target.kind == "module"]
+        result = self._star_reaches[module] = (frozenset(names), tuple(outside), frozenset(modules))
+        return result
+
+    def _hidden_by_submodule(self, module: str, name: str, last: int) -> bool:
+        """Whether the submodule ``name`` of a package may take the place of what the package's unit ``last``
+        has bound to that name: importing a submodule sets it. The first time only: not when the package
+        itself imports it up to there.
+        """
+        package = self.find_module(module)
+        submodule = f"{module}.{name}"
+        if package is None or not package.search or self.find_module(submodule) is None:
+            return False
+        for unit in self.get_index(module).units[: last + 1]:
+            for level, written, taken in unit.imports_now if not unit.guards else ():
+                absolute = self.absolute(module, level, written)
+                if f"{absolute}.".startswith(f"{submodule}.") or (
+                    absolute == module and name in (taken or ())
+                ):
+                    return False
+        return True
 
     def _bound(
         self,
@@ -283,18 +378,20 @@ class Lookup:
     ) -> list[Target]:
         """What ``name`` is after the unit at ``position`` has bound it."""
         unit = self.get_index(module).units[position]
+        if unit.kind not in ("import", "star"):
+            return [Target("name", module, name, rest)]
+        level, target, *taken = unit.target
+        absolute = self.absolute(module, int(level), str(target))
         if unit.kind == "import":
-            level, target, *taken = unit.target
-            absolute = self.absolute(module, int(level), str(target))
-            return self._in_module(absolute, (*taken, *rest), typing, seen, importer=module)
-        if unit.kind == "star":
-            absolute = self.absolute(module, int(unit.target[0]), str(unit.target[1]))
+            found = self._in_module(absolute, (*taken, *rest), typing, seen, importer=module)
+        else:
             found = self._in_module(absolute, (name, *rest), typing, seen, importer=module)
             index = self.find_index(absolute)
             if index is not None and "__all__" in index.names:
                 found.append(Target("name", absolute, "__all__"))
-            return found
-        return [Target("name", module, name, rest)]
+        if unit.guards:
+            found.append(Target("via", module, str(position)))
+        return found
 
     def _in_module(
         self, module: str, rest: Chain, typing: bool, seen: set[tuple[str, str, Chain]], importer: str = ""
@@ -342,52 +439,98 @@ class Lookup:
 
         A binding that certainly runs hides those before it, unless a call in between may have used them.
         """
-        index = self.get_index(module)
         found = self._candidates(module, name, typing)
-        if at is not None:
-            before = [each for each in found if each < at]
-            found = before or found
-        if len(found) < 2:
-            return found
-        kept: list[int] = []
-        for each in reversed(found):
-            if (
-                kept
-                and self._settles(module, index.units[kept[-1]], name)
-                and (at is not None or not index.calls_between(each, kept[-1]))
-            ):
-                break
-            kept.append(each)
-        return kept[::-1]
+        end = len(found) if at is None else bisect_left(found, at) or len(found)
+        if end < 2:
+            return found[:end]
+        index = self.get_index(module)
+        start = end - 1
+        while start > 0 and not (
+            self._settles(index.units[found[start]], name, module)
+            and (at is not None or not self._looked_at_between(index, found[start - 1], found[start]))
+        ):
+            start -= 1
+        return found[start:end]
+
+    def _looked_at_between(self, index: Index, start: int, end: int) -> bool:
+        """Whether what runs between two units may look at the module: a call, or the import of a module that
+        imports this one.
+        """
+        if index.calls_between(start, end):
+            return True
+        for unit in index.units[start + 1 : end]:
+            for level, written, _ in unit.imports_now:
+                absolute = self.absolute(index.module, level, written)
+                if self.find_module(absolute) is not None and self._comes_back(absolute, index.module, set()):
+                    return True
+        return False
+
+    def _comes_back(self, module: str, to: str, seen: set[str]) -> bool:
+        """Whether importing ``module`` imports ``to``, as far as statements at the top of modules show."""
+        if module in seen:
+            return False
+        seen.add(module)
+        index = self.find_index(module)
+        for unit in index.units if index is not None else ():
+            for level, written, taken in unit.imports_now:
+                absolute = self.absolute(module, level, written)
+                for name in (absolute, *(f"{absolute}.{each}" for each in taken or ())):
+                    if name == to or (
+                        self.find_module(name) is not None and self._comes_back(name, to, seen)
+                    ):
+                        return True
+        return False
 
     def _candidates(self, module: str, name: str, typing: bool) -> list[int]:
         """Every unit of ``module`` that may bind ``name`` at all, in order."""
+        key = (module, name, typing)
+        known = self._binding.get(key)
+        if known is not None:
+            return known
         index = self.get_index(module)
         hidden = ("", "typing") if typing else ("",)
         found = [each for each in index.names.get(name, ()) if index.units[each].hidden in hidden]
         if index.stars and name != "__all__":
-            found += [
-                star for star in index.stars if self.provides(self._star(module, star), name, {module: False})
-            ]
+            for star in index.stars:
+                brought = self._star(module, star)
+                if self._brings(brought, name, module, {module: False}):
+                    found.append(star)
             found.sort()
+        self._binding[key] = found
         return found
+
+    def _brings(self, module: str, name: str, to: str, known: dict[str, bool]) -> bool:
+        """Whether a star import of ``module`` in ``to`` brings ``name`` there (``known`` as for `provides`)."""
+        names, _, modules = self._star_reach(module)
+        if name not in names:
+            return False
+        if to in modules:  # a circle
+            return self.provides(module, name, known)
+        key = (module, name)
+        if key not in self._provided:
+            self._provided[key] = self.provides(module, name)
+        return self._provided[key]
 
     def _star(self, module: str, position: int) -> str:
         """The module that a star import brings everything of."""
-        target = self.get_index(module).units[position].target
-        return self.absolute(module, int(target[0]), str(target[1]))
+        known = self._stars.get((module, position))
+        if known is None:
+            level, name, *_ = self.get_index(module).units[position].target
+            known = self._stars[module, position] = self.absolute(module, int(level), str(name))
+        return known
 
-    def _settles(self, module: str, unit: Unit, name: str) -> bool:
-        """Whether after this unit, ``name`` is surely what it bound."""
+    def _settles(self, unit: Unit, name: str, module: str) -> bool:
+        """Whether after this unit, ``name`` is surely what it bound (which may depend on what it was before)."""
         if unit.conditional or unit.kind not in ("def", "class", "assign", "import", "star"):
             return False
         if unit.kind == "star":
             index = self.find_index(self.absolute(module, int(unit.target[0]), str(unit.target[1])))
-            units = [index.units[each] for each in index.names.get(name, ())] if index is not None else []
+            exports = self.exports(index) if index is not None else None
+            if index is None or (exports is not None and (None in exports or name not in exports)):
+                return False
+            units = [index.units[each] for each in index.names.get(name, ())]
             return any(not each.conditional and not each.hidden and each.kind != "other" for each in units)
-        if unit.kind == "def":
-            return not any(chain[0] == name for each in unit.decorators for chain in each.now)
-        return not any(chain[0] == name for chain in unit.now)
+        return True
 
     def provides(self, module: str, name: str, known: dict[str, bool] | None = None) -> bool:
         """Whether ``from module import *`` brings ``name``, as far as can be told.
@@ -402,8 +545,20 @@ class Lookup:
             known[module] = index is not None and self._provides(index, name, known)
         return known[module]
 
+    def exports(self, index: Index) -> tuple[str | Chain | None, ...] | None:
+        """What ``__all__`` of a module has (see `Summary`), another module's where it is imported from there;
+        None where there is none.
+        """
+        if index.summary.exports is not None or "__all__" not in index.names:
+            return index.summary.exports
+        for target in self.resolve(index.module, ("__all__",)):
+            other = self.find_index(target.module) if target.kind == "name" else None
+            if other is not None and other is not index and other.summary.exports is not None:
+                return other.summary.exports
+        return (None,)
+
     def _provides(self, index: Index, name: str, known: dict[str, bool]) -> bool:
-        exports = index.summary.exports
+        exports = self.exports(index)
         if exports is None:
             return not name.startswith("_") and self._binds(index, name, known)
         if name in exports:
@@ -418,7 +573,8 @@ class Lookup:
     def _binds(self, index: Index, name: str, known: dict[str, bool]) -> bool:
         if any(not index.units[each].hidden for each in index.names.get(name, ())):
             return True
-        return any(self.provides(self._star(index.module, star), name, known) for star in index.stars)
+        stars = (self._star(index.module, star) for star in index.stars)
+        return any(self._brings(each, name, index.module, known) for each in stars)
 
 
 def _last_name(chain: Chain) -> str:

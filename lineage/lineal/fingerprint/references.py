@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from lineal.fingerprint.canonical import parsed_annotation
-from lineal.fingerprint.dynamic import MARKS, imported_by
-from lineal.fingerprint.expressions import ExpressionWalker
+from lineal.fingerprint.dynamic import MARKS, imported_by, note_search
+from lineal.fingerprint.expressions import IN_PLACE, ExpressionWalker
 from lineal.fingerprint.facts import Facts, origins_of
-from lineal.fingerprint.literals import Chain
+from lineal.fingerprint.literals import Chain, chain_of, path_of
 from lineal.fingerprint.scopes import CLASS, COMPREHENSION, FUNCTION, MODULE, Effect, Records, Scope, frozen
 
 
@@ -33,6 +33,7 @@ def collect(*nodes: ast.AST, use: str = "v") -> Facts:
 def collect_definition(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Facts:
     """The facts about a module-level definition without its own decorators."""
     walker = Walker()
+    walker.nested = not isinstance(node, ast.ClassDef)
     walker.define(node, decorators=False)
     return walker.finish()
 
@@ -62,17 +63,32 @@ class Walker(ExpressionWalker):
             self._import_name(node.targets[0].id, imported)  # m = importlib.import_module("m")
             return
         self.visit(node.value)
+        self._note_path(node)
         origins = origins_of(node.value)
         for target in node.targets:
             self.visit(target)
             self.alias(target, origins)
+            if not isinstance(target, ast.Name) or target.id == "__path__":
+                name = target.value if isinstance(target, ast.Subscript) else target
+                note_search(self, chain_of(name), node.value)
+
+    def _note_path(self, node: ast.Assign) -> None:
+        """Note the path that a local name stands for."""
+        target = node.targets[0]
+        if self.scope.kind == MODULE or not isinstance(target, ast.Name):
+            return
+        path = path_of(node.value) if isinstance(node.value, ast.Call | ast.BinOp | ast.Constant) else None
+        path = self.local_path(path) if path is not None else None
+        if path is not None:
+            self.scope.paths[target.id] = path
 
     def augmented(self, node: ast.AugAssign) -> None:
         self.visit(node.value)
         if isinstance(node.target, ast.Name):
             self.scope.load((node.target.id,))
             self.mutate("in", [(node.target.id,)])
-            self.alias(node.target, origins_of(node.value))
+        self.special_method(node.target, IN_PLACE[node.op.__class__], node.value)
+        note_search(self, chain_of(node.target), node.value)
         self.visit(node.target)
 
     def annotated(self, node: ast.AnnAssign) -> None:
@@ -86,6 +102,7 @@ class Walker(ExpressionWalker):
 
     def for_(self, node: ast.For | ast.AsyncFor) -> None:
         self.visit(node.iter)
+        self.special_method(node.iter, "__iter__")
         self.visit(node.target)
         self.alias(node.target, origins_of(node.iter))
         self.block([*node.body, *node.orelse])
@@ -93,6 +110,8 @@ class Walker(ExpressionWalker):
     def with_(self, node: ast.With | ast.AsyncWith) -> None:
         for item in node.items:
             self.visit(item.context_expr)
+            self.special_method(item.context_expr, "__enter__")
+            self.special_method(item.context_expr, "__exit__")
             if item.optional_vars is not None:
                 self.visit(item.optional_vars)
                 self.alias(item.optional_vars, origins_of(item.context_expr))
@@ -173,6 +192,17 @@ class Walker(ExpressionWalker):
 
     # Definitions
 
+    nested = True  # whether a class that comes next is inside another statement
+
+    def _made(self, node: ast.ClassDef) -> None:
+        """Note what making a class runs: hooks of its bases and of its metaclass."""
+        calls = self.scope.levels[0].calls
+        for base in node.bases:
+            calls += [(origin, "b", ()) for origin in origins_of(base)]
+        for keyword in node.keywords:
+            if keyword.arg == "metaclass":
+                calls += [(origin, "m", ()) for origin in origins_of(keyword.value)]
+
     def define(self, node: Any, decorators: bool = True) -> None:
         if decorators:
             for decorator in node.decorator_list:
@@ -196,6 +226,9 @@ class Walker(ExpressionWalker):
     def _class(self, node: ast.ClassDef) -> None:
         hidden = self._type_params(node)
         self.visit_all(node.bases)
+        if self.nested:  # the class of a unit by itself is known by its bases
+            self._made(node)
+        self.nested = True
         for keyword in node.keywords:
             self.visit(keyword.value)
         self.scope = Scope(CLASS, self.scope)
@@ -222,6 +255,7 @@ class Walker(ExpressionWalker):
                 self.annotate(parameter.annotation, hidden)
             self.annotate(node.returns, hidden)
         outer = self.scope
+        self.deferred += 1
         self.scope = scope = Scope(FUNCTION, outer)
         scope.params = {parameter.arg: index for index, parameter in enumerate(everything)}
         scope.bound.update(scope.params, hidden)
@@ -234,9 +268,22 @@ class Walker(ExpressionWalker):
                     scope.declared.update(statement.names)
             self.visit_all(node.body)
         self.scope = outer
-        self._leave_function(scope, name, called)
+        self.deferred -= 1
+        kept = [
+            parameter.arg
+            for parameter, default in (
+                *zip(
+                    reversed([*arguments.posonlyargs, *arguments.args]),
+                    reversed(arguments.defaults),
+                    strict=False,
+                ),
+                *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+            )
+            if isinstance(default, ast.List | ast.Dict | ast.Set | ast.Call)
+        ]
+        self._leave_function(scope, name, called, tuple(scope.params[each] for each in kept))
 
-    def _leave_function(self, scope: Scope, name: str | None, called: bool) -> None:
+    def _leave_function(self, scope: Scope, name: str | None, called: bool, kept: tuple[int, ...]) -> None:
         free = scope.free()
         levels = scope.close()
         around = scope.visible
@@ -245,7 +292,9 @@ class Walker(ExpressionWalker):
         if around.kind == MODULE:
             self.facts.later.update(free)
             returns = [origin for chain in scope.returns for origin in scope.origins(chain)]
-            effect = Effect(tuple(scope.params), tuple(map(frozen, levels)), tuple(dict.fromkeys(returns)))
+            effect = Effect(
+                tuple(scope.params), tuple(map(frozen, levels)), tuple(dict.fromkeys(returns)), kept
+            )
             key = name or "" if outer.kind == CLASS else ""
             before = self.facts.effects.get(key)
             if before is not None:  # several functions in one statement: any of them may be called
@@ -255,7 +304,9 @@ class Walker(ExpressionWalker):
                         both[index].mutations += level.mutations
                         both[index].calls += level.calls
                         both[index].imports += level.imports
-                effect = Effect(before.params, tuple(map(frozen, both)), before.returns + effect.returns)
+                effect = Effect(
+                    before.params, tuple(map(frozen, both)), before.returns + effect.returns, before.kept
+                )
             self.facts.effects[key] = effect
             if called:
                 outer.adopt(levels, 0)
@@ -326,7 +377,13 @@ Walker.handlers = {
     ast.SetComp: Walker.comprehension,
     ast.DictComp: Walker.comprehension,
     ast.GeneratorExp: Walker.comprehension,
-    ast.BinOp: Walker.long_sum,
+    ast.BinOp: Walker.operation,
+    ast.UnaryOp: Walker.unary,
+    ast.Compare: Walker.compare,
+    ast.List: Walker.elements,
+    ast.Tuple: Walker.elements,
+    ast.Set: Walker.elements,
+    ast.JoinedStr: Walker.joined,
     ast.Expr: Walker.expression,
     ast.Assign: Walker.assign,
     ast.AugAssign: Walker.augmented,

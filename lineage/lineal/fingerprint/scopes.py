@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from lineal.fingerprint.literals import OWN_NAME, Chain
+from lineal.fingerprint.literals import OWN_NAME, Chain, PathText
 
 Import = tuple[int, str, tuple[str, ...] | None]
 """An import that is executed: its level, module, and the names taken from it (None: the module alone).
@@ -23,7 +23,12 @@ attributes, or ``bind`` a global name.
 
 Call = tuple[Chain, str, tuple[tuple[int | str, tuple[Chain, ...]], ...]]
 """A call: of what; its use (``e`` result dropped, ``d`` decorator, ``v`` value); and, by position or
-keyword, what its arguments may be."""
+keyword, what its arguments may be. Some uses are no calls as written: ``p`` the setter of a property, ``b`` and
+``m`` the base and the metaclass of a class that is made."""
+
+
+DROPPED = frozenset({"e", "d"})
+"""The uses in which a call is made for its effect."""
 
 
 class Level(NamedTuple):
@@ -40,6 +45,7 @@ class Effect(NamedTuple):
     params: tuple[str, ...]
     levels: tuple[Level, ...]
     returns: tuple[Chain, ...]
+    kept: tuple[int, ...] = ()  # the parameters with a default that stays from call to call
 
 
 MODULE, CLASS, FUNCTION, COMPREHENSION = range(4)
@@ -116,7 +122,7 @@ class Scope:
 
     __slots__ = (
         "_origins", "aliases", "bound", "declared", "depth", "imports", "inner", "kind", "levels", "loads",
-        "nonlocals", "outer", "params", "returns", "settled",
+        "nonlocals", "outer", "params", "paths", "returns", "settled",
     )  # fmt: skip
 
     def __init__(self, kind: int, outer: Scope | None) -> None:
@@ -130,6 +136,7 @@ class Scope:
         self.nonlocals: set[str] = set()
         self.params: dict[str, int] = {}
         self.imports: dict[str, list[Chain]] = {}
+        self.paths: dict[str, PathText] = {}
         self.aliases: dict[str, list[Chain]] = {}
         self.levels: list[Records] = [Records()]
         self.inner: dict[str, list[Records]] = {}
@@ -242,7 +249,7 @@ class Scope:
                     if (
                         origin[0] == ""
                         and len(origin) > 2
-                        and (use != "v" or changes_receiver(str(origin[-1])))
+                        and (use in DROPPED or changes_receiver(str(origin[-1])))
                     ):
                         out.mutations.append(("in", origin[:-1]))  # a method of a parameter
                     out.calls.append((origin, use, given))

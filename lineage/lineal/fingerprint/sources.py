@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,7 @@ class Sources:
         self._modules: dict[str, Module | None] = {}
         self._folders: dict[str, _Folder] = {}
         self._extra_roots: list[str] = []
+        self._extra_search: dict[str, list[str]] = {}
         if folders is None:
             folders = _folders_of(self._prefix, self.files)
         for path, (names, below) in folders.items():
@@ -164,14 +165,20 @@ class Sources:
             return self._modules[module]
         except KeyError:
             pass
-        parent, _, leaf = module.rpartition(".")
+        found = self.find_in(self._search(module), module, module.rpartition(".")[2])
+        more = self._extra_search.get(module)
+        if more and found is not None and found.search:
+            found = replace(found, search=tuple(dict.fromkeys((*found.search, *more))))
+        self._modules[module] = found
+        return found
+
+    def _search(self, module: str) -> tuple[str, ...]:
+        """The folders in which ``module`` is looked for."""
+        parent = module.rpartition(".")[0]
         if parent:
             above = self.find(parent)
-            search = above.search if above is not None else ()
-        else:
-            search = tuple(str(each) for each in self.import_roots) + tuple(self._extra_roots)
-        found = self._modules[module] = self.find_in(search, module, leaf)
-        return found
+            return above.search if above is not None else ()
+        return tuple(str(each) for each in self.import_roots) + tuple(self._extra_roots)
 
     def find_in(self, search: Iterable[str], module: str, leaf: str) -> Module | None:
         """As `find`, in the folders ``search``, for the last part ``leaf`` of the name ``module``."""
@@ -196,6 +203,18 @@ class Sources:
         if folder not in self._extra_roots and folder not in map(str, self.import_roots):
             self._extra_roots.append(folder)
             self._modules.clear()
+
+    def add_search(self, package: str, folder: str) -> None:
+        """Look for the submodules of ``package`` in ``folder`` too, after its own."""
+        self._extra_search.setdefault(package, []).append(folder)
+        self._modules.clear()
+
+    def portions(self, package: str) -> list[str]:
+        """The folders in which a package of the name ``package`` could lie."""
+        leaf = package.rpartition(".")[2]
+        return [
+            f"{folder}/{leaf}" for folder in self._search(package) if leaf in self._listing(folder).folders
+        ]
 
     def module_file(self, module: str) -> str | None:
         """The name of the file with the source of ``module``, or None."""

@@ -16,11 +16,12 @@ from lineal.fingerprint.dynamic import imported_by
 from lineal.fingerprint.errors import FingerprintError
 from lineal.fingerprint.facts import Facts, origins_of
 from lineal.fingerprint.literals import Chain, PathText, chain_of, path_of
-from lineal.fingerprint.recursion import deep_recursion
+from lineal.fingerprint.mangling import mangle_private_names
+from lineal.fingerprint.recursion import deep_recursion, parse
 from lineal.fingerprint.references import collect, collect_definition
 from lineal.fingerprint.scopes import Call, Effect, Import, Mutation
 
-SUMMARY_VERSION = 1
+SUMMARY_VERSION = 2
 """Raised when the same bytes give another summary."""
 
 
@@ -47,10 +48,10 @@ class Wrap(NamedTuple):
 class Unit(NamedTuple):
     """One top-level statement. See `Facts` for the parts that are not explained here.
 
-    ``kind`` is def, class, assign, import (one name each), star, guard, doc or other. ``guards`` are the
-    units around it with the branch that it is in; ``conditional`` says that it may not run; ``hidden`` why it
+    ``kind`` is def, class, assign, import (one name each), star, guard, doc or other. ``guards`` is
+    the unit around it with the branch that it is in, where there is one; ``conditional`` says that it may not run; ``hidden`` why it
     never does on import (``typing``, ``main``). ``target`` is what an import brings; ``within`` the units of
-    a ``try`` body.
+    the body of a ``try``, or of a ``with`` that may swallow an error.
     """
 
     kind: str
@@ -80,6 +81,7 @@ class Unit(NamedTuple):
     spots: tuple[tuple[str, str, int], ...] = ()
     strings: tuple[str, ...] = ()
     paths: tuple[PathText, ...] = ()
+    own_paths: tuple[PathText, ...] = ()
     path: PathText | None = None
     optional: tuple[tuple[int, str], ...] = ()
     within: tuple[int, int] = (0, 0)
@@ -99,7 +101,7 @@ class Summary(NamedTuple):
 def summarize(data: bytes, file: str) -> Summary:
     """The summary of the source ``data`` of ``file``; FingerprintError when it is no Python of this version."""
     try:
-        tree = ast.parse(data, file, type_comments=False)
+        tree = parse(data, file)
     except SyntaxError as error:
         raise FingerprintError(
             f"is not valid Python: {error.msg}",
@@ -112,6 +114,8 @@ def summarize(data: bytes, file: str) -> Summary:
     except (RecursionError, MemoryError):
         raise _too_deep(file) from None
     try:
+        assert isinstance(tree, ast.Module)
+        mangle_private_names(tree, data)
         with deep_recursion():
             return _Summarizer(tree).run()
     except (RecursionError, MemoryError):
@@ -163,14 +167,20 @@ class _Summarizer:
         elif isinstance(node, ast.With | ast.AsyncWith):
             items = ast.With(node.items, [ast.Pass()])
             guard = self._guard(node, items, where)
-            self.block(node.body, (*where["guards"], (guard, "with")), True, where["hidden"])
+            start = len(self.units)
+            self.block(node.body, ((guard, "with"),), True, where["hidden"])
+            if not all(_keeps_errors(item.context_expr) for item in node.items):
+                self.units[guard] = self.units[guard]._replace(within=(start, len(self.units)))
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             self._assign(node, where)
         elif not isinstance(node, ast.Pass) and not (
             isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         ):
-            self._note_exports(node)
-            self._add("other", collect(node), hash_syntax(node), node, where)
+            self._note_exports(node, where)
+            facts = collect(node)
+            if isinstance(node, ast.Raise | ast.Assert):
+                facts.marks.add("raises")
+            self._add("other", facts, hash_syntax(node), node, where)
 
     def _add(
         self, kind: str, facts: Facts, hashes: Hashes, node: ast.AST, where: dict[str, Any], **more: Any
@@ -183,7 +193,7 @@ class _Summarizer:
                 end_line=getattr(node, "end_lineno", 0) or 0,
                 hashes=hashes,
                 now=tuple(facts.now),
-                later=tuple(facts.later - facts.now),
+                later=tuple(facts.later),
                 fields=tuple(facts.fields),
                 annotations=tuple(facts.annotations),
                 imports_now=tuple(dict.fromkeys(facts.imports_now)),
@@ -198,6 +208,7 @@ class _Summarizer:
                 strings=tuple(facts.strings),
                 optional=tuple(facts.optional),
                 paths=tuple(facts.paths),
+                own_paths=tuple(facts.own_paths),
                 **where,
                 **more,
             )
@@ -264,7 +275,7 @@ class _Summarizer:
 
     def _assign(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign, where: dict[str, Any]) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        self._note_exports(node)
+        self._note_exports(node, where)
         only = targets[0] if len(targets) == 1 and isinstance(targets[0], ast.Name) else None
         imported = imported_by(node.value) if node.value is not None else None
         if only is not None and imported is not None:  # m = importlib.import_module("m")
@@ -287,8 +298,14 @@ class _Summarizer:
         kind = "assign" if simple and not isinstance(node, ast.AugAssign) else "other"
         self._add(kind, facts, hash_syntax(node), node, where, **more)
 
-    def _note_exports(self, node: ast.stmt) -> None:
+    def _note_exports(self, node: ast.stmt, where: dict[str, Any]) -> None:
         """Follow what the statement does to ``__all__``."""
+        before = self.exports
+        self._follow_exports(node)
+        if self.exports is not before and where["conditional"]:
+            self.exports = [*(before or []), *(self.exports or []), None]
+
+    def _follow_exports(self, node: ast.stmt) -> None:
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if not any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
@@ -319,21 +336,28 @@ class _Summarizer:
             self.block(other, where["guards"], where["conditional"], where["hidden"])
             return
         guard = self._guard(node, node.test, where)
-        self.block(node.body, (*where["guards"], (guard, "then")), True, where["hidden"])
-        self.block(node.orelse, (*where["guards"], (guard, "else")), True, where["hidden"])
+        self.block(node.body, ((guard, "then"),), True, where["hidden"])
+        self.block(node.orelse, ((guard, "else"),), True, where["hidden"])
 
     def _try(self, node: Any, where: dict[str, Any]) -> None:
         caught = ast.Tuple([handler.type or ast.Constant(None) for handler in node.handlers])
         names = tuple(handler.name for handler in node.handlers if handler.name)
         guard = self._guard(node, caught, where, names=names)
         start = len(self.units)
-        around = where["guards"]
-        self.block(node.body, (*around, (guard, "try")), True, where["hidden"])
+        self.block(node.body, ((guard, "try"),), True, where["hidden"])
         self.units[guard] = self.units[guard]._replace(within=(start, len(self.units)))
         for index, handler in enumerate(node.handlers):
-            self.block(handler.body, (*around, (guard, f"except {index}")), True, where["hidden"])
-        self.block(node.orelse, (*around, (guard, "else")), True, where["hidden"])
-        self.block(node.finalbody, (*around, (guard, "finally")), where["conditional"], where["hidden"])
+            self.block(handler.body, ((guard, f"except {index}"),), True, where["hidden"])
+        self.block(node.orelse, ((guard, "else"),), True, where["hidden"])
+        self.block(node.finalbody, ((guard, "finally"),), where["conditional"], where["hidden"])
+
+
+def _keeps_errors(context: ast.expr) -> bool:
+    """Whether a ``with`` over ``context`` surely lets an error in its body through: an open file does."""
+    name = context.func if isinstance(context, ast.Call) else context
+    return isinstance(name, ast.Name | ast.Attribute) and (
+        (name.id if isinstance(name, ast.Name) else name.attr) == "open"
+    )
 
 
 def _exported(node: ast.AST | None) -> list[str | Chain | None]:

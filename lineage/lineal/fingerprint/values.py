@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import enum
 import functools
 import sys
@@ -15,7 +16,7 @@ _MOST_DEEP = 50
 
 
 class Describer:
-    """Describes values by what they are. Functions and classes are left to ``describe_code``.
+    """Describes values by what they are. Functions, classes and modules are left to ``describe_code``.
 
     ``opaque`` collects the types that could not be described by value: those count by their type alone.
     """
@@ -51,18 +52,18 @@ class Describer:
             return f"{cls.__name__}({', '.join(map(self.describe, value))})"
         if cls in (set, frozenset):
             return f"{cls.__name__}({', '.join(sorted(map(self.describe, value)))})"
-        if isinstance(value, dict | types.MappingProxyType):
+        if cls in (dict, types.MappingProxyType):
             return f"{self._name(cls)}({self._items(value)})"
-        if isinstance(value, types.ModuleType):
-            return f"module {value.__name__}"
         if isinstance(value, functools.partial):
             parts = (value.func, value.args, value.keywords)
             return f"partial({', '.join(map(self.describe, parts))})"
         if isinstance(value, types.MethodType):
             return f"method({self.describe(value.__func__)}, {self.describe(value.__self__)})"
         if isinstance(value, types.BuiltinFunctionType):
-            return f"builtin {value.__module__}.{value.__qualname__}"
-        if isinstance(value, type | types.FunctionType) or hasattr(value, "__wrapped__"):
+            owner = value.__self__
+            of = "" if owner is None or isinstance(owner, types.ModuleType) else f" of {self.describe(owner)}"
+            return f"builtin {value.__module__}.{value.__qualname__}{of}"
+        if isinstance(value, type | types.FunctionType | types.ModuleType) or hasattr(value, "__wrapped__"):
             return self._describe_code(value)
         if isinstance(value, enum.Enum):
             return f"{self._describe_code(cls)}.{value.name}"
@@ -83,7 +84,8 @@ class Describer:
         cls = type(value)
         described = self._describe_code(cls)
         try:
-            reduced = value.__reduce_ex__(4)
+            reducer = copyreg.dispatch_table.get(cls)
+            reduced = reducer(value) if reducer is not None else value.__reduce_ex__(4)
         except Exception:  # noqa: BLE001 - code of the object runs here
             return self._by_type(value)
         if isinstance(reduced, str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from lineal_store.errors import CorruptRecord, InvalidName, LinealError
 _RUNS_SEARCHED = 20
 _RELATIVES_COMPARED = 20
 _RUNS_READ_AT_ONCE = 32
+_KEY = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,9 @@ class History:
 
     def find_newest(self, stage_id: str) -> Relative | None:
         """The newest result of that stage, compared with nothing."""
-        for key, result in self.find_results(list(self._known().get(stage_id, ()))[:_RELATIVES_COMPARED]).items():
+        for key, result in self.find_results(
+            list(self._known().get(stage_id, ()))[:_RELATIVES_COMPARED]
+        ).items():
             self._read_manifests([result.manifest])
             return Relative(key, result, (), self._manifests[result.manifest])
         return None
@@ -106,7 +110,7 @@ class History:
 
     def find_results(self, keys: Iterable[str]) -> dict[str, ActionResult]:
         """The results under those of ``keys`` that have a readable one, in their order, in one batch."""
-        wanted = list(dict.fromkeys(keys))
+        wanted = [key for key in dict.fromkeys(keys) if _KEY.fullmatch(key) is not None]
         unread = [key for key in wanted if key not in self._results]
         filed = self._store.actions.find(unread) if unread else {}
         for key in unread:
@@ -115,6 +119,8 @@ class History:
 
     def find_maker(self, key: str, digest: str) -> ActionResult | None:
         """The newest result that was ever filed under ``key`` and made those bytes."""
+        if _KEY.fullmatch(key) is None:
+            return None
         filed = (_result(filed.data) for filed, _ in reversed(self._store.actions.history(key)))
         made = (result for result in filed if result is not None)
         return next((one for one in made if any(out.digest == digest for out in one.outputs.values())), None)
@@ -127,17 +133,16 @@ class History:
         return next((one for one in earlier if one is not None and one.run_id < self._before), None)
 
     def _read_manifests(self, digests: Iterable[str]) -> None:
-        unread = [digest for digest in dict.fromkeys(digests) if digest not in self._manifests]
-        for digest in unread:
-            self._manifests[digest] = None
-        try:
-            found = read_blobs(self._store, [Digest.parse(digest) for digest in unread])
-        except InvalidName:
-            return
-        for blob, data in found.items():
+        unread: dict[Digest, str] = {}
+        for text in digests:
+            if text not in self._manifests:
+                self._manifests[text] = None
+                with suppress(InvalidName):
+                    unread[Digest.parse(text)] = text
+        for digest, data in read_blobs(self._store, list(unread)).items() if unread else ():
             with suppress(CorruptRecord):
                 if isinstance(data, bytes):
-                    self._manifests[str(blob)] = from_bytes(data, Manifest)
+                    self._manifests[unread[digest]] = from_bytes(data, Manifest)
 
     def _known(self) -> dict[str, dict[str, None]]:
         if self._keys is None:
@@ -156,9 +161,7 @@ class History:
                     if stage.action_key is not None and stage.state == "succeeded":
                         self._keys.setdefault(stage.id, {})[stage.action_key] = None
                     elif stage.action_key is not None and stage.state == "failed":
-                        self._failed.setdefault(
-                            stage.action_key, Failed(run.run_id, run.started_at, stage)
-                        )
+                        self._failed.setdefault(stage.action_key, Failed(run.run_id, run.started_at, stage))
         return self._keys
 
 

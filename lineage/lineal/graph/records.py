@@ -21,8 +21,8 @@ FORMAT = 1
 class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The content that an action takes through one port.
 
-    ``type`` is the codec that reads it, ``read_as`` the annotation that it is read by, where that decides what the
-    bytes mean; ``item`` is the path of keys and indexes inside the value, where only a part of it is taken.
+    ``type`` is the codec that reads it, ``read_as`` the annotation that it is read by, or how the name of a file ends,
+    where that decides what the bytes mean; ``item`` is the path of keys and indexes inside the value, where only a part of it is taken.
     """
 
     digest: str
@@ -77,6 +77,36 @@ class SideProduct(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
 
 
+class RanUnit(msgspec.Struct, frozen=True, array_like=True):
+    """A unit of code that ran, and where it is written."""
+
+    unit: str
+    file: str
+    line: int
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What was seen while a stage ran; nothing where nobody looked.
+
+    ``units`` are the project's units that ran, ``modules`` its modules that were imported, as many as fit; ``left_out`` counts
+    the others. ``uncovered`` ran and are no part of the fingerprint. ``files``, ``variables``, ``connections`` and ``urls`` (parameters
+    whose file was asked for its URL) were looked at and are not declared. With ``children`` the stage started processes, of
+    which nothing is seen. ``refused`` says why the result is not offered as a hit; ``warnings`` are what the run was told.
+    """
+
+    units: list[str] = []
+    modules: list[str] = []
+    left_out: int = 0
+    uncovered: list[RanUnit] = []
+    files: list[str] = []
+    variables: list[str] = []
+    connections: list[str] = []
+    urls: list[str] = []
+    children: bool = False
+    refused: str = ""
+    warnings: list[str] = []
+
+
 class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
     """What came out of an action, and how: the unit of lineage.
 
@@ -100,6 +130,7 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
     seconds: float
     log: str | None = None
+    observed: Observed = Observed()
 
 
 class StageRecord(msgspec.Struct, frozen=True, kw_only=True):

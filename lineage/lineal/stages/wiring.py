@@ -18,6 +18,7 @@ from lineal.stages.names import nearest_hint
 if TYPE_CHECKING:
     from lineal.artifacts import Directory, File
     from lineal.stages.conditions import Condition
+    from lineal.stages.frozen import FrozenStage
     from lineal.stages.options import StageOptions
     from lineal.stages.stage import Stage
 
@@ -122,11 +123,12 @@ def resolve(binding: Binding, value_of: Callable[[Result | Source], object]) -> 
 class Node:
     """One call of a stage. ``inputs`` has every parameter, defaults included, in declared order.
 
-    It runs when all of its conditions hold.
+    It runs when all of its conditions hold. Of a graph that was read back, ``stage`` is no more than what is known
+    of it.
     """
 
     id: str
-    stage: Stage[..., Any]
+    stage: Stage[..., Any] | FrozenStage
     options: StageOptions
     inputs: Mapping[str, Binding]
     conditions: tuple[Condition, ...] = ()

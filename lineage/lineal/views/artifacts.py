@@ -7,6 +7,7 @@ from typing import Any
 from lineal.artifacts import codec_named
 from lineal.errors import NotFound
 from lineal.graph.lineage import Lineage
+from lineal.graph.records import Observed
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
 from lineal_store.tree import Tree
@@ -47,5 +48,21 @@ def artifact_detail(store: Store, lineage: Lineage, digest: str) -> dict[str, An
             "run_id": maker.result.run_id,
             "at": maker.result.started_at,
         },
+        "observed": None if maker is None else _observed(maker.result.observed),
         "preview": preview,
+    }
+
+
+def _observed(seen: Observed) -> dict[str, Any]:
+    """What was seen of the attempt that made an artifact; `refused` says why its result is not offered as a hit."""
+    return {
+        "units": seen.units,
+        "modules": seen.modules,
+        "uncovered": [unit.unit for unit in seen.uncovered],
+        "files": seen.files,
+        "variables": seen.variables,
+        "connections": seen.connections,
+        "urls": seen.urls,
+        "refused": seen.refused or None,
+        "note": "it started processes, and what they did is not seen" if seen.children else None,
     }

@@ -277,7 +277,7 @@ class Told(MemoryBackend):
 def server(monkeypatch: pytest.MonkeyPatch) -> Told:
     """The server behind every s3:// address, with a store on it."""
     told = Told()
-    monkeypatch.setattr("lineal_store.backends.s3.S3Backend", lambda url, single_writer=False: told)
+    monkeypatch.setattr("lineal_store.backends.s3.S3Backend", lambda url, **_: told)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "an-access-key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-key")

@@ -109,12 +109,36 @@ def test_a_unit_keeps_its_hash_when_only_something_else_changes(fingerprint_of: 
         ("import os\ndef stage(): return os.environ['HOME_X']", "environment", "HOME_X", 2),
         ("import os\ndef stage(): return os.getenv('HOME_X', '1')", "environment", "HOME_X", 2),
         ("import pickle\ndef stage(d=b''): return pickle.loads(d)", "unpickle", "pickle.loads", 2),
+        ("from pathlib import Path\nCONF = Path(__file__).parent / 'c.json'\ndef stage(): return CONF.read_text()", "undeclared_read", "c.json", 3),
+        ("from pathlib import Path\nCONF = Path(__file__).parent / 'c.json'\ndef stage():\n    with open(CONF) as f: return f.read()", "undeclared_read", "c.json", 4),
+        ("from pathlib import Path\nCONF = Path(__file__).parent / 'c.json'\ndef stage():\n    with CONF.open('r') as f: return f.read()", "undeclared_read", "c.json", 4),
+        ("import os\ndef stage():\n    here = os.path.dirname(__file__)\n    path = os.path.join(here, 'a', 'c.json')\n    return open(path).read()", "undeclared_read", "a/c.json", 5),
+        ("import gzip\ndef stage(): return gzip.open('a.gz', 'rt').read()", "undeclared_read", "a.gz", 2),
+        ("import configparser\ndef stage(): return configparser.ConfigParser().read('a.ini')", "undeclared_read", "a.ini", 2),
+        ("import polars as pl\ndef stage(): return pl.scan_ipc('a.arrow')", "undeclared_read", "a.arrow", 2),
+        ("from pathlib import Path\ndef stage(): return sorted(Path('data').glob('*.csv'))", "undeclared_read", "data", 2),
+        ("from importlib.resources import files\ndef stage(): return files(__name__).joinpath('t.txt').read_text()", "undeclared_read", "t.txt", 2),
+        ("from importlib import resources\nimport pkg\ndef stage(): return (resources.files(pkg) / 't.txt').read_text()", "undeclared_read", "pkg/t.txt", 3),
+        ("from importlib import resources\ndef stage(): return resources.read_text('pkg', 't.txt')", "undeclared_read", "pkg/t.txt", 2),
+        ("import pkgutil\ndef stage(): return pkgutil.get_data('pkg', 'a/t.txt')", "undeclared_read", "pkg/a/t.txt", 2),
+        ("import os\ndef stage(): return 'A' in os.environ", "environment", "A", 2),
+        ("from os import environ\ndef stage(): return environ['A']", "environment", "A", 2),
+        ("import os\ndef stage(): return dict(os.environ)", "environment", "every variable", 2),
+        ("import os\ndef stage(): return os.environ.copy()", "environment", "every variable", 2),
+        ("import os\ndef stage(): return os.environ.pop('A', 1)", "environment", "A", 2),
+        ("import os\ndef stage(n='A'): return os.environ[n]", "environment", "a computed name", 2),
+        ("import os\ndef stage(): return os.path.expandvars('$A')", "environment", "the variables in a path", 2),
+        ("from importlib import import_module as load\ndef stage(n='x'): return load(n)", "dynamic_import", "import_module by a name of its own", 2),
+        ("from importlib.metadata import entry_points\ndef stage(): return list(entry_points(group='g'))", "dynamic_import", "entry_points", 2),
+        ("def stage(t='1'): return list(map(eval, [t]))", "eval", "eval of text", 1),
     ],
 )  # fmt: skip
 def test_what_cannot_be_seen_is_said_with_file_and_line(
     text: str, kind: str, detail: str, line: int, fingerprint_of: Compute
 ) -> None:
-    assert BlindSpot(kind, detail, "pipeline.py", line) in fingerprint_of({"pipeline.py": text}).blind_spots
+    found = fingerprint_of({"pipeline.py": text, "pkg/__init__.py": ""})
+
+    assert found.blind_spots == (BlindSpot(kind, detail, "pipeline.py", line),)
 
 
 @pytest.mark.parametrize(
@@ -127,6 +151,13 @@ def test_what_cannot_be_seen_is_said_with_file_and_line(
         "def stage(out='x'):\n    with open('log.txt', 'w') as f: f.write('x')",
         "import re\nP = re.compile('x')\ndef stage(df=None): return df.eval('a') if df else P.match('x')",
         "def other(): return eval('1')\ndef stage(): return 1",
+        "def stage(): return eval('1 + 1')",
+        "def stage(path): return path.read_text(), path.open('rb').read(), open(path / 'x').read()",
+        "def stage(source='x'):\n    path = source + '.txt'\n    return open(path).read()",
+        "import os\ndef stage():\n    os.environ['A'] = '1'",
+        "def stage(d={}, n='x'): return list(d.items()), d.get('environ'), d.copy(), d.pop('a', 1)",
+        "def load(n): return n\ndef stage(): return load('plain')",
+        "def stage(x='r'): return x.read('a'), x.walk('b'), x.path('c', 'd')",
     ],
 )
 def test_ordinary_code_has_no_blind_spots(text: str, fingerprint_of: Compute) -> None:

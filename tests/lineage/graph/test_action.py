@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from lineal.graph.action import Difference, action_key, differences, reason_of, seed_of
+from lineal.graph.action import (
+    Difference,
+    action_key,
+    differences,
+    distance,
+    reason_of,
+    seed_of,
+    unit_changes,
+)
 from lineal.graph.records import Action, CoveredUnit, Input, Manifest
 
 DIGEST = "sha256:" + "ab" * 32
@@ -120,3 +128,61 @@ def test_all_components_that_differ_are_listed() -> None:
         ("parameter", "depth"),
         ("environment", "python"),
     ]
+
+
+def units(*told: tuple[str, int, str]) -> Manifest:
+    return Manifest(hex="f", units=[CoveredUnit(unit, "a.py", line, digest) for unit, line, digest in told])
+
+
+def test_a_unit_that_only_moved_is_no_difference() -> None:
+    before = units(("m:f", 3, "1"), ("m:line 9", 9, "2"))
+    after = Manifest(
+        hex="e",
+        units=[CoveredUnit("m:f", "m/__init__.py", 30, "1"), CoveredUnit("m:line 12", "a.py", 12, "2")],
+    )
+
+    assert unit_changes(before, after) == []
+
+
+def test_of_a_name_that_is_bound_twice_the_binding_that_changed_is_told() -> None:
+    before = units(("m:x", 1, "first"), ("m:x", 2, "second"))
+    after = units(("m:x", 1, "other"), ("m:x", 2, "second"))
+
+    (change,) = unit_changes(before, after)
+
+    assert (change.before and change.before.hash, change.after and change.after.hash) == ("first", "other")
+    assert differences(ACTION, replace(ACTION, fingerprint="e" * 32), manifests=(before, after)) == [
+        Difference("code", "m:x", "first", "other")
+    ]
+
+
+def test_new_units_and_those_that_are_gone_come_after_those_that_changed() -> None:
+    changes = unit_changes(
+        units(("m:gone", 1, "1"), ("m:f", 2, "2"), ("m:line 3", 3, "3")),
+        units(("m:new", 1, "4"), ("m:f", 2, "5"), ("m:line 9", 9, "6")),
+    )
+
+    assert [(change.unit, change.before is None, change.after is None) for change in changes] == [
+        ("m:f", False, False),
+        ("m:new", True, False),
+        ("m:line 9", True, False),
+        ("m:line 3", False, True),
+        ("m:gone", False, True),
+    ]
+
+
+def test_another_way_of_reading_the_same_bytes_is_a_difference() -> None:
+    read = Input(digest=DIGEST, type="json", read_as="list[int]")
+    before = replace(ACTION, inputs={"x": read})
+    after = replace(ACTION, inputs={"x": replace(read, read_as="list[float]")})
+
+    assert differences(before, after) == [
+        Difference("input", "x", "json as list[int]", "json as list[float]")
+    ]
+
+
+def test_the_distance_counts_components_and_code_once() -> None:
+    after = replace(ACTION, fingerprint="e" * 32, parameters={"learning_rate": 0.2, "depth": 3}, version="2")
+
+    assert distance(ACTION, ACTION) == 0
+    assert distance(ACTION, after) == 4

@@ -28,7 +28,7 @@ class FileCodec:
             )
             raise UnsupportedValue(f"the file {str(source)!r} {problem}", hint)
         shutil.copyfile(source, path)
-        return {"file_name": Path(value.url).name or source.name, "length": path.stat().st_size}
+        return {"file_name": source.name, "length": path.stat().st_size}
 
     def decode(self, path: Path, annotation: object) -> File:
         if not path.is_file():

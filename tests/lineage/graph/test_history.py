@@ -1,0 +1,193 @@
+"""The earlier action that a miss is compared with."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from lineal.graph.action import action_key
+from lineal.graph.history import History, Relative
+from lineal.graph.records import (
+    Action,
+    ActionResult,
+    CoveredUnit,
+    Manifest,
+    Output,
+    RunRecord,
+    StageRecord,
+    seal_record,
+    to_bytes,
+)
+from lineal_store import Digest, Store, open_store
+
+NOWHERE = str(Digest.of(b""))
+ACTION = Action(stage="train", fingerprint="f" * 32, parameters={"rate": 0.1}, environment={"python": "3.11"})
+MANIFEST = Manifest(hex="f" * 32, units=[CoveredUnit("m:train", "m.py", 1, "1")])
+
+
+class Past:
+    """Runs told one after the other, each of one stage."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.count = 0
+
+    def ran(self, action: Action, *, manifest: Manifest | None = MANIFEST, **stage: Any) -> str:
+        """A run of ``action``; its id."""
+        self.count += 1
+        run_id = f"20261122-03{self.count:02}00-abcdef"
+        at = f"2026-11-22T03:{self.count:02}:00+00:00"
+        kept = str(self.store.blobs.put(to_bytes(manifest))) if manifest is not None else NOWHERE
+        record = StageRecord(
+            **{
+                "id": "train",
+                "name": "train",
+                "state": "succeeded",
+                "action_key": action_key(action),
+                **stage,
+            }
+        )
+        if record.state == "succeeded":
+            result = ActionResult(
+                action=action,
+                outputs={"result": Output(digest=NOWHERE, type="json", size_bytes=0)},
+                manifest=kept,
+                code_tree=NOWHERE,
+                environment=NOWHERE,
+                seed=1,
+                run_id=run_id,
+                stage_id="train",
+                attempt=1,
+                started_at=at,
+                seconds=1.0,
+            )
+            self.store.actions.publish([(action_key(action), seal_record(result))])
+        run = RunRecord(
+            run_id=run_id,
+            pipeline="flow",
+            target="flow.py:flow",
+            state=record.state,
+            namespace="tests",
+            stages=[record],
+            code_tree=NOWHERE,
+            environment=NOWHERE,
+            who="me",
+            host="here",
+            process=1,
+            lineal="1",
+            started_at=at,
+            finished_at=at,
+        )
+        self.store.runs.finish(run_id, seal_record(run))
+        return run_id
+
+    def nearest(
+        self, action: Action, manifest: Manifest | None = MANIFEST, **options: Any
+    ) -> Relative | None:
+        return History(self.store, "flow").find_nearest("train", action, manifest, **options)
+
+
+@pytest.fixture
+def past(tmp_path: Any) -> Past:
+    return Past(open_store(tmp_path / "store"))
+
+
+def changed(**fields: Any) -> Action:
+    return replace(ACTION, **fields)
+
+
+def test_without_a_past_there_is_no_relative(past: Past) -> None:
+    assert past.nearest(ACTION) is None
+
+
+def test_the_newest_of_those_that_differ_least_is_taken(past: Past) -> None:
+    past.ran(changed(parameters={"rate": 0.3}))
+    newer = past.ran(changed(parameters={"rate": 0.2}))
+    past.ran(changed(parameters={"rate": 0.1, "depth": 3}, environment={"python": "3.12"}))
+
+    found = past.nearest(ACTION)
+
+    assert found is not None
+    assert found.result.run_id == newer
+    assert [(change.name, change.before, change.after) for change in found.changes] == [("rate", 0.2, 0.1)]
+
+
+def test_of_two_with_other_code_the_one_with_fewer_other_units_is_taken(past: Past) -> None:
+    units = [CoveredUnit("m:train", "m.py", 1, "1"), CoveredUnit("m:clean", "m.py", 5, "2")]
+    nearer = past.ran(changed(fingerprint="a" * 32), manifest=Manifest(hex="a" * 32, units=units))
+    past.ran(
+        changed(fingerprint="b" * 32),
+        manifest=Manifest(hex="b" * 32, units=[replace(unit, hash="9") for unit in units]),
+    )
+
+    found = past.nearest(ACTION, Manifest(hex="f" * 32, units=units[:1]))
+
+    assert found is not None
+    assert found.result.run_id == nearer
+    assert [change.name for change in found.changes] == ["m:clean"]
+
+
+def test_a_relative_whose_manifest_is_lost_is_one_still(past: Past) -> None:
+    past.ran(changed(fingerprint="a" * 32), manifest=None)
+
+    found = past.nearest(ACTION)
+
+    assert found is not None
+    assert found.manifest is None
+    assert [change.name for change in found.changes] == ["fingerprint"]
+
+
+def test_what_is_not_known_of_an_action_is_not_looked_at_in_earlier_ones(past: Past) -> None:
+    past.ran(changed(parameters={"rate": 0.1, "depth": 3}))
+    known = changed(parameters={"rate": 0.1})
+
+    found = past.nearest(
+        known, seen=lambda action: replace(action, parameters={"rate": action.parameters["rate"]})
+    )
+
+    assert found is not None
+    assert found.changes == ()
+
+
+def test_before_a_run_nothing_is_known_of_what_came_later(past: Past) -> None:
+    first = past.ran(changed(parameters={"rate": 0.3}))
+    second = past.ran(ACTION)
+    past.ran(changed(parameters={"rate": 0.2}))
+
+    found = History(past.store, "flow", before=second).find_nearest("train", ACTION, MANIFEST)
+
+    assert found is not None
+    assert found.result.run_id == first
+
+
+def test_a_result_that_replaced_an_earlier_one_does_not_hide_it(past: Past) -> None:
+    first = past.ran(changed(parameters={"rate": 0.3}))
+    second = past.ran(ACTION)
+    key = action_key(changed(parameters={"rate": 0.3}))
+    past.store.actions.retire(key, 0, "forced", by="me", at=datetime.now(UTC))
+    past.ran(changed(parameters={"rate": 0.3}))
+
+    found = History(past.store, "flow", before=second).find_nearest("train", ACTION, MANIFEST)
+
+    assert found is not None
+    assert found.result.run_id == first
+
+
+def test_the_same_action_that_failed_is_remembered(past: Past) -> None:
+    error = {"kind": "exception", "type": "ValueError", "message": "boom", "hint": None}
+    run_id = past.ran(ACTION, state="failed", error=error)
+
+    failed = History(past.store, "flow").find_failed(action_key(ACTION))
+
+    assert failed is not None
+    assert (failed.run_id, failed.stage.error) == (run_id, error)
+    assert History(past.store, "flow").find_failed("0" * 32) is None
+
+
+def test_keys_that_are_none_are_passed_over(past: Past) -> None:
+    past.ran(ACTION, action_key="../../etc/passwd")
+
+    assert past.nearest(changed(parameters={})) is None
