@@ -461,13 +461,17 @@ IMPURE_ELSEWHERE = {
     ),
     "the locale": (
         "the locale",
-        "import locale\nlocale.setlocale(locale.LC_ALL, os.environ['X'])\n@pipeline\ndef flow(run_date: date):\n"
-        "    return load(File(run_date.strftime('%A')))",
+        (
+            "import locale\nlocale.setlocale(locale.LC_ALL, os.environ['X'])\n@pipeline\ndef flow(run_date: date):\n"
+            "    return load(File(run_date.strftime('%A')))"
+        ),
     ),
     "another module in the place of one": (
         "sys.modules",
-        "import sys\nsys.modules['settings'] = sys\nfrom settings import DEFAULT\n@pipeline\ndef flow():\n"
-        "    return load(File('x'), DEFAULT)",
+        (
+            "import sys\nsys.modules['settings'] = sys\nfrom settings import DEFAULT\n@pipeline\ndef flow():\n"
+            "    return load(File('x'), DEFAULT)"
+        ),
     ),
     "a module as a whole": (
         "settings",
