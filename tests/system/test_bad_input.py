@@ -268,7 +268,6 @@ def test_a_store_that_cannot_be_used_is_told_before_anything_runs(ordinary: Proj
         str(file / "store"): "a file stands where a directory should be",
         str(file): "a file stands where a directory should be",
         str(folder): "it holds thesis.tex",
-        "s3://bucket/store": "S3 is not supported yet",
         "ftp://host/store": "is no kind of store",
     }
 
