@@ -381,16 +381,18 @@ def edited(text: str, node: ast.expr) -> str | None:
 
 
 def unit_at(data: bytes, file: str, line: int) -> set[str]:
-    """The names that `Fingerprint.covers` may have for the top-level statement at ``line``."""
+    """The names that `Fingerprint.covers` may have for what is written at ``line``: the top-level statement, or
+    all that it guards.
+    """
     module = sources_of({file: data}).module_of(file)
     names: set[str] = set()
-    for node in ast.walk(ast.parse(data)):
-        first = getattr(node, "lineno", None)
-        if isinstance(node, ast.stmt) and first is not None:
-            first = min([first, *(each.lineno for each in getattr(node, "decorator_list", ()))])
-            if first <= line <= (node.end_lineno or 0):
-                names.add(f"{module}:line {node.lineno}")
-                names |= {f"{module}:{each}" for each in bound_by(node)}
+    for node in ast.parse(data).body:
+        first = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+        if first <= line <= (node.end_lineno or 0):
+            guards = isinstance(node, ast.If | ast.Try | ast.With)
+            for each in ast.walk(node) if guards else [node]:
+                if isinstance(each, ast.stmt):
+                    names |= {f"{module}:{name}" for name in {f"line {each.lineno}", *bound_by(each)}}
     return names
 
 

@@ -117,18 +117,28 @@ def test_a_secret_is_in_nothing_that_a_run_leaves_behind(project: Project) -> No
         @stage
         def connect(token: Secret) -> int:
             print("connecting with", token.reveal())
+            tell(token)
             raise ConnectionError(f"refused: {token.reveal()}")
 
 
+        @stage
+        def tell(token: Secret) -> bool:
+            try:
+                return open(f"for-{token.reveal()}.txt").read() == "x"
+            except FileNotFoundError:
+                return False
+
+
         @pipeline
-        def flow(token: Secret) -> int:
-            return connect(token)
+        def flow(token: Secret) -> tuple:
+            return connect(token), tell(token)
         """,
     )
 
     run = project.json("run", "token=hunter2-and-more")
 
     assert run.code == 1
+    assert "reads for-***.txt" in run.document["warnings"][0]
     assert run.stages["connect"]["error"]["message"] == "refused: ***"
     assert "hunter2" not in run.out + run.err
     left = [path for path in (project.root / ".lineal").rglob("*") if path.is_file()]

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,6 +27,7 @@ from lineal_store.sealed import seal, unseal
 if TYPE_CHECKING:
     from lineal.api.targets import Target
     from lineal.engine.session import Code
+    from lineal.fingerprint.traced import TracedCode
     from lineal.stages import Graph
 
 __all__ = ["CodeNeeded", "GraphCache", "GraphChanged", "Surroundings"]
@@ -100,7 +102,6 @@ class GraphCache:
         self._key = _key(root, place, code, assignments, params_file)
         self._found: bytes | None = None  # the graph as it is kept
         self._known = ""  # why there is none, as it is kept
-        self._identity = ""
         self._entry: dict[str, Any] | None = None
         self.why: str | None = None
 
@@ -110,22 +111,20 @@ class GraphCache:
         if entry is None:
             return None
         is_current = self._code.fingerprinter.state() in entry["states"]
-        if not is_current and not (entry["code"] and entry["code"] == self._find_identity()):
+        if not is_current and not (self._traced is not None and entry["code"] == self._traced.hex):
             return None
         if not all(os.path.realpath(path) == real for path, real in entry["links"]):
             return None
+        if not is_current and entry["states"]:
+            states = [self._code.fingerprinter.state(), *entry["states"]][:_MOST_STATES]
+            self._entry = {**entry, "states": states}
+            self.keep()
         self._known, data = entry["why"], entry["graph"]
-        if data is None:
-            return None
         try:
-            graph = thaw(data)
+            graph = None if data is None else thaw(data)
         except ValueError:
             return None
         self._found = data
-        if not is_current:
-            states = [self._code.fingerprinter.state(), *entry["states"]][:_MOST_STATES]
-            self._entry = {**entry, "states": states if entry["states"] else []}
-            self.keep()
         return graph
 
     def settle(self, graph: Graph, before: Surroundings) -> None:
@@ -160,7 +159,7 @@ class GraphCache:
 
     def keep(self) -> None:
         """Write down what was settled; nothing where the project has no ``.lineal`` yet, or cannot be written to."""
-        if self._entry is None or not self._folder.parent.is_dir():
+        if self._entry is None or self._key is None or not self._folder.parent.is_dir():
             return
         with suppress(OSError):
             self._folder.mkdir(exist_ok=True)
@@ -179,57 +178,48 @@ class GraphCache:
 
     def _judge(self, graph: Graph, frozen: bytes) -> None:
         """Find out whether the graph depends on nothing but code and parameters."""
-        if self._found is not None or self._place.name is None:
-            return  # it is kept, and is still the same; or it could not be found again
+        if self._found is not None:
+            return  # it is kept, and is still the same
         if self._known:
             self.why = self._known
             return
-        from lineal.fingerprint.errors import FingerprintError
         from lineal.fingerprint.purity import judge
-        from lineal.fingerprint.traced import traced_code
 
-        try:
-            traced = traced_code(
-                self._code.fingerprinter, self._place.module, self._place.name, self._code.remembered
-            )
-            verdict = judge(traced, variables=any(node.options.env for node in graph.nodes.values()))
-        except FingerprintError:
-            return  # whoever plans the run says so
-        links = [[path, os.path.realpath(path)] for path in verdict.links]
+        if self._traced is None:
+            return  # whoever plans the run says why
+        verdict = judge(self._traced, variables=any(node.options.env for node in graph.nodes.values()))
         if verdict.impurity is not None:
             self.why = str(verdict.impurity)
-        self._entry = self._new_entry(
-            frozen if self.why is None else None, self.why or "", traced.hex, traced.settled, links
-        )
+        links = [[path, os.path.realpath(path)] for path in verdict.links]
+        self._entry = self._new_entry(frozen if self.why is None else None, self.why or "", links)
 
     def _new_entry(
-        self,
-        graph: bytes | None,
-        why: str,
-        identity: str | None = None,
-        settled: bool = True,
-        links: Sequence[Sequence[str]] = (),
+        self, graph: bytes | None, why: str, links: Sequence[Sequence[str]] = ()
     ) -> dict[str, Any]:
+        is_settled = self._traced is None or self._traced.settled
         return {
             "key": self._key,
-            "states": [self._code.fingerprinter.state()] if settled else [],
-            "code": self._find_identity() if identity is None else identity,
+            "states": [self._code.fingerprinter.state()] if is_settled else [],
+            "code": "" if self._traced is None else self._traced.hex,
             "links": [list(each) for each in links],
             "graph": graph,
             "why": why,
         }
 
-    def _find_identity(self) -> str:
-        """The identity of the code that tracing runs; nothing where that cannot be read."""
+    @cached_property
+    def _traced(self) -> TracedCode | None:
+        """The code that tracing runs; None where it cannot be read, or cannot be told."""
         from lineal.fingerprint.errors import FingerprintError
         from lineal.fingerprint.traced import traced_code
 
-        if not self._identity:
-            with suppress(FingerprintError):
-                self._identity = traced_code(
-                    self._code.fingerprinter, self._place.module, str(self._place.name), self._code.remembered
-                ).hex
-        return self._identity
+        if self._place.name is None:
+            return None
+        try:
+            return traced_code(
+                self._code.fingerprinter, self._place.module, self._place.name, self._code.remembered
+            )
+        except FingerprintError:
+            return None
 
     def _read(self) -> dict[str, Any] | None:
         if self._place.name is None or self._key is None:

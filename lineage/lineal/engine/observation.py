@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # a run of hits judges nothing, and needs no parser
 _MOST_UNITS = 2000
 _MOST_MODULES = 1000
 _MOST_UNCOVERED = 50
+_MOST_CHARACTERS = 100_000
 _NAMED = 3  # in a sentence
 
 _Key = tuple[str, int, str]
@@ -81,12 +82,12 @@ class Judge:
         ]
         told = _Told(stage, self._most_telling(uncovered), loose, seen.more)
         warnings = told.warnings(declared)
-        units = sorted({unit.unit for unit in ran.values()})
-        modules_seen = sorted(seen.present)
+        units, units_left = _bounded({unit.unit for unit in ran.values()}, _MOST_UNITS)
+        present, modules_left = _bounded(seen.present, _MOST_MODULES)
         return Observed(
-            units=units[:_MOST_UNITS],
-            modules=modules_seen[:_MOST_MODULES],
-            left_out=len(units[_MOST_UNITS:]) + len(modules_seen[_MOST_MODULES:]),
+            units=units,
+            modules=present,
+            left_out=units_left + modules_left,
             uncovered=sorted(uncovered, key=_order)[:_MOST_UNCOVERED],
             files=told.names("file"),
             variables=told.names("variable"),
@@ -180,6 +181,19 @@ class _File:
             for unit in self._units
             if unit.kind != "guard" and around.line <= unit.line <= around.end_line
         ]
+
+
+def _bounded(names: Iterable[str], most: int) -> tuple[list[str], int]:
+    """The first ``most`` of the names, sorted, as far as a record has room for them; and how many are left out."""
+    found = sorted(names)
+    kept: list[str] = []
+    room = _MOST_CHARACTERS
+    for name in found[:most]:
+        room -= len(name)
+        if room < 0:
+            break
+        kept.append(name)
+    return kept, len(found) - len(kept)
 
 
 def _keys(found: Fingerprint) -> Iterator[_Key]:

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace as replace_fields
+
 from lineal.artifacts import decode
 from lineal.artifacts.files import ending
 from lineal.engine import machine
@@ -524,6 +526,12 @@ class Runner:
                 cached=stage.options.cache,
             ),
         )
+        if any(self._masked):  # a path or a host may have a secret in it
+            texts = {
+                name: [self._mask(text) for text in getattr(observed, name)]
+                for name in ("files", "variables", "connections", "warnings")
+            }
+            observed = replace_fields(observed, **texts, refused=self._mask(observed.refused))
         self._observed_warnings[stage.id] = observed.warnings
         return observed
 

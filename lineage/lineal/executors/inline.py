@@ -50,6 +50,7 @@ class InlineExecutor:
 
     def close(self) -> None:
         self._submitted.clear()
+        self._observer.close()
 
 
 @contextmanager

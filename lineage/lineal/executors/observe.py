@@ -18,7 +18,7 @@ from lineal.executors.observe_access import AccessLog, taking_note
 from lineal.executors.observe_code import functions_where, make_watch
 from lineal.executors.observe_places import Declared, Places
 from lineal.executors.protocol import Access, Entry, Envelope, Observations
-from lineal.fingerprint.loader import Loader
+from lineal.fingerprint.loader import Loader, no_context
 from lineal.graph.records import SideProduct
 from lineal_store.digest import Digest
 
@@ -50,14 +50,22 @@ class Observer:
         self.places = places
         self._watch = make_watch()
         self._unwatched: list[CodeType] = []
+        self._files: set[str] = set()
         self._watched_files: set[str] = set()
         self._seen = set(besides)
         self._latest = ""
         self._present: set[str] = set()
         self._loaded: dict[str, None] | None = None  # while an attempt is observed
         self._imported: tuple[Access, ...] = ()
+        self._loader = loader
         if loader is not None:
             loader.around = self._around
+
+    def close(self) -> None:
+        """Observe nothing any more, and leave nothing behind."""
+        self._watch.close()
+        if self._loader is not None:
+            self._loader.around = no_context
 
     @contextmanager
     def importing(self) -> Iterator[None]:
@@ -67,7 +75,7 @@ class Observer:
             with taking_note(log):
                 yield
         finally:
-            self._imported = tuple(access for access in log.accesses() if access.file)
+            self._imported = log.accesses()
 
     def prepare(self) -> None:
         """Get ready for attempts in processes that are forked from now on."""
@@ -126,7 +134,8 @@ class Observer:
     def _watch_modules(self) -> None:
         """Watch what the loader has imported, and the functions of modules that came by other means."""
         self._watch_loaded()
-        strangers = {file for file in self._new_modules() if file not in self._watched_files}
+        self._new_modules()
+        strangers = self._files - self._watched_files
         if strangers:
             self._watched_files |= strangers
             for function in functions_where(lambda code: code.co_filename in strangers):
@@ -151,6 +160,7 @@ class Observer:
                 continue
             if isinstance(file, str) and self.places.is_project(file):
                 self._present.add(name)
+                self._files.add(file)
                 found.append(file)
         return found
 

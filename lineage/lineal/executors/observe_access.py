@@ -22,6 +22,7 @@ from lineal.executors.protocol import Access
 from lineal.fingerprint import loader
 
 MOST_OF_A_KIND = 50
+MOST_AT_IMPORT = 1000
 QUIET_VARIABLES = frozenset(
     {
         *(
@@ -160,6 +161,8 @@ class AccessLog:
     def _read(self, name: str) -> None:
         if len(self._known) < 100_000:  # each is looked at once
             self._known.add(name)
+        if "file" in self.more:  # enough is told
+            return
         distance = self._places.distance(name)
         if (
             distance == "own"
@@ -296,11 +299,14 @@ class AccessLog:
             self.ran[file] = None
 
     def _note(self, kind: Kind, name: str, file: str, line: int) -> None:
+        name = name.encode(
+            "utf-8", "backslashreplace"
+        ).decode()  # a record is text, a file's name need not be
         key = (kind, name)
-        if key in self._found:
+        if key in self._found or (self._at_import and not file):
             return
         count = self._counts.get(kind, 0)
-        if count == MOST_OF_A_KIND:
+        if count == (MOST_AT_IMPORT if self._at_import else MOST_OF_A_KIND):
             self.more.add(kind)
             return
         self._counts[kind] = count + 1

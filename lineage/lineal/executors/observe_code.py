@@ -39,6 +39,10 @@ class Watch(Protocol):
         """What was entered since `begin`."""
         ...
 
+    def close(self) -> None:
+        """Watch nothing any more."""
+        ...
+
 
 def make_watch() -> Watch:
     """The cheapest watch that works on this interpreter."""
@@ -119,6 +123,7 @@ if sys.version_info >= (3, 12):
 
         def __init__(self, tool: int) -> None:
             self._tool = tool
+            self._watched: list[CodeType] = []
             self._entered: dict[int, CodeType] | None = None  # by address: equal code may be another file's
             self._aside = _Aside()
             self._used = False
@@ -127,6 +132,7 @@ if sys.version_info >= (3, 12):
 
         def add(self, code: CodeType) -> None:
             for each in nested(code):
+                self._watched.append(each)
                 sys.monitoring.set_local_events(self._tool, each, _ENTRIES[0] | _ENTRIES[1])
 
         def arm(self) -> None:
@@ -144,6 +150,13 @@ if sys.version_info >= (3, 12):
         def end(self) -> list[CodeType]:
             entered, self._entered = self._entered or {}, None
             return list(entered.values())
+
+        def close(self) -> None:
+            for code in self._watched:
+                sys.monitoring.set_local_events(self._tool, code, 0)
+            for event in _ENTRIES:
+                sys.monitoring.register_callback(self._tool, event, None)
+            sys.monitoring.free_tool_id(self._tool)
 
         def _note(self, code: CodeType, _: int) -> object:
             if self._entered is None or (self._aside and threading.get_ident() in self._aside):
@@ -242,6 +255,9 @@ class Counted:
         self._take_note()
         return [self._codes[place] for place in sorted(self._entered)]
 
+    def close(self) -> None:
+        self._codes, self._counters, self._before = [], [], []
+
     def _take_note(self) -> None:
         values = [counter.value for counter in self._counters]
         if values != self._before:
@@ -294,6 +310,9 @@ class Profiled:
         sys.setprofile(None)
         threading.setprofile(None)
         return list(self._entered.values())
+
+    def close(self) -> None:
+        self._watched = {}
 
     def _note(self, frame: Any, event: str, _: object) -> None:
         code = frame.f_code

@@ -42,6 +42,22 @@ def both(a: int) -> Two:
 
 
 @stage
+def look(path: str, variable: str) -> int:
+    open(path).close()
+    os.environ.get(variable)
+    return looked_after()
+
+
+def looked_after() -> int:
+    return 1
+
+
+@stage
+def start() -> int:
+    return os.system("true")
+
+
+@stage
 def name_and_size(source: File) -> list[str | int]:
     return [source.path.name, len(source.path.read_bytes())]
 
@@ -255,6 +271,29 @@ class ExecutorTests:
         assert [(one.path, one.digest) for one in outcome.side_products] == [
             (str(left), str(Digest.of(b"left behind")))
         ]
+
+    def test_what_a_stage_runs_and_looks_at_is_observed(self, bench: Workbench) -> None:
+        path = bench.root / "some.txt"
+        bench.attempt("add", a=1, b=2)  # so that the module has been imported
+        assert bench.attempt("look", path=str(path), variable="SOME_MODE").observed is None  # it failed
+        path.write_text("")
+
+        observed = bench.attempt("look", path=str(path), variable="SOME_MODE").observed
+
+        assert observed is not None
+        assert [entry.name for entry in observed.entered] == ["look", "looked_after"]
+        assert {entry.file for entry in observed.entered} == {str(bench.root / "stages_for_tests.py")}
+        found = [(one.kind, one.name) for one in observed.accesses]
+        assert found == [("file", "some.txt"), ("variable", "SOME_MODE")]
+        assert observed.loaded == ()
+        assert "stages_for_tests" in observed.present
+        assert not observed.children
+
+    def test_that_a_stage_starts_processes_is_observed(self, bench: Workbench) -> None:
+        observed = bench.attempt("start").observed
+
+        assert observed is not None
+        assert observed.children
 
     def test_an_exception_is_a_failure_with_the_users_own_frames(self, bench: Workbench) -> None:
         outcome = bench.attempt("fail", why="no such luck")

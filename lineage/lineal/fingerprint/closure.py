@@ -56,8 +56,15 @@ class Closures:
         ``beside`` are modules that are imported before. FingerprintError when a module cannot be parsed or has
         no such name.
         """
-        with deep_recursion():
-            return self._close(tuple(entries), tuple(beside))
+        entries = tuple(entries)
+        try:
+            with deep_recursion():
+                return self._close(entries, tuple(beside))
+        except RecursionError:
+            module = entries[0][0] if entries else ""
+            raise FingerprintError(
+                "leads through too many modules or functions that depend on each other", module
+            ) from None
 
     def _close(self, entries: tuple[tuple[str, str], ...], beside: tuple[str, ...]) -> Closure:
         first = tuple(dict.fromkeys((*beside, *(module for module, _ in entries))))
@@ -111,7 +118,8 @@ class Closures:
         lines += self._orders(run, first, labels)
         lines += [f"docs {node[1]}:{node[2]} {node[3]}" for node in run.active if node[0] == "docs"]
         imported = {each for module in first for each in self.loading.everything(module)}
-        lines += [f"imported {node[1]}" for node in run.active if node[0] == "loaded" and node[1] in imported]
+        doubtful = {node[1] for node in run.active if node[0] == "loaded"}
+        lines += [f"not imported {module}" for module in doubtful - imported]
         lines += [f"entry {module}:{name}" for module, name in entries]
         lines = sorted(set(lines))
         return Closure(

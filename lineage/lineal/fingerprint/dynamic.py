@@ -22,6 +22,7 @@ MARKS = {
     "__annotations__": "annotations",
     "__signature__": "annotations",
     "__annotate__": "annotations",
+    "__type_params__": "annotations",
     "get_type_hints": "annotations",
     "getfullargspec": "annotations",
     "get_annotations": "annotations",

@@ -85,6 +85,9 @@ class Changes:
     functions: Mapping[_Function, Changes] = field(repr=False)  # what is known of all
     nodes: set[Node] = field(default_factory=set)
     params: set[tuple[int, bool]] = field(default_factory=set)
+    attributes: set[tuple[int, str]] = field(
+        default_factory=set
+    )  # of its parameters, changed beyond themselves
     calls: set[_Function] = field(default_factory=set)  # by itself
     imports: set[tuple[str, Import]] = field(default_factory=set)
     seen: set[tuple[str, Call]] = field(default_factory=set)  # calls taken in so far
@@ -111,7 +114,7 @@ class Changes:
 
     @property
     def size(self) -> int:
-        return len(self.nodes) + len(self.params) + len(self.imports)
+        return len(self.nodes) + len(self.params) + len(self.attributes) + len(self.imports)
 
     def absorb(self, other: Changes) -> None:
         """Take in what a function that is called changes, but for its parameters, which are its own."""
@@ -241,24 +244,30 @@ class Effects:
             changes.nodes.add(("name", module, str(chain[-1])))
         elif chain[0] == "":
             changes.params.add((int(chain[1]), not (kind == "set" and len(chain) == 3)))
+            if len(chain) > 2 + (kind == "set"):
+                changes.attributes.add((int(chain[1]), str(chain[2])))
         elif kind == "in":
             self._object(module, chain, at, changes, set())
         elif "()" in chain:
             self._object(module, chain[:-1] if kind == "set" else chain, at, changes, set())
+            if kind == "set" and chain[-2] == "()":  # for a new object that is dropped, unless it is none
+                for home, each in self._classes(module, chain[:-2], at):
+                    names = self.lookup.get_index(home).units[each].names
+                    changes.nodes.update(("name", home, name) for name in names)
         else:
             owner = chain[:-1] if kind == "set" else chain
             if not owner:
                 return
             for target in self.lookup.resolve(module, owner, at):
-                name = str(chain[-1])
+                attribute = str(chain[-1])
                 if kind == "set" and target.kind == "outside":
                     if target.module == "builtins":
-                        changes.nodes.add(("builtin", name))
+                        changes.nodes.add(("builtin", attribute))
                     else:
-                        changes.add_outside(f"{target.module}.{name}")
+                        changes.add_outside(f"{target.module}.{attribute}")
                 elif target.kind in ("module", "absent"):
-                    whole = kind != "set" or name in ("__class__", "__dict__", "__getattr__")
-                    changes.nodes.add(("any", target.module) if whole else ("name", target.module, name))
+                    whole = kind != "set" or attribute in ("__class__", "__dict__", "__getattr__")
+                    changes.nodes.add(("any", target.module) if whole else ("name", target.module, attribute))
                 else:
                     self._target(target, changes, set())
 
@@ -268,6 +277,8 @@ class Effects:
         """The object that ``chain`` names is changed; so is what it is another name of."""
         if chain[0] == "":
             changes.params.add((int(chain[1]), True))
+            if len(chain) > 2:
+                changes.attributes.add((int(chain[1]), str(chain[2])))
             return
         if (module, chain) in seen:
             return
@@ -474,6 +485,7 @@ class Effects:
                 unit = self.lookup.get_index(target.module).units[each]
                 if unit.kind == "class":
                     known[(target.module, each), True] = None
+                    known.update(((kind, False), None) for kind in self._metaclasses(target.module, each))
                 for alias in unit.aliases.get(target.name, ()) if unit.kind != "class" else ():
                     for owner in self._classes(target.module, alias, each, made=True):
                         known[owner, False] = None
@@ -606,7 +618,7 @@ class Effects:
     def _class_hooks(self, module: str, index: int, unit: Unit, changes: Changes) -> None:
         """``__init_subclass__``, metaclasses and ``__set_name__`` run when the class is made."""
         ancestors = self.bases(module, index)
-        self._hooks(ancestors, self._metaclasses(module, index), changes)
+        self._hooks(ancestors, self._metaclasses(module, index), changes, (module, index))
         for callee, _, _ in unit.calls:
             for owner in self._classes(module, callee, index) if callee[-1] != "()" else ():
                 self._hook(owner, "__set_name__", {1: ancestors}, changes)
@@ -625,17 +637,20 @@ class Effects:
         above: Sequence[tuple[str, int]],
         metaclasses: Sequence[tuple[str, int]],
         changes: Changes,
+        made: tuple[str, int] | None = None,
     ) -> None:
-        """What making a class runs that has these project classes above it, and these metaclasses."""
+        """What making a class runs that has these project classes above it, and these metaclasses; it is the
+        unit ``made``, if it is one.
+        """
         for base in above:
             unit = self.lookup.get_index(base[0]).units[base[1]]
             if "__init_subclass__" in unit.effects:
-                self._hook(base, "__init_subclass__", {0: above}, changes)
+                self._hook(base, "__init_subclass__", {0: above}, changes, made)
             changes.nodes.update(("subclasses", base[0], name) for name in unit.names)
         for kind in metaclasses:
             self._hook(kind, "__prepare__", {0: [kind]}, changes)
             self._hook(kind, "__new__", {0: [kind], 2: above}, changes)
-            self._hook(kind, "__init__", {0: [*above, kind], 2: above}, changes)
+            self._hook(kind, "__init__", {0: [*above, kind], 2: above}, changes, made)
 
     def _hook(
         self,
@@ -643,8 +658,11 @@ class Effects:
         method: str,
         classes: dict[int, Iterable[tuple[str, int]]],
         changes: Changes,
+        made: tuple[str, int] | None = None,
     ) -> None:
-        """A method of ``owner`` runs; ``classes`` are those that its parameters may be."""
+        """A method of ``owner`` runs; ``classes`` are those that its parameters may be, the first of them is
+        ``made``.
+        """
         found = self._find_method(owner, method)
         if found is None:
             return
@@ -653,3 +671,7 @@ class Effects:
             for module, each in classes.get(position, ()) if deep else ():
                 for name in self.lookup.get_index(module).units[each].names:
                     changes.nodes.add(("name", module, name))
+        for position, attribute in self._function((*found, method, 1)).attributes:
+            for module, each in (made, *self.bases(*made)) if made is not None and position == 0 else ():
+                for chain in self.lookup.get_index(module).units[each].attributes.get(attribute, ()):
+                    self._object(module, chain, each, changes, set())

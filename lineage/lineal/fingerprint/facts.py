@@ -15,12 +15,13 @@ class Facts:
 
     ``now`` is looked up at import, ``later`` in calls, ``fields`` and ``annotations`` where those of class
     variables or of anything else count. ``decorated`` are the decorators inside it; ``optional`` the imports
-    that may fail; ``paths`` the folders put on ``sys.path``, ``own_paths`` on the package's own. ``marks`` name what makes more count than usual (``docs``, ``annotations``, ``source``,
+    that may fail; ``paths`` the folders put on ``sys.path``, ``own_paths`` on the package's own; ``aliases`` what the names that it binds
+    may be, ``attributes`` those that a class binds. ``marks`` name what makes more count than usual (``docs``, ``annotations``, ``source``,
     ``own``, ``subclasses``, ``dynamic``).
     """
 
     __slots__ = (
-        "aliases", "annotations", "bound", "calls", "decorated", "effects", "fields", "imports_later", "imports_now",
+        "aliases", "annotations", "attributes", "bound", "calls", "decorated", "effects", "fields", "imports_later", "imports_now",
         "later", "marks", "mutations", "now", "optional", "own_paths", "paths", "spots", "strings",
     )  # fmt: skip
 
@@ -42,6 +43,7 @@ class Facts:
         self.own_paths: list[PathText] = []
         self.bound: set[str] = set()
         self.aliases: dict[str, list[Chain]] = {}
+        self.attributes: dict[str, list[Chain]] = {}
         self.optional: set[tuple[int, str]] = set()
 
 

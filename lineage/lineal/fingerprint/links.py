@@ -127,7 +127,7 @@ class Linker:
         content += self._guards(index, position, unit, nodes)
         if unit.kind in ("import", "star"):
             targets = self.lookup.resolve(module, unit.target[:2])
-            self._edges("import", targets, edges, {}, outside, unresolved, None)
+            self._edges("import", targets, edges, {}, set(), unresolved, None)  # whether it is there
             if self._is_tried(index, unit):
                 nodes.update((("runs", target.module), None) for target in targets if target.kind == "module")
         for chains, at in ((now_chains, position), (None, None)):

@@ -48,7 +48,7 @@ class Loader:
         self.files = files
         self.in_place = tuple(folder.rstrip("/") for folder in in_place)
         self.imported: list[str] = []
-        self.around: Callable[[CodeType], AbstractContextManager[object]] = _nothing
+        self.around: Callable[[CodeType], AbstractContextManager[object]] = no_context
         self._read: dict[str, bytes] = {}
         self._folders: dict[str, tuple[set[str], set[str]]] = {}
         for name in files:
@@ -175,7 +175,8 @@ def uninstall() -> None:
             hook.uninstall()
 
 
-def _nothing(code: CodeType) -> AbstractContextManager[object]:
+def no_context(code: CodeType) -> AbstractContextManager[object]:
+    """What is around the statements of a module where nobody looks on."""
     return nullcontext()
 
 

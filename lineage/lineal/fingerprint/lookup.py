@@ -76,7 +76,7 @@ class Target(NamedTuple):
     name of something that is no project code), ``builtin``, ``missing`` (a name that a project module does
     not bind), ``absent`` (a module that is nowhere) or, beside those, ``via`` (an import under a guard, the
     unit ``name`` of ``module``, that the way there takes) or ``loaded`` (it depends on whether ``module`` has
-    been imported).
+    been imported, for a submodule is an attribute only then).
     """
 
     kind: str
@@ -283,7 +283,8 @@ class Lookup:
             return found
         package = self.find_module(module)
         if package is not None and package.search and self.find_module(f"{module}.{name}") is not None:
-            return self._in_module(f"{module}.{name}", rest, typing, seen)
+            found = self._in_module(f"{module}.{name}", rest, typing, seen)
+            return [*found, Target("loaded", f"{module}.{name}")]
         for star in index.stars if index is not None else ():
             brought = f"{self._star(module, star)}.{name}"  # a star brings the submodules imported so far
             if self.find_module(brought) is not None:
@@ -573,8 +574,10 @@ class Lookup:
     def _binds(self, index: Index, name: str, known: dict[str, bool]) -> bool:
         if any(not index.units[each].hidden for each in index.names.get(name, ())):
             return True
-        stars = (self._star(index.module, star) for star in index.stars)
-        return any(self._brings(each, name, index.module, known) for each in stars)
+        for star in index.stars:  # no generator: it would take C stack for every module on the way
+            if self._brings(self._star(index.module, star), name, index.module, known):
+                return True
+        return False
 
 
 def _last_name(chain: Chain) -> str:

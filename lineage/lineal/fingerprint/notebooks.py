@@ -222,7 +222,7 @@ def _functions_in(value: Any) -> Iterator[Any]:
 def _find_definition(
     function: types.FunctionType,
 ) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
-    """The syntax of a function, from the text of its cell."""
+    """The syntax of a function, from the text of its cell; None where it cannot be told."""
     code = function.__code__
     try:
         tree = ast.parse("".join(linecache.getlines(code.co_filename)))
@@ -241,7 +241,9 @@ def _find_definition(
     ends = [at[2] for at in code.co_positions() if at[0] == code.co_firstlineno and at[2] is not None]
     last = max(ends, default=-1)
     around = [node for node in lambdas if node.col_offset <= last < (node.end_col_offset or 0)]
-    return max(around or lambdas[:1], key=lambda node: node.col_offset, default=None)
+    if not around and len(lambdas) > 1:  # Python 3.12 does not say where the code of `lambda: 1` was
+        return None
+    return max(around or lambdas, key=lambda node: node.col_offset, default=None)
 
 
 def _names_in(node: ast.stmt) -> set[tuple[str | int, ...]]:

@@ -89,9 +89,7 @@ class _Judging:
         self._pending: list[tuple[Place, bool]] = []
         self._attributes: list[tuple[str, Place, int]] = []
         self._defined: set[str] = set()
-        self._outside: set[str] = (
-            set()
-        )  # what code uses outside the project, as `outside_node` tells it apart
+        self._outside: set[str] = set()  # what code uses outside, as `outside_node` tells it apart
         self._is_near = True  # what is judged is on the way from the pipeline
         self.found: list[tuple[tuple[bool, str, int, bool], Impurity]] = []
         self.links: set[str] = set()
@@ -172,6 +170,12 @@ class _Judging:
             assert located is not None
             assert located.file is not None
             self.links.add(str(self._lookup.sources.path(located.file)))
+        for name in sorted(uses.relied_on):
+            kinds = {each.kind for each in self._lookup.resolve(place[0], (name,), None)}
+            if name in uses.local or kinds != {"builtin"}:
+                self._note(f"{name}(), which is not the built-in one", place, unit.line)
+        for level, name, _ in unit.imports_later:
+            self._import(place, self._lookup.absolute(place[0], level, name))
         lines: dict[Chain, int] = {}
         imported = {chain[0] for chain, _ in self._loads(place[1], unit) if isinstance(chain[0], int)}
         for chain, line, orderless in uses.chains:
@@ -246,6 +250,12 @@ class _Judging:
                 yield chain, None
 
     # -- names --------------------------------------------------------------------------------
+
+    def _import(self, place: Place, module: str) -> None:
+        """An import in a function: whether a library is there is no part of the code."""
+        top = module.partition(".")[0]
+        if not (is_standard(top) or top in OWN_PACKAGES or self._lookup.find_module(top) is not None):
+            self._note(f"an import of {module}", place, self._unit(place).line, hunch=True)
 
     def _chain(self, place: Place, chain: Chain, at: int | None, line: int, orderless: bool) -> None:
         targets = self._lookup.resolve(place[0], chain, at)

@@ -226,15 +226,17 @@ class Walker(ExpressionWalker):
     def _class(self, node: ast.ClassDef) -> None:
         hidden = self._type_params(node)
         self.visit_all(node.bases)
-        if self.nested:  # the class of a unit by itself is known by its bases
+        inside, self.nested = self.nested, True
+        if inside:  # the class of a unit by itself is known by its bases
             self._made(node)
-        self.nested = True
         for keyword in node.keywords:
             self.visit(keyword.value)
         self.scope = Scope(CLASS, self.scope)
         self.scope.bound.update(hidden)
         self.visit_all(node.body)
         scope, self.scope = self.scope, self.scope.outer  # type: ignore[assignment]
+        if not inside:
+            self.facts.attributes = scope.aliases
         self.scope.loads.update(chain for chain in scope.free() if chain[0] not in hidden)
         outer = scope.outer
         assert outer is not None

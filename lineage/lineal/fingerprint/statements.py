@@ -30,8 +30,9 @@ class Uses:
     ``chains`` are dotted names in code, each with its line and whether only what a set holds matters there, not its
     order; ``types`` those in annotations; ``excused`` those that are used in a way that is fine whatever they are.
     ``attributes`` are taken of values; ``local`` are the names bound inside, ``defined`` the attributes that instances
-    of what is made here have. ``oddities`` are what no graph may depend on, in words. ``is_set``: the statement names
-    a set. ``own_paths``: it follows links to where the module lies.
+    of what is made here have. ``oddities`` are what no graph may depend on, in words. ``relied_on`` are names that are
+    taken to be the built-ins. ``is_set``: the statement names a set. ``own_paths``: it follows links to where the
+    module lies.
     """
 
     chains: list[tuple[Chain, int, bool]] = field(default_factory=list)
@@ -41,6 +42,7 @@ class Uses:
     local: set[str] = field(default_factory=set)
     defined: set[str] = field(default_factory=set)
     oddities: list[tuple[str, int]] = field(default_factory=list)
+    relied_on: set[str] = field(default_factory=set)
     is_set: bool = False
     own_paths: bool = False
 
@@ -235,6 +237,10 @@ class _Reader:
             self.uses.local.add(node.rest)
         self.children(node)
 
+    def pattern_class(self, node: ast.MatchClass) -> None:
+        self.uses.attributes += [(name, node.lineno) for name in node.kwd_attrs]
+        self.children(node)
+
     def outer_name(self, node: Any) -> None:
         self._odd("a global that it changes", node)
 
@@ -276,6 +282,7 @@ class _Reader:
         called = chain_of(node.func)
         if called is not None and len(called) == 1 and called[0] in _ORDERLESS and not node.keywords:
             self._orderless.update(map(id, node.args))
+            self.uses.relied_on.add(str(called[0]))
         self._orderless.update(id(keyword.value) for keyword in node.keywords if keyword.arg == "isin")
         if called in (("getattr",), ("hasattr",)) and len(node.args) > 1:
             name = node.args[1]
@@ -427,6 +434,7 @@ _Reader.handlers = {
     ast.MatchAs: _Reader.pattern_name,
     ast.MatchStar: _Reader.pattern_name,
     ast.MatchMapping: _Reader.pattern_mapping,
+    ast.MatchClass: _Reader.pattern_class,
     ast.Import: _Reader.import_,
     ast.ImportFrom: _Reader.import_,
     ast.Global: _Reader.outer_name,

@@ -21,7 +21,7 @@ from lineal.fingerprint.recursion import deep_recursion, parse
 from lineal.fingerprint.references import collect, collect_definition
 from lineal.fingerprint.scopes import Call, Effect, Import, Mutation
 
-SUMMARY_VERSION = 2
+SUMMARY_VERSION = 3
 """Raised when the same bytes give another summary."""
 
 
@@ -76,6 +76,7 @@ class Unit(NamedTuple):
     bases: tuple[Chain, ...] = ()
     metaclass: Chain = ()
     aliases: Mapping[str, tuple[Chain, ...]] = MappingProxyType({})
+    attributes: Mapping[str, tuple[Chain, ...]] = MappingProxyType({})
     wrap: Wrap | None = None
     marks: tuple[str, ...] = ()
     spots: tuple[tuple[str, str, int], ...] = ()
@@ -203,6 +204,7 @@ class _Summarizer:
                 effects=facts.effects,
                 decorated=tuple(facts.decorated),
                 aliases={name: tuple(dict.fromkeys(chains)) for name, chains in facts.aliases.items()},
+                attributes={name: tuple(dict.fromkeys(chains)) for name, chains in facts.attributes.items()},
                 marks=tuple(sorted(facts.marks)),
                 spots=tuple(facts.spots),
                 strings=tuple(facts.strings),
@@ -276,6 +278,11 @@ class _Summarizer:
     def _assign(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign, where: dict[str, Any]) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
         self._note_exports(node, where)
+        apart = _taken_apart(node)
+        if apart:
+            for each in apart:
+                self._assign(each, where)
+            return
         only = targets[0] if len(targets) == 1 and isinstance(targets[0], ast.Name) else None
         imported = imported_by(node.value) if node.value is not None else None
         if only is not None and imported is not None:  # m = importlib.import_module("m")
@@ -350,6 +357,27 @@ class _Summarizer:
             self.block(handler.body, ((guard, f"except {index}"),), True, where["hidden"])
         self.block(node.orelse, ((guard, "else"),), True, where["hidden"])
         self.block(node.finalbody, ((guard, "finally"),), where["conditional"], where["hidden"])
+
+
+def _taken_apart(node: ast.stmt) -> list[ast.Assign]:
+    """``a, b = x, y`` as two assignments, where that is the same: the names are not looked up in the values."""
+    if not isinstance(node, ast.Assign) or len(node.targets) != 1:
+        return []
+    target, value = node.targets[0], node.value
+    if (
+        not isinstance(target, ast.Tuple | ast.List)
+        or not isinstance(value, ast.Tuple | ast.List)
+        or len(target.elts) != len(value.elts)
+        or not all(isinstance(each, ast.Name) for each in target.elts)
+        or any(isinstance(each, ast.Starred) for each in value.elts)
+    ):
+        return []
+    names = {each.id for each in target.elts if isinstance(each, ast.Name)}
+    facts = collect(value)
+    if names & {chain[0] for chain in facts.now} or facts.bound or "own" in facts.marks:
+        return []
+    pairs = zip(target.elts, value.elts, strict=True)
+    return [ast.copy_location(ast.Assign([one], other), node) for one, other in pairs]
 
 
 def _keeps_errors(context: ast.expr) -> bool:

@@ -8,6 +8,7 @@ the annotation of a stage, needs the code itself; it says so with `CodeNeeded`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ FORMAT = 1
 
 MAX_BYTES = 1 << 26
 
-_OF_CODE = frozenset(
-    {"enum", "dataclass", "namedtuple", "numpy"}
-)  # tags that only decode where code is imported
+# The tags of values that can be made again without a class of the project, or a library, being imported.
+_ALONE = frozenset({"date", "datetime", "time", "timedelta", "complex", "range", "decimal", "uuid", "path", "pure_path",
+                    "file", "directory", "tuple", "set", "frozenset", "dict"})  # fmt: skip
 
 
 class NotPlain(Exception):
@@ -276,7 +277,7 @@ def _decodes_alone(structure: Any) -> bool:
         if isinstance(found, list):
             pending += found
         elif isinstance(found, dict):
-            if not _OF_CODE.isdisjoint(found):
+            if not found.keys() <= _ALONE:
                 return False
             pending += found.values()
     return True
@@ -334,12 +335,10 @@ def _options(structure: Any) -> StageOptions:
     return StageOptions(**values)
 
 
-_modules: dict[str, types.ModuleType] = {}
-
-
+@functools.cache
 def _module(name: str) -> types.ModuleType:
     """Stands for a module as a whole; one object each, so that options with it stay equal."""
-    return _modules.setdefault(name, types.ModuleType(name))
+    return types.ModuleType(name)
 
 
 def _parameter(structure: Any) -> object:
@@ -362,8 +361,9 @@ def _bound(found: Any) -> Binding:
     raise ValueError("it has a binding of an unknown kind")
 
 
+@functools.cache
 def _stand_in(module: str, qualname: str) -> type:
-    """A class that is nothing but its name."""
+    """A class that is nothing but its name; one object each."""
     return type(qualname.rpartition(".")[2], (), {"__module__": module, "__qualname__": qualname})
 
 

@@ -254,4 +254,8 @@ def test_the_record_has_an_end(bench: Bench) -> None:
     observed = bench.judge(Observations(entered=entered, present=names))
 
     assert len(to_bytes(observed)) < 200_000
+    assert (
+        len(to_bytes(bench.judge(Observations(present=tuple(f"{number:0>9999}" for number in range(99))))))
+        < 110_000
+    )
     assert observed.left_out == 20_000 - len(observed.units) - len(observed.modules)

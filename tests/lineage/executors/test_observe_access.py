@@ -229,6 +229,18 @@ def test_a_database_is_a_file(root: Path) -> None:
     assert names(log) == ["data.db"]
 
 
+def test_a_name_that_is_no_text_is_told_as_text(root: Path, code: ModuleType) -> None:
+    path = os.fsencode(root) + b"/caf\xe9.txt"
+    with open(path, "w"):
+        pass
+    log = log_for(root)
+
+    with taking_note(log):
+        code.read(path)
+
+    assert names(log) == ["caf\\udce9.txt"]
+
+
 def test_there_is_an_end_to_what_is_told(root: Path, code: ModuleType) -> None:
     for number in range(MOST_OF_A_KIND + 5):
         (root / f"{number}.txt").write_text("")

@@ -84,8 +84,7 @@ def _cheapest() -> Watch:
 def watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
     made = request.param()
     yield made
-    if isinstance(tool := getattr(made, "_tool", None), int):
-        sys.monitoring.free_tool_id(tool)
+    made.close()
 
 
 def loaded(watch: Watch, source: str = SOURCE, file: str = "/project/m.py") -> dict[str, Any]:
@@ -237,8 +236,17 @@ def test_the_cheapest_way_is_not_the_dear_one() -> None:
 
     if sys.implementation.name == "cpython":
         assert not isinstance(made, Profiled)
-    if isinstance(tool := getattr(made, "_tool", None), int):
-        sys.monitoring.free_tool_id(tool)
+    made.close()
+
+
+def test_a_process_may_watch_as_often_as_it_likes() -> None:
+    for _ in range(20):
+        watch = make_watch()
+        space = loaded(watch)
+        assert not isinstance(watch, Profiled) or sys.implementation.name != "cpython"
+        assert entered(watch, space["plain"]) == ["plain"]
+        watch.close()
+        space["plain"]()
 
 
 def test_counters_that_are_not_where_they_should_be_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:

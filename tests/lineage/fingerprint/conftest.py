@@ -38,7 +38,9 @@ def fingerprint_of() -> Callable[..., Fingerprint]:
 
 @pytest.fixture
 def result_of() -> Callable[[Mapping[str, str | bytes]], str]:
-    """What ``pipeline.stage()`` returns (or raises), run in a forked process from the recorded bytes."""
+    """What ``pipeline.stage()`` returns or raises, run in a forked process from the recorded bytes; ``not imported``
+    and the error, when that is as far as it gets.
+    """
 
     def run(files: Mapping[str, str | bytes]) -> str:
         read, write = os.pipe()
@@ -48,11 +50,13 @@ def result_of() -> Callable[[Mapping[str, str | bytes]], str]:
             try:
                 install(sources_of(files))
                 sys.path.insert(0, str(ROOT))
+                answer = "not imported"
                 import pipeline  # type: ignore[import-not-found]
 
+                answer = ""
                 answer = repr(pipeline.stage())
             except BaseException as error:  # noqa: BLE001 - whatever the project raises is an answer
-                answer = f"{type(error).__name__}: {error}"
+                answer = f"{answer} {type(error).__name__}: {error}".strip()
             os.write(write, json.dumps(answer).encode())
             os._exit(0)
         os.close(write)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -12,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lineal.fingerprint import Fingerprinter, Sources
+from lineal.fingerprint.pure import ATTRIBUTES, BUILTINS, LINEAL, STANDARD
 from lineal.fingerprint.purity import judge
 from lineal.fingerprint.traced import traced_code
 
@@ -320,6 +324,8 @@ IMPURE = {
         "a set, whose order differs from process to process",
         "load(File(sorted({'ab', 'cd'}, key=len)[0]))",
     ),
+    "a library that may be there": ("an import of numpy", "\n    try:\n        import numpy\n    except ImportError:\n        load(File('x'))"),
+    "a method out of a pattern": ("the attribute today of a value", "\n    match date(2024, 1, 1):\n        case date(today=f):\n            load(File('x'), f())"),
     "the loader": ("__loader__.get_data", "load(File('x'), __loader__.get_data('y'))"),
     "the path of a file with a changed name": ("the attribute exists of a value", "load(File(__file__.exists()))"),
     "a module by way of another": ("the attribute modules of a value", "import typing; load(File('x'), typing.sys.modules)"),
@@ -473,6 +479,13 @@ IMPURE_ELSEWHERE = {
             "    return load(File('x'), DEFAULT)"
         ),
     ),
+    "a name that hides a built-in": (
+        "sorted(), which is not the built-in one",
+        (
+            "def sorted(names):\n    return names\n@pipeline\ndef flow():\n    for name in sorted({'a', 'b'}):\n"
+            "        load(File(name))"
+        ),
+    ),
     "a module as a whole": (
         "settings",
         "import settings\n@pipeline\ndef flow():\n    return load(File('x'), str(settings))",
@@ -593,3 +606,43 @@ def test_what_may_be_kept_is_traced_to_the_same_graph_wherever_it_is(tmp_path: P
 
     assert len(traced[0]) == len(PURE)
     assert traced[0] == traced[1]
+
+
+def test_the_documentation_lists_what_the_code_does() -> None:
+    text = Path(__file__).parents[3].joinpath("docs", "cached-graph.md").read_text()
+    section = text.partition("## What may be kept")[2].partition("## Limits")[0]
+    rows = {
+        module: set(re.findall(r"`([^`]+)`", names.partition(";")[0]))
+        for modules, names in re.findall(r"^\| (`.+?) \| (.+) \|$", section, re.MULTILINE)
+        for module in re.findall(r"`([^`]+)`", modules)
+    }
+
+    everything = {"operator.attrgetter", "methodcaller"}  # but these
+    assert {module: everything if "*" in names else set(names) for module, names in STANDARD.items()} == rows
+    listed = set(re.findall(r"`([^`(]+)`", section))
+    errors = {
+        name
+        for name, found in vars(builtins).items()
+        if isinstance(found, type) and issubclass(found, BaseException)
+    }
+    assert listed >= (BUILTINS - errors) | LINEAL
+    assert listed.isdisjoint(ATTRIBUTES & {"today", "now", "exists"})
+
+
+def test_no_change_of_one_place_gives_another_graph_under_the_same_identity() -> None:
+    cases = {}
+    for name, text in PURE.items():
+        modules = {"flow": HEAD + textwrap.dedent(text), **OTHERS}
+        cases[name] = {f"{module}.py": data for module, data in modules.items()}
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("trace_mutants.py"))],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["missed"] == []
+    assert found["mutants"] > found["others"] > 200

@@ -1,0 +1,3 @@
+import fakelib
+class A(fakelib.Base):
+    pass

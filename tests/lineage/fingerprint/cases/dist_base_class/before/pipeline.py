@@ -1,0 +1,3 @@
+from models import A
+def stage():
+    return A().k

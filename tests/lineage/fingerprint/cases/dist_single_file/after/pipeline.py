@@ -1,0 +1,3 @@
+import fakelib
+def stage(x=3):
+    return fakelib.f(x)

@@ -1,0 +1,2 @@
+from fakelib import *
+K = 1

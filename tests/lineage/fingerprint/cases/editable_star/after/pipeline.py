@@ -1,0 +1,3 @@
+from edlib import *
+def stage(x=3):
+    return f(x)

@@ -1,0 +1,2 @@
+def f(x): return x + 2
+def unused(x): return x * 1

@@ -1,0 +1,3 @@
+﻿def stage():
+    return 'é', [K, 2]
+K = 1

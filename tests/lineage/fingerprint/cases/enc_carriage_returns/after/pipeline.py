@@ -1,0 +1,1 @@
+def stage():    return 'é', [K, 2]K = 1

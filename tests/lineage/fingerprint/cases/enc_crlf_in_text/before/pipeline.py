@@ -1,0 +1,3 @@
+def stage():
+    return '''a
+b'''

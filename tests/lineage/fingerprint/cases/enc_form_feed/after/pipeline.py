@@ -1,0 +1,4 @@
+def stage():
+    return 'é', [K, 2]
+
+K = 1
