@@ -19,6 +19,7 @@ Status = Literal[
     "looking",  # the runner asks the action cache
     "ready",  # has to be executed, waits for a slot
     "running",
+    "returned",  # the attempt has ended well, its result is not durable yet
     "up_for_retry",
     "unknown",  # previews only: would run, or depends on what would
     "succeeded",
@@ -63,6 +64,14 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """``stage`` missed, and ``leader`` of this run executes the very same action already."""
+
+    stage: str
+    leader: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConditionFailed:
     stage: str
 
@@ -75,8 +84,15 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """An attempt ended well. What it made can be handed on, and is not durable yet."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
-    """An attempt ended and its result is durable."""
+    """What the stage returned is durable."""
 
     stage: str
 
@@ -135,8 +151,10 @@ Event = (
     Started
     | Hit
     | Missed
+    | Shared
     | ConditionFailed
     | Refused
+    | Returned
     | Completed
     | AttemptFailed
     | Stopped
@@ -240,6 +258,7 @@ class Machine:
         self._story: dict[str, list[str]] = {task.id: [] for task in tasks}
         self._attempts = dict.fromkeys(self._tasks, 0)
         self._losses = dict.fromkeys(self._tasks, 0)
+        self._followers: dict[str, list[str]] = {}  # look again when it has ended
         self._ready: list[tuple[int, str]] = []
         self._running = 0
         self._open = len(tasks)
@@ -291,14 +310,24 @@ class Machine:
                     self._end(stage, "unknown")
                 else:
                     self._queue(stage)
+            case Shared(stage, leader):
+                self._expect(event, stage, "looking")
+                self._status[stage] = "waiting"
+                self._followers.setdefault(leader, []).append(stage)
             case ConditionFailed(stage):
                 self._expect(event, stage, "looking")
                 self._end(stage, "skipped")
             case Refused(stage):
                 self._expect(event, stage, "looking")
                 self._fail(stage)
-            case Completed(stage):
+            case Returned(stage):
                 self._leave_slot(event, stage)
+                self._status[stage] = "returned"
+                self._story[stage].append("returned")
+                for child, verdict in self._let_go_on(stage):
+                    self._end(child, verdict)
+            case Completed(stage):
+                self._expect(event, stage, "returned")
                 self._end(stage, "succeeded")
             case AttemptFailed(stage, retryable):
                 self._leave_slot(event, stage)
@@ -368,16 +397,25 @@ class Machine:
             ended, its_status = ending.popleft()
             self._enter(ended, its_status)
             self._open -= 1
-            for child in self._children[ended]:
-                self._awaited[child].discard(ended)
-                if self._awaited[child] or self._status[child] != "waiting":
-                    continue
-                verdict = self._verdict_of_parents(child)
-                self._status[child] = verdict or "looking"  # so that a second parent does not settle it again
-                if verdict is None:
-                    self._out.append(Look(child))
-                else:
-                    ending.append((child, verdict))
+            ending += self._let_go_on(ended)
+            for follower in self._followers.pop(ended, ()):
+                if self._status[follower] == "waiting" and not self._awaited[follower]:
+                    self._settle(follower)
+
+    def _let_go_on(self, stage: str) -> list[tuple[str, Status]]:
+        """Ask for the children that waited for ``stage`` alone; those that end instead, each with how."""
+        ending: list[tuple[str, Status]] = []
+        for child in self._children[stage]:
+            self._awaited[child].discard(stage)
+            if self._awaited[child] or self._status[child] != "waiting":
+                continue
+            verdict = self._verdict_of_parents(child)
+            self._status[child] = verdict or "looking"  # so that a second parent does not settle it again
+            if verdict is None:
+                self._out.append(Look(child))
+            else:
+                ending.append((child, verdict))
+        return ending
 
     def _queue(self, stage: str) -> None:
         if self._stopping:

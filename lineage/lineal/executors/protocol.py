@@ -65,7 +65,8 @@ class Envelope:
 
     ``scratch`` is a private local folder that the engine makes and removes; ``seeded`` names the
     libraries whose global random generators are to be seeded too. ``reads`` and ``variables`` are the files and the
-    environment variables that the stage declares.
+    environment variables that the stage declares. ``carried`` are the bytes of inputs that the store does not hold yet,
+    by digest.
     """
 
     attempt_id: str
@@ -75,6 +76,7 @@ class Envelope:
     scratch: str
     arguments: Mapping[str, Argument]
     seed: int
+    carried: Mapping[str, bytes] = field(default_factory=dict)
     seeded: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
@@ -122,15 +124,17 @@ class Observations:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended: with outputs whose bytes are durable, or with a failure.
+    """How an attempt ended: with outputs, or with a failure.
 
-    ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
+    The bytes of outputs are durable, but for small ones, which are ``carried`` along by digest: to write many of them at
+    once is the engine's part. ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
     exception's classes, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
     not ``repeatable``, another attempt of this run could not end otherwise.
     """
 
     attempt_id: str
     outputs: Mapping[str, Output] = field(default_factory=dict)
+    carried: Mapping[str, bytes] = field(default_factory=dict)
     side_products: tuple[SideProduct, ...] = ()
     failure: Failure | None = None
     raised: tuple[str, ...] = ()
