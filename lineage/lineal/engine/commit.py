@@ -17,7 +17,8 @@ from lineal_store import Store
 
 _MOST_RESULTS = 256
 _MOST_BYTES = 4 << 20
-_LONGEST_SECONDS = 0.05
+_LONGEST_SECONDS = 0.25
+_DEAREST_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Committer:
         self._made: list[Made] = []
         self._contents: dict[str, bytes] = {}
         self._bytes = 0
+        self._cost_seconds = 0.0
         self._oldest = 0.0
 
     @property
@@ -62,10 +64,11 @@ class Committer:
 
     @property
     def is_due(self) -> bool:
-        """Whether enough has been gathered, or the first of it has waited long enough."""
+        """Whether enough has been gathered, by number, by size, or by what it would cost to make it again."""
         return bool(self._made) and (
             len(self._made) >= _MOST_RESULTS
             or self._bytes >= _MOST_BYTES
+            or self._cost_seconds >= _DEAREST_SECONDS
             or self._clock.monotonic() - self._oldest >= _LONGEST_SECONDS
         )
 
@@ -75,6 +78,7 @@ class Committer:
         self._made.append(made)
         self._contents.update(made.contents)
         self._bytes += sum(map(len, made.contents.values()))
+        self._cost_seconds += made.result.seconds
 
     def find(self, digest: str) -> bytes | None:
         """The bytes of what has been returned and is not durable yet."""
@@ -83,7 +87,7 @@ class Committer:
     def commit(self) -> Sequence[Committed]:
         """Make everything durable, in two batches, and answer in the order in which it was added."""
         made, contents = self._made, self._contents
-        self._made, self._contents, self._bytes = [], {}, 0
+        self._made, self._contents, self._bytes, self._cost_seconds = [], {}, 0, 0.0
         if contents:
             self._store.blobs.mend(
                 list(contents.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,7 +35,7 @@ from lineal.events import (
     RunState,
     StageChanged,
 )
-from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Hidden, Outcome
+from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Hidden, Outcome, Report
 from lineal.fingerprint import find_pickled_names
 from lineal.graph.action import seed_of
 from lineal.graph.records import ActionResult, Manifest, Observed, Origin, Output, to_bytes
@@ -303,6 +304,7 @@ class Runner:
         assert self._executor_of is not None
         if self._executor is None:
             self._begin()
+            self._make_scratch()
             self._executor = self._executor_of()
         answer = self.answers[stage_id]
         stage, asked = answer.asked.stage, answer.asked
@@ -312,11 +314,6 @@ class Runner:
         progress.started_at, progress.attempts = self._clock.now(), attempt
         self._begun += 1
         attempt_id = f"{self._begun:06d}"
-        scratch = self._context.scratch / attempt_id
-        try:
-            scratch.mkdir(parents=True)
-        except OSError as error:
-            raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
         if stage.options.effect and not self._cache.effects.claim(asked, self._context.run_id, answer.seen):
             progress.failure = effect_claimed(stage_id)
             self._late.append(machine.AttemptFailed(stage_id, retryable=False))
@@ -326,7 +323,7 @@ class Runner:
             stage_id,
             stage.module,
             stage.node.stage.qualname,
-            str(scratch),
+            str(self._context.scratch / attempt_id),
             asked.bound.arguments,
             seed_of(asked.action),
             carried=self._carried(asked.bound),
@@ -339,6 +336,13 @@ class Runner:
             hidden.value.reveal() for hidden in asked.bound.arguments.values() if isinstance(hidden, Hidden)
         )
         self._executor.submit(envelope)
+
+    def _make_scratch(self) -> None:
+        scratch = self._context.scratch
+        try:
+            scratch.mkdir(parents=True)
+        except OSError as error:
+            raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
 
     def _carried(self, bound: Bound) -> Mapping[str, bytes]:
         """The bytes of those inputs that are not in the store yet."""
@@ -390,29 +394,25 @@ class Runner:
             _LONGEST_WAIT_SECONDS if wait_seconds is None else min(wait_seconds, _LONGEST_WAIT_SECONDS)
         )
         reports = self._executor.wait(0.0 if self._committer.waits else wait_seconds)
-        if self._committer.is_due or (self._committer.waits and not reports):
-            self._handle(*self._commit())
-        for report in reports:
-            match report:
-                case Begun(attempt_id):
-                    attempt = self._attempts[attempt_id]
-                    timeout = self._plan.stages[attempt.stage_id].options.timeout_seconds
-                    attempt.deadline = self._clock.monotonic() + timeout
-                case Captured(attempt_id, text):
-                    stage_id = self._attempts[attempt_id].stage_id
-                    number = self._machine.attempts(stage_id)
-                    self._tell(
-                        OutputCaptured(
-                            self._clock.now(),
-                            self._context.run_id,
-                            stage_id,
-                            number,
-                            "output",
-                            self._mask(text),
-                        )
-                    )
-                case Outcome():
-                    self._handle(*self._take_outcome(report))
+        events = [event for report in reports for event in self._take_report(report)]
+        if self._committer.is_due or not (self._executor.gathers and reports):
+            events += self._commit()
+        self._handle(*events)
+
+    def _take_report(self, report: Report) -> Sequence[machine.Event]:
+        match report:
+            case Begun(attempt_id):
+                attempt = self._attempts[attempt_id]
+                timeout = self._plan.stages[attempt.stage_id].options.timeout_seconds
+                attempt.deadline = self._clock.monotonic() + timeout
+            case Captured(attempt_id, text):
+                stage_id = self._attempts[attempt_id].stage_id
+                number = self._machine.attempts(stage_id)
+                at, text = self._clock.now(), self._mask(text)
+                self._tell(OutputCaptured(at, self._context.run_id, stage_id, number, "output", text))
+            case Outcome():
+                return self._take_outcome(report)
+        return ()
 
     def _sleep(self, seconds: float) -> None:
         self._sleeping = True  # from now on Ctrl-C raises; one that came just before is seen here
@@ -432,7 +432,8 @@ class Runner:
         try:
             return self._end_attempt(attempt, outcome, self._read_log(outcome))
         finally:
-            shutil.rmtree(attempt.envelope.scratch, ignore_errors=True)
+            if os.path.isdir(attempt.envelope.scratch):  # most stages need none  # noqa: PTH112
+                shutil.rmtree(attempt.envelope.scratch, ignore_errors=True)
 
     def _end_attempt(self, attempt: Attempt, outcome: Outcome, log: bytes) -> Sequence[machine.Event]:
         stage_id = attempt.stage_id

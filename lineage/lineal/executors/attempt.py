@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,12 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store, observer: Obser
 
     When it returns outputs, their bytes are durable, or carried in the outcome.
     """
-    with observer.attempt(envelope) as noted:
-        outcome = _perform(envelope, stage_of, store, noted)
+    with observer.attempt(envelope) as noted, closing(_Inputs(envelope, stage_of, store)) as inputs:
+        outcome = _perform(envelope, stage_of, store, inputs, noted)
     return outcome if outcome.failure is not None else replace(outcome, observed=noted.observations)
 
 
-def _perform(envelope: Envelope, stage_of: StageOf, store: Store, noted: Noted) -> Outcome:
+def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Inputs, noted: Noted) -> Outcome:
     started = time.monotonic()
     scratch = Path(envelope.scratch)
 
@@ -58,7 +59,7 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, noted: Noted) 
 
     try:
         stage = stage_of(envelope.module, envelope.qualname)
-        arguments = _take(envelope, stage, stage_of, store)
+        arguments = _take(envelope, stage, inputs)
     except (BlobMissing, DigestMismatch) as error:
         lost = error.expected if isinstance(error, DigestMismatch) else error.digest
         return ended(lost=str(lost), failure=_contract(error))
@@ -133,8 +134,7 @@ def _class_names(error: BaseException) -> tuple[str, ...]:
 # -- inputs -----------------------------------------------------------------------------------
 
 
-def _take(envelope: Envelope, stage: Stage[Any, Any], stage_of: StageOf, store: Store) -> dict[str, Any]:
-    inputs = _Inputs(envelope, stage_of, store)
+def _take(envelope: Envelope, stage: Stage[Any, Any], inputs: _Inputs) -> dict[str, Any]:
     arguments = {}
     for name, argument in envelope.arguments.items():
         port = stage.signature.inputs[name]
@@ -153,6 +153,11 @@ class _Inputs:
     def __init__(self, envelope: Envelope, stage_of: StageOf, store: Store) -> None:
         self._carried, self._scratch = envelope.carried, Path(envelope.scratch)
         self._stage_of, self._store = stage_of, store
+        self._copies: list[Path] = []
+
+    def close(self) -> None:
+        for path in self._copies:
+            _remove(path)
 
     def value(self, argument: Argument, folder: Path, name: str) -> Any:
         """The value of the argument called ``name``; files are laid out in ``folder``."""
@@ -195,10 +200,11 @@ class _Inputs:
         carried = self._carried.get(str(digest))
         if carried is None:
             return self._store.blobs.fetch(digest)
-        path = self._scratch / f"carried-{digest.hex}"
+        path = Path(f"{self._scratch}-{digest.hex}")
         if not path.exists():
             path.write_bytes(carried)
             path.chmod(0o444)
+            self._copies.append(path)
         return path
 
     def _laid_out(self, digest: Digest, folder: Path) -> Path:
@@ -240,23 +246,32 @@ def _put(
     envelope: Envelope, stage: Stage[Any, Any], value: object, store: Store
 ) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
     """Encode and describe every output; what is large is made durable in one batch, what is small is returned."""
-    folder = store.backend.spool() / envelope.attempt_id
     parts = _parts(stage, value)
     outputs: dict[str, Output] = {}
     kept = _Kept()
+    spool = store.backend.spool()
+    paths = {name: spool / f"{envelope.attempt_id}-{name}" for name in stage.signature.outputs.ports}
     try:
         with spooling(store.url):
-            folder.mkdir()
             for name, port in stage.signature.outputs.ports.items():
                 part = parts[name]
                 if port.schema is not None and not (part is None and port.optional):
                     check(port.schema, part, where=f"{envelope.stage_id}, output {name}")
-                outputs[name] = kept.described(encode(part, port.annotation, folder / name))
+                outputs[name] = kept.described(encode(part, port.annotation, paths[name]))
         if kept.sources:
             store.blobs.mend(list(kept.sources.values()))  # no result stands on bytes that were damaged since
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for path in paths.values():
+            _remove(path)
     return outputs, kept.carried
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 class _Kept:

@@ -63,7 +63,8 @@ Argument = Given | Hidden | Held | Items
 class Envelope:
     """One attempt of one action: everything that a worker must know.
 
-    ``scratch`` is a private local folder that the engine makes and removes; ``seeded`` names the
+    ``scratch`` is the path of a private local folder, which is made where it is needed, in a folder that is there, and which
+    the engine removes; ``seeded`` names the
     libraries whose global random generators are to be seeded too. ``reads`` and ``variables`` are the files and the
     environment variables that the stage declares. ``carried`` are the bytes of inputs that the store does not hold yet,
     by digest.
@@ -185,9 +186,13 @@ Report = Begun | Captured | Outcome
 
 
 class Executor(Protocol):
-    """A place where attempts run, at most ``slots`` at once."""
+    """A place where attempts run, at most ``slots`` at once.
+
+    ``gathers``: nothing goes on while the engine waits for a disk, so that it had better gather what attempts return.
+    """
 
     slots: int
+    gathers: bool
 
     def submit(self, envelope: Envelope) -> None:
         """Begin the attempt; returns at once, but for an executor that runs in this process."""
