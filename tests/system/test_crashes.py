@@ -307,7 +307,7 @@ while crashed == -9:
     crashed = forked(crash_at)
     if forked(0) != 0:
         sys.exit(f"the run after a crash at write {crash_at} failed")
-    crash_at += 1
+    crash_at += 2
 sys.exit(crashed)
 """
 
