@@ -80,6 +80,7 @@ class Claims:
         self._backend, self._run_id, self._clock = backend, run_id, clock
         self._process = process if process is not None else Process.current()
         self._held: dict[str, int] = {}
+        self._doubtful: set[str] = set()  # claims that were held while a sign was late
         self._beats = 0
         self._last_beat = -EXPIRES_SECONDS
         self._seen: dict[
@@ -92,6 +93,10 @@ class Claims:
         """Claim the action; None when it is this run's now, else the id of the living run that has it."""
         if not self._beats:
             self.beat()
+        if key in self._held:
+            if not self.lost([key]):
+                return None
+            del self._held[key]
         number = 0
         while True:
             name = _name(key, number)
@@ -99,20 +104,18 @@ class Claims:
                 self._held[key] = number
                 return None
             holder = self._holder(name)
-            if holder == self._run_id:
-                self._held[key] = number
-                return None
             if holder is None:  # released since
                 continue
-            if holder and self._lives(holder):
+            if holder not in ("", self._run_id) and self._lives(holder):
                 return holder
             number += 1
 
     def lost(self, keys: Iterable[str]) -> set[str]:
         """Those claims of this run that another run has taken over, because this one showed no sign for too long."""
-        if self._clock() - self._last_beat < EXPIRES_SECONDS - BEAT_SECONDS:
+        late = self._is_late(self._clock())
+        held = {key: self._held[key] for key in keys if key in self._held and (late or key in self._doubtful)}
+        if not held:
             return set()
-        held = {key: self._held[key] for key in keys if key in self._held}
         names = {key: (_name(key, number), _name(key, number + 1)) for key, number in held.items()}
         found = self._backend.read_many(name for pair in names.values() for name in pair)
         return {
@@ -146,6 +149,8 @@ class Claims:
             "started": process.started,
         }
         before = self._clock()
+        if self._is_late(before):
+            self._doubtful.update(self._held)
         self._backend.create([Upload(_SIGNS + self._run_id, seal(sign), replace=True, lasting=False)])
         self._last_beat = before
 
@@ -168,6 +173,10 @@ class Claims:
         while not self._ending.wait(BEAT_SECONDS):
             with suppress(StoreUnavailable):  # the run will be told by what it does itself
                 self.beat()
+
+    def _is_late(self, now: float) -> bool:
+        """Whether others may have taken this run for dead."""
+        return now - self._last_beat >= EXPIRES_SECONDS - BEAT_SECONDS
 
     def _token(self) -> bytes:
         return seal({"run_id": self._run_id})

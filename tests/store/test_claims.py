@@ -126,6 +126,19 @@ def test_a_run_that_slept_for_long_is_told_what_it_has_lost(runs: Runs) -> None:
     assert runs("eve").claim(KEY) == "bob"  # ann has released none of what is bob's
 
 
+def test_a_sign_that_comes_too_late_brings_nothing_back(runs: Runs) -> None:
+    ann, bob = runs("ann"), runs("bob")
+    ann.claim(KEY)
+    bob.claim(KEY)
+    runs.now += EXPIRES_SECONDS
+    bob.claim(KEY)
+
+    ann.beat()
+
+    assert ann.lost([KEY]) == {KEY}
+    assert ann.claim(KEY) == "bob"
+
+
 def test_a_run_whose_claim_was_taken_over_and_given_up_has_lost_it_too(runs: Runs) -> None:
     ann, bob = runs("ann"), runs("bob")
     ann.claim(KEY)

@@ -7,7 +7,7 @@ there is anything else to do, and what was gathered is written at once (group co
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lineal.engine.cache import Asked
@@ -25,9 +25,11 @@ _DEAREST_SECONDS = 0.05
 class Made:
     """A result to be filed. ``contents`` are what it names and what is not durable yet, by digest.
 
-    ``retire`` are the generation that it supersedes, and why.
+    ``key`` is that of the action that was executed, also where the result is filed under another; ``retire`` are the
+    generation that it supersedes, and why.
     """
 
+    key: str
     asked: Asked
     result: ActionResult
     contents: Mapping[str, bytes]
@@ -38,19 +40,25 @@ class Made:
 class Committed:
     """A result that is durable: ``outputs`` are those of the first one that was filed under its key.
 
-    ``other_run`` is the run that was first and made other bytes, if one was.
+    ``other_run`` is the run that was first and made other bytes, if one was. Of what may not be filed any more, since
+    another run has taken the action over, there are no ``outputs``.
     """
 
     asked: Asked
-    outputs: Mapping[str, Output]
+    outputs: Mapping[str, Output] | None
     other_run: str | None = None
 
 
 class Committer:
-    """Gathers results until they are committed to ``store``; ``who`` is told as having retired what they supersede."""
+    """Gathers results until they are committed to ``store``; ``who`` is told as having retired what they supersede.
 
-    def __init__(self, store: Store, who: str, clock: Clock) -> None:
-        self._store, self._who, self._clock = store, who, clock
+    ``lost`` says which keys are no longer this run's to file results under.
+    """
+
+    def __init__(
+        self, store: Store, who: str, clock: Clock, lost: Callable[[Iterable[str]], Container[str]]
+    ) -> None:
+        self._store, self._who, self._clock, self._lost = store, who, clock, lost
         self._made: list[Made] = []
         self._contents: dict[str, bytes] = {}
         self._bytes = 0
@@ -92,17 +100,20 @@ class Committer:
             self._store.blobs.mend(
                 list(contents.values())
             )  # no result stands on bytes that were damaged since
-        for each in made:
+        lost = self._lost([each.key for each in made])
+        ours = [each for each in made if each.key not in lost]
+        for each in ours:
             if each.retire is not None:
                 generation, reason = each.retire
                 self._store.actions.retire(
                     each.asked.key, generation, reason, by=self._who, at=self._clock.now()
                 )
-        filed = self._store.actions.publish([(each.asked.key, seal_record(each.result)) for each in made])
-        return [
-            _compared(each, unseal_record(canonical.data, ActionResult))
-            for each, canonical in zip(made, filed, strict=True)
-        ]
+        filed = self._store.actions.publish([(each.asked.key, seal_record(each.result)) for each in ours])
+        committed = {
+            id(each): _compared(each, unseal_record(canonical.data, ActionResult))
+            for each, canonical in zip(ours, filed, strict=True)
+        }
+        return [committed.get(id(each)) or Committed(each.asked, None) for each in made]
 
 
 def _compared(made: Made, canonical: ActionResult) -> Committed:

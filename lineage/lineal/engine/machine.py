@@ -18,6 +18,8 @@ Status = Literal[
     "waiting",  # for its parents
     "looking",  # the runner asks the action cache
     "ready",  # has to be executed, waits for a slot
+    "claiming",  # the runner makes sure that no other run executes it
+    "elsewhere",  # another run executes it
     "running",
     "returned",  # the attempt has ended well, its result is not durable yet
     "up_for_retry",
@@ -72,6 +74,27 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """No other run executes the action of ``stage``, and none will before this one has ended it."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another run executes the action of ``stage``."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookDue:
+    """The other run has ended ``stage``, or has died."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConditionFailed:
     stage: str
 
@@ -93,6 +116,13 @@ class Returned:
 @dataclass(frozen=True, slots=True)
 class Completed:
     """What the stage returned is durable."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """What ``stage`` returned may not be filed: this run was taken for dead, and another one took the action over."""
 
     stage: str
 
@@ -152,10 +182,14 @@ Event = (
     | Hit
     | Missed
     | Shared
+    | Claimed
+    | Elsewhere
+    | LookDue
     | ConditionFailed
     | Refused
     | Returned
     | Completed
+    | Superseded
     | AttemptFailed
     | Stopped
     | RetryDue
@@ -173,6 +207,20 @@ Event = (
 @dataclass(frozen=True, slots=True)
 class Look:
     """Form the action of ``stage`` and ask the action cache."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Make sure that no other run executes the action of ``stage``."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookLater:
+    """Tell when the run that executes the action of ``stage`` has ended it."""
 
     stage: str
 
@@ -212,7 +260,7 @@ class Finish:
     state: Literal["succeeded", "failed", "cancelled"]
 
 
-Instruction = Look | Execute | WaitToRetry | Kill | Enter | Confirm | Finish
+Instruction = Look | Claim | LookLater | Execute | WaitToRetry | Kill | Enter | Confirm | Finish
 
 
 class InvalidTransition(LinealError):
@@ -235,7 +283,8 @@ class Machine:
 
     ``slots`` bounds the attempts that run at once. With ``preview`` nothing is executed: a miss
     and all that hangs on it end as ``unknown``. With ``confirm`` hits are taken on trust, and a run that has succeeded
-    by them asks in the end whether what it returns is there. Costs are linear in stages plus edges.
+    by them asks in the end whether what it returns is there. With ``claims`` there may be other runs, and no stage is
+    executed before its action has been claimed. Costs are linear in stages plus edges.
     """
 
     def __init__(
@@ -246,6 +295,7 @@ class Machine:
         fail_fast: bool = False,
         preview: bool = False,
         confirm: bool = False,
+        claims: bool = False,
     ) -> None:
         self._tasks = {task.id: task for task in tasks}
         self._place = {task.id: place for place, task in enumerate(tasks)}
@@ -263,7 +313,7 @@ class Machine:
         self._running = 0
         self._open = len(tasks)
         self._slots, self._fail_fast, self._preview = slots, fail_fast, preview
-        self._unconfirmed = confirm
+        self._unconfirmed, self._claims = confirm, claims
         self._interrupted = self._stopping = self._finished = False
         self._out: list[Instruction] = []
 
@@ -282,7 +332,12 @@ class Machine:
         while self._ready and self._running < self._slots:
             _, stage = heappop(self._ready)
             if self._status[stage] == "ready":
-                self._execute(stage)
+                self._running += 1
+                if self._claims:
+                    self._status[stage] = "claiming"
+                    self._out.append(Claim(stage))
+                else:
+                    self._execute(stage)
         if not self._open and not self._finished:
             verdict = self._verdict()
             if verdict == "succeeded" and self._unconfirmed:
@@ -314,6 +369,17 @@ class Machine:
                 self._expect(event, stage, "looking")
                 self._status[stage] = "waiting"
                 self._followers.setdefault(leader, []).append(stage)
+            case Claimed(stage):
+                self._expect(event, stage, "claiming")
+                self._execute(stage)
+            case Elsewhere(stage):
+                self._expect(event, stage, "claiming")
+                self._running -= 1
+                self._enter(stage, "elsewhere")
+                self._out.append(LookLater(stage))
+            case LookDue(stage):
+                if self._status[stage] == "elsewhere":  # else it was cancelled meanwhile
+                    self._settle(stage)
             case ConditionFailed(stage):
                 self._expect(event, stage, "looking")
                 self._end(stage, "skipped")
@@ -329,6 +395,9 @@ class Machine:
             case Completed(stage):
                 self._expect(event, stage, "returned")
                 self._end(stage, "succeeded")
+            case Superseded(stage):
+                self._expect(event, stage, "returned")
+                self._settle(stage)
             case AttemptFailed(stage, retryable):
                 self._leave_slot(event, stage)
                 self._retry_or_fail(stage, retryable)
@@ -426,7 +495,6 @@ class Machine:
 
     def _execute(self, stage: str) -> None:
         self._attempts[stage] += 1
-        self._running += 1
         self._enter(stage, "running")
         self._out.append(Execute(stage, self._attempts[stage]))
 
@@ -493,7 +561,7 @@ class Machine:
     def _stop_the_rest(self) -> None:
         self._stopping = True
         for stage in self._tasks:
-            if self._status[stage] in ("ready", "up_for_retry"):
+            if self._status[stage] in ("ready", "up_for_retry", "elsewhere"):
                 self._end(stage, "cancelled")
 
     def _verdict(self) -> Literal["succeeded", "failed", "cancelled"]:

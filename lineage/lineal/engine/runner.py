@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from lineal.engine.intake import Intake
 from lineal.engine.interrupts import on_interrupt
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind
-from lineal.engine.progress import STATES, Attempt, RunContext, RunResult, StageProgress
+from lineal.engine.progress import STATES, Attempt, Poll, RunContext, RunResult, StageProgress
 from lineal.errors import LinealError, StoreUnavailable
 from lineal.events import (
     Event,
@@ -47,9 +48,12 @@ from lineal_store.tree import Tree
 
 if TYPE_CHECKING:
     from lineal.engine.observation import Judge
+    from lineal_store.claims import Claims
 
 _LOG_KEPT_BYTES = 16 << 20
 _LONGEST_WAIT_SECONDS = 0.2  # until Ctrl-C is noticed
+_POLLS = 0.02, 1.0  # how soon, and how seldom, another run is asked whether it has ended
+_POLLS_REMOTE = 0.5, 5.0
 
 
 class ScratchUnavailable(LinealError):
@@ -102,6 +106,7 @@ class Runner:
             fail_fast=fail_fast,
             preview=executor_of is None,
             confirm=cache.trusts,
+            claims=True,
         )
         self.stages = {stage_id: StageProgress() for stage_id in plan.stages}
         self.answers: dict[str, Answer] = {}
@@ -112,9 +117,12 @@ class Runner:
         self._observed_warnings: dict[str, list[str]] = {}
         self._masked: set[str] = set()
         self._manifests: dict[str, str] = {}
-        self._committer = Committer(store, context.who, clock)
+        self._claims: Claims | None = None
+        self._committer = Committer(store, context.who, clock, self._lost)
+        self._elsewhere: dict[str, Poll] = {}
         self._executing: dict[str, str] = {}  # by action key, the stage that executes it
         self._leading: dict[str, str] = {}  # the other way round
+        self._ended: list[str] = []  # keys that other runs may claim now
         self._late: list[machine.Event] = []
         self._state: RunState | None = None
         self._interrupted = self._sleeping = False
@@ -135,6 +143,9 @@ class Runner:
         finally:
             if self._executor is not None:
                 self._executor.close()
+            if self._claims is not None:
+                with suppress(StoreUnavailable):  # it expires
+                    self._claims.close()
             shutil.rmtree(self._context.scratch, ignore_errors=True)
         counts: dict[str, int] = {}
         for stage in self.stages.values():
@@ -163,6 +174,10 @@ class Runner:
                 match instruction:
                     case machine.Look(stage):
                         looks.append(stage)
+                    case machine.Claim(stage):
+                        self._late.append(self._claim(stage))
+                    case machine.LookLater(stage):
+                        self._look_later(stage)
                     case machine.Execute(stage, attempt):
                         self._execute(stage, attempt)
                     case machine.WaitToRetry(stage, delay_seconds):
@@ -178,12 +193,16 @@ class Runner:
             following = [*self._look(looks), *self._late]
             self._late = []
             instructions = self._machine.handle(*following) if following else []
+        if self._ended and self._claims is not None:
+            ended, self._ended = self._ended, []
+            self._claims.release(ended)
 
     def _enter(self, stage_id: str, status: machine.Status) -> None:
         progress = self.stages[stage_id]
         state = STATES[status]
         if status in machine.ENDED and (key := self._leading.pop(stage_id, None)) is not None:
             del self._executing[key]
+            self._ended.append(key)
         if status == "unknown" and progress.cache is None:
             progress.cache, progress.reason = "unknown", "upstream"
         elif status == "skipped" and progress.reason is None:
@@ -298,14 +317,60 @@ class Runner:
             result, decode(output.type, self._store.blobs.fetch(Digest.parse(output.digest)), annotation)
         )
 
+    # -- other runs ---------------------------------------------------------------------------
+
+    def _claim(self, stage_id: str) -> machine.Event:
+        """See to it that no other run executes the same."""
+        answer = self.answers[stage_id]
+        if self._executor is None:
+            self._begin_executing()
+        if answer.cache == "off":  # it is this run's own
+            return machine.Claimed(stage_id)
+        assert self._claims is not None
+        key = answer.asked.key
+        if self._claims.claim(key) is not None:
+            return machine.Elsewhere(stage_id)
+        # Between our look and our claim another run may have begun, and ended.
+        if answer.retire is None and self._store.actions.find([key]):
+            return machine.Elsewhere(stage_id)
+        return machine.Claimed(stage_id)
+
+    def _begin_executing(self) -> None:
+        assert self._executor_of is not None
+        self._begin()
+        scratch = self._context.scratch
+        try:
+            scratch.mkdir(parents=True)
+        except OSError as error:
+            raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
+        self._executor = self._executor_of()
+        self._claims = self._store.claims(self._context.run_id)
+        self._claims.keep_beating()
+
+    def _look_later(self, stage_id: str) -> None:
+        poll = Poll(0.0, *(_POLLS_REMOTE if self._store.backend.remote else _POLLS))
+        self._elsewhere[stage_id] = poll
+
+    def _ask_elsewhere(self, now: float) -> list[machine.Event]:
+        """Those stages whose action no other run executes any more."""
+        due = [stage_id for stage_id, poll in self._elsewhere.items() if poll.at <= now]
+        free: list[machine.Event] = []
+        for stage_id in due:
+            assert self._claims is not None
+            if self._claims.claim(self.answers[stage_id].asked.key) is None:
+                del self._elsewhere[stage_id]
+                free.append(machine.LookDue(stage_id))
+            else:
+                self._elsewhere[stage_id] = self._elsewhere[stage_id].next(now)
+        return free
+
+    def _lost(self, keys: Iterable[str]) -> Container[str]:
+        return self._claims.lost(keys) if self._claims is not None else ()
+
     # -- executing ----------------------------------------------------------------------------
 
     def _execute(self, stage_id: str, attempt: int) -> None:
-        assert self._executor_of is not None
-        if self._executor is None:
-            self._begin()
-            self._make_scratch()
-            self._executor = self._executor_of()
+        assert self._executor is not None
         answer = self.answers[stage_id]
         stage, asked = answer.asked.stage, answer.asked
         if stage.options.effect:  # its inputs have to be durable, whatever happens next
@@ -337,13 +402,6 @@ class Runner:
         )
         self._executor.submit(envelope)
 
-    def _make_scratch(self) -> None:
-        scratch = self._context.scratch
-        try:
-            scratch.mkdir(parents=True)
-        except OSError as error:
-            raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
-
     def _carried(self, bound: Bound) -> Mapping[str, bytes]:
         """The bytes of those inputs that are not in the store yet."""
         if not self._committer.waits:
@@ -371,6 +429,10 @@ class Runner:
                 del self._retry_at[stage_id]
             self._handle(*(machine.RetryDue(stage_id) for stage_id in due))
             return
+        free = self._ask_elsewhere(now)
+        if free:
+            self._handle(*free)
+            return
         for attempt_id, attempt in self._attempts.items():
             if attempt.deadline is not None and attempt.deadline <= now and not attempt.timed_out:
                 attempt.timed_out = True
@@ -381,7 +443,8 @@ class Runner:
             for attempt in self._attempts.values()
             if attempt.deadline and not attempt.timed_out
         ]
-        moments = [*ends, *self._retry_at.values()]
+        polls = [poll.at for poll in self._elsewhere.values()]
+        moments = [*ends, *polls, *self._retry_at.values()]
         wait_seconds = max(0.0, min(moments) - now) if moments else None
         if not self._attempts:
             if self._committer.waits:
@@ -523,7 +586,7 @@ class Runner:
             log=log_digest,
             observed=observed,
         )
-        return Made(asked, result, contents, retire)
+        return Made(answer.asked.key, asked, result, contents, retire)
 
     def _commit(self) -> list[machine.Event]:
         """Make what has been returned durable."""
@@ -534,6 +597,9 @@ class Runner:
     def _take_committed(self, committed: Committed) -> machine.Event:
         asked = committed.asked
         progress, answer = self.stages[asked.stage.id], self.answers[asked.stage.id]
+        if committed.outputs is None:  # its bytes are there all the same, for those that have begun with them
+            progress.asked = answer.asked
+            return machine.Superseded(asked.stage.id)
         if committed.other_run is not None:
             self._warnings.append(
                 f"{asked.stage.id} is not deterministic: run {committed.other_run} made other bytes of the same action; "

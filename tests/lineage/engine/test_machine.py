@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from lineal.engine.machine import (
     AttemptFailed,
+    Claim,
+    Claimed,
     Completed,
     ConditionFailed,
     Confirm,
     Confirmed,
+    Elsewhere,
     Enter,
     Execute,
     Finish,
@@ -24,6 +27,8 @@ from lineal.engine.machine import (
     InvalidTransition,
     Kill,
     Look,
+    LookDue,
+    LookLater,
     Machine,
     Missed,
     OutputLost,
@@ -33,6 +38,7 @@ from lineal.engine.machine import (
     Shared,
     Started,
     Stopped,
+    Superseded,
     Task,
     WaitToRetry,
 )
@@ -163,6 +169,49 @@ def test_who_waits_for_another_stages_attempt_is_cancelled_with_it() -> None:
         Enter("a", "cancelled"),
         Enter("b", "cancelled"),
         Finish("cancelled"),
+    ]
+
+
+def test_where_there_are_other_runs_a_stage_is_claimed_before_it_is_executed() -> None:
+    machine = Machine(chain("a"), slots=1, claims=True)
+    machine.handle(Started())
+
+    assert machine.handle(Missed("a")) == [Enter("a", "ready"), Claim("a")]
+    assert machine.handle(Claimed("a")) == [Enter("a", "running"), Execute("a", 1)]
+
+
+def test_what_another_run_executes_takes_no_slot_and_is_looked_up_when_that_has_ended() -> None:
+    machine = Machine([Task("a"), Task("b")], slots=1, claims=True)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"))
+
+    assert machine.handle(Elsewhere("a")) == [Enter("a", "elsewhere"), LookLater("a"), Claim("b")]
+    machine.handle(Claimed("b"))
+    assert machine.handle(LookDue("a")) == [Look("a")]
+    assert machine.handle(Hit("a")) == [Enter("a", "succeeded")]
+    assert machine.attempts("a") == 0
+
+
+def test_who_waits_for_another_run_is_cancelled_at_once() -> None:
+    machine = Machine(chain("a"), slots=1, claims=True)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(Elsewhere("a"))
+
+    assert machine.handle(Interrupted()) == [Enter("a", "cancelled"), Finish("cancelled")]
+    assert machine.handle(LookDue("a")) == []
+
+
+def test_what_may_not_be_filed_is_looked_up_again() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+
+    assert machine.handle(Returned("a"), Superseded("a")) == [Look("b"), Look("a")]
+    assert machine.handle(Hit("a"), Hit("b")) == [
+        Enter("a", "succeeded"),
+        Enter("b", "succeeded"),
+        Finish("succeeded"),
     ]
 
 
