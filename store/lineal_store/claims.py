@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +125,7 @@ class Claims:
         }
 
     def release(self, keys: Iterable[str]) -> None:
-        """Give up the claims on ``keys``; those that are not held are left alone."""
+        """Give up the claims on ``keys``, as far as may be: what stays in the store expires. Others are left alone."""
         released = [key for key in keys if key in self._held]
         gone = self.lost(released)
         names = [
@@ -134,8 +134,7 @@ class Claims:
             for number in range(self._held.pop(key) + 1)
             if key not in gone
         ]
-        if names:
-            self._backend.delete(names)
+        self._delete(names)
 
     def beat(self) -> None:
         """Show a sign of life."""
@@ -167,7 +166,7 @@ class Claims:
             self._thread.join()
         if self._beats:
             self.release(list(self._held))
-            self._backend.delete([_SIGNS + self._run_id])
+            self._delete([_SIGNS + self._run_id])
 
     def _beat_on(self) -> None:
         while not self._ending.wait(BEAT_SECONDS):
@@ -183,6 +182,11 @@ class Claims:
 
     def _create(self, name: str, data: bytes) -> bool:
         return self._backend.create([Upload(name, data, lasting=False)])[0]
+
+    def _delete(self, names: Sequence[str]) -> None:
+        if names:
+            with suppress(StoreUnavailable):  # not everybody who may write may delete
+                self._backend.delete(names)
 
     def _holder(self, name: str) -> str | None:
         """The run whose claim that is; empty where that cannot be read, None when it has been released."""

@@ -369,7 +369,7 @@ def test_a_warm_run_of_a_hundred_stages_takes_a_handful_of_requests(
     assert warm_requests <= WARM_REQUESTS
     assert warm_elsewhere_requests <= WARM_REQUESTS
     assert elsewhere_requests <= 100 + 2 * WARM_REQUESTS  # a machine fetches each result once in its life
-    assert cold_requests <= 100 * 6
+    assert cold_requests <= 100 * 7  # two looks, a claim and its end, the bytes, the record
 
 
 # -- losses in the bucket ---------------------------------------------------------------------------------------------

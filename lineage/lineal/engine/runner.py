@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -144,8 +143,7 @@ class Runner:
             if self._executor is not None:
                 self._executor.close()
             if self._claims is not None:
-                with suppress(StoreUnavailable):  # it expires
-                    self._claims.close()
+                self._claims.close()
             shutil.rmtree(self._context.scratch, ignore_errors=True)
         counts: dict[str, int] = {}
         for stage in self.stages.values():
