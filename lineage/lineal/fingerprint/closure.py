@@ -28,7 +28,8 @@ class Closure:
     """What a stage reaches.
 
     ``lines`` are what is hashed, sorted; ``loaded`` the modules that are imported;
-    ``importers`` the units that import modules by a name of their own for `import_module`.
+    ``importers`` the units that import modules by a name of their own for `import_module`; ``named`` may be names of
+    distributions whose metadata is asked for.
     """
 
     units: dict[Place, bytes]
@@ -38,6 +39,7 @@ class Closure:
     nodes: frozenset[Node]
     unresolved: tuple[tuple[str, Place], ...]
     importers: tuple[Place, ...]
+    named: frozenset[str]
 
 
 class Closures:
@@ -95,12 +97,14 @@ class Closures:
         unresolved: list[tuple[str, Place]] = []
         labels: dict[Place, str] = {}
         importers: list[Place] = []
+        named: set[str] = set()
         for place in run.units:
             links = linker.links(*place, run.mode, place in run.entries)
             units[place] = links.hash
             labels[place] = links.label
             lines += links.lines
             outside.update(links.outside)
+            named.update(links.named)
             unresolved += [(each, place) for each in links.unresolved]
             if "imports by a name of its own" in links.marks:
                 importers.append(place)
@@ -130,6 +134,7 @@ class Closures:
             frozenset(run.active),
             tuple(unresolved),
             tuple(importers),
+            frozenset(named),
         )
 
     def _orders(self, run: _Run, first: tuple[str, ...], labels: dict[Place, str]) -> list[str]:
@@ -369,7 +374,7 @@ class _Run:
                 self.roots.add(module)
                 self.load(module)
         self.marks.update(links.marks)
-        self.strings.update((place[0], text) for text in unit.strings)
+        self.strings.update((place[0], text) for text in (*unit.strings, *links.plugins))
         if "docs" in unit.marks:
             if links.docs_of:
                 for node in links.docs_of:

@@ -211,6 +211,25 @@ def _import_module(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     return True
 
 
+def _find_spec(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
+    """``find_spec("m")`` asks whether a module is there; what is in it does not matter."""
+    found = text_of(node.args[0]) if node.args else None
+    if found is not None and found[1] and found[0].strip("."):
+        walker.facts.optional.add((0, found[0]))
+        walker.scope.load((0, found[0], "__spec__"))
+    return False
+
+
+def _patch(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
+    """``mock.patch("m.f", …)``: what it names is replaced."""
+    found = text_of(node.args[0]) if node.args else None
+    parts = found[0].split(".") if found is not None and found[1] else []
+    if len(parts) > 1 and all(parts):
+        walker.mutate("set", [(0, *parts)])
+        walker.scope.load((0, *parts))
+    return False
+
+
 def _resolve_name(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     """``pkgutil.resolve_name("m:f")`` and ``pydoc.locate("m.f")``: names in text; what matches is pulled in."""
     walker.facts.marks.add("dynamic")
@@ -298,6 +317,9 @@ SPECIAL_CALLS: dict[str, _Handler] = {
     "delattr": _setattr,
     "import_module": _import_module,
     "__import__": _import_module,
+    "find_spec": _find_spec,
+    "find_loader": _find_spec,
+    "patch": _patch,
     "resolve_name": _resolve_name,
     "locate": _resolve_name,
     "run_module": _run_file,

@@ -145,7 +145,7 @@ class Fingerprinter:
         if known is not None:
             return _unpacked(known)
         closure = self.closures.close(entries, before)
-        distributions = self.distributions.versions(sorted(closure.outside))
+        distributions = self.distributions.versions(sorted(closure.outside), sorted(closure.named))
         lines = [_DOMAIN, *closure.lines, *declared]
         lines += [f"distribution {name} {known}" for name, known in distributions.items()]
         found = Fingerprint(
