@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from lineal.fingerprint.sources import Sources
 
 
+_PICKLES = (b"\x80", b"\x78")
+"""The first byte of a pickle, and of a compressed one."""
+
+
 def hash_reads(root: Path, reads: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
     """The digests of declared files by name, sorted; ``absent`` for one that is not there.
 
@@ -41,6 +45,22 @@ def hash_reads(root: Path, reads: Iterable[str | os.PathLike[str]]) -> dict[str,
                 except OSError:
                     found[_name(root, file)] = "absent"
     return dict(sorted(found.items()))
+
+
+def find_names_in_pickles(root: Path, read: Iterable[str]) -> list[tuple[str, str]]:
+    """The modules and names that those of the declared files ``read`` name that are pickles, sorted."""
+    from lineal.fingerprint.pickles import find_pickled_names
+
+    found: set[tuple[str, str]] = set()
+    for name in read:
+        try:
+            with (root / name).open("rb") as stream:
+                start = stream.read(1)
+                if start in _PICKLES:
+                    found.update(find_pickled_names(start + stream.read()))
+        except OSError:
+            continue  # a folder, a pattern, or not there
+    return sorted(found)
 
 
 def _name(root: Path, path: Path) -> str:

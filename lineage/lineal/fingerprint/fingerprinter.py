@@ -145,6 +145,9 @@ class Fingerprinter:
         if known is not None:
             return _unpacked(known)
         closure = self.closures.close(entries, before)
+        pickled = self._pickled(closure, read)
+        if pickled:
+            closure = self.closures.close([*entries, *pickled], before)
         distributions = self.distributions.versions(sorted(closure.outside), sorted(closure.named))
         lines = [_DOMAIN, *closure.lines, *declared]
         lines += [f"distribution {name} {known}" for name, known in distributions.items()]
@@ -176,6 +179,22 @@ class Fingerprinter:
             or any(line.startswith("file ") for line in closure.lines)
         )
 
+    def _pickled(self, closure: Closure, read: Iterable[str]) -> list[tuple[str, str]]:
+        """The project's classes and functions that declared files name, when the code loads pickles: a pickle
+        says of an object only where its class is.
+        """
+        units = ((self.lookup.get_index(module).units[at]) for module, at in closure.units)
+        if not any(kind == "unpickle" for unit in units for kind, _, _ in unit.spots):
+            return []
+        from lineal.fingerprint.declared import find_names_in_pickles
+
+        return [
+            (module, name)
+            for module, name in find_names_in_pickles(self.sources.root, read)
+            if self.lookup.find_index(module) is not None
+            and any(each.kind == "name" for each in self.lookup.resolve(module, (name.partition(".")[0],)))
+        ]
+
     def _covers(self, closure: Closure) -> tuple[Unit, ...]:
         found = []
         for (module, position), digest in closure.units.items():
@@ -186,7 +205,7 @@ class Fingerprinter:
         return tuple(sorted(found))
 
     def _blind_spots(self, closure: Closure, read: Mapping[str, str]) -> tuple[BlindSpot, ...]:
-        from lineal.fingerprint.paths import place
+        from lineal.fingerprint.paths import code_at, place
         from lineal.fingerprint.reading import decode_path
 
         found = {
@@ -201,7 +220,11 @@ class Fingerprinter:
             found.add(BlindSpot("dynamic_import", detail, self._file(module), line))
         for module, position in closure.units:
             for kind, detail, line in self.lookup.get_index(module).units[position].spots:
-                if kind == "undeclared_read":
+                if kind == "runs_module" or code_at(self.lookup, module, kind, detail) is not None:
+                    continue
+                if kind == "runs_file":
+                    kind, detail = "dynamic_import", detail.partition("\n")[0]
+                elif kind == "undeclared_read":
                     path = place(self.lookup, module, decode_path(detail))
                     if path is None:
                         continue
