@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import types
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
 _PICKLES = (b"\x80", b"\x78")
 """The first byte of a pickle, and of a compressed one."""
+
+_LONGEST_TEXT = 1 << 18
+"""Longer files are data, not configuration."""
+
+_DOTTED = re.compile(r"(?<![\w.:/-])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?:[.:][A-Za-z_]\w*)(?![\w/-])")
 
 
 def hash_reads(root: Path, reads: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
@@ -60,6 +66,20 @@ def find_names_in_pickles(root: Path, read: Iterable[str]) -> list[tuple[str, st
                     found.update(find_pickled_names(start + stream.read()))
         except OSError:
             continue  # a folder, a pattern, or not there
+    return sorted(found)
+
+
+def find_names_in_texts(root: Path, read: Iterable[str]) -> list[str]:
+    """The dotted names, ``a.b`` or ``a.b:c``, in those of the declared files ``read`` that are short texts, sorted."""
+    found: set[str] = set()
+    for name in read:
+        try:
+            with (root / name).open("rb") as stream:
+                data = stream.read(_LONGEST_TEXT + 1)
+            text = data.decode() if len(data) <= _LONGEST_TEXT else ""
+        except (OSError, UnicodeDecodeError):
+            continue
+        found.update(_DOTTED.findall(text))
     return sorted(found)
 
 

@@ -145,9 +145,9 @@ class Fingerprinter:
         if known is not None:
             return _unpacked(known)
         closure = self.closures.close(entries, before)
-        pickled = self._pickled(closure, read)
-        if pickled:
-            closure = self.closures.close([*entries, *pickled], before)
+        named = self._named_in(closure, read)
+        if named:
+            closure = self.closures.close([*entries, *named], before)
         distributions = self.distributions.versions(sorted(closure.outside), sorted(closure.named))
         lines = [_DOMAIN, *closure.lines, *declared]
         lines += [f"distribution {name} {known}" for name, known in distributions.items()]
@@ -179,18 +179,24 @@ class Fingerprinter:
             or any(line.startswith("file ") for line in closure.lines)
         )
 
-    def _pickled(self, closure: Closure, read: Iterable[str]) -> list[tuple[str, str]]:
-        """The project's classes and functions that declared files name, when the code loads pickles: a pickle
-        says of an object only where its class is.
+    def _named_in(self, closure: Closure, read: Iterable[str]) -> list[tuple[str, str]]:
+        """The project's code that declared files name: in pickles, when the code loads some (a pickle says of an
+        object only where its class is), and as dotted names, when it imports by computed names.
         """
         units = ((self.lookup.get_index(module).units[at]) for module, at in closure.units)
-        if not any(kind == "unpickle" for unit in units for kind, _, _ in unit.spots):
+        kinds = {kind for unit in units for kind, _, _ in unit.spots}
+        if not kinds & {"unpickle", "dynamic_import"}:
             return []
-        from lineal.fingerprint.declared import find_names_in_pickles
+        from lineal.fingerprint.declared import find_names_in_pickles, find_names_in_texts
 
+        root, found = self.sources.root, []
+        if "unpickle" in kinds:
+            found += find_names_in_pickles(root, read)
+        if "dynamic_import" in kinds:
+            found += [entry_of(text, self.sources) for text in find_names_in_texts(root, read)]
         return [
             (module, name)
-            for module, name in find_names_in_pickles(self.sources.root, read)
+            for module, name in found
             if self.lookup.find_index(module) is not None
             and any(each.kind == "name" for each in self.lookup.resolve(module, (name.partition(".")[0],)))
         ]
