@@ -97,7 +97,14 @@ class Project:
                 executor=executor,
                 listener=listener or ignore,
             )
-            return preview_run(request) if dry_run else self.execute(request)
+            if not dry_run:
+                return self.execute(request)
+            preview = preview_run(request)
+            if preview.state != "queued":
+                return preview
+            from lineal.api.advice import advised
+
+            return advised(preview, request)
 
         record = self._with_graph(
             target, assignments, params_file, act, asking=dry_run, executes=bool(force) and not dry_run
