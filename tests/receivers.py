@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import queue
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,20 +99,26 @@ class Mailbox:
     port: int
     refused: dict[str, str] = field(default_factory=dict)
     letters: queue.Queue[Letter] = field(default_factory=queue.Queue)
+    logins: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"smtp://127.0.0.1:{self.port}"
+        return f"smtp://localhost:{self.port}"
 
     def next(self) -> Letter:
         return self.letters.get(timeout=PATIENCE_SECONDS)
 
 
 @contextmanager
-def mailbox() -> Iterator[Mailbox]:
+def mailbox(context: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
+    """A mail server; with ``context`` it offers STARTTLS, and takes logins after that."""
+
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             self.say("220 mail.example.org")
+            self.talk(encrypted=False)
+
+        def talk(self, *, encrypted: bool) -> None:
             sender, recipients = "", list[str]()
             while words := self.rfile.readline().decode().strip():
                 match words.split(":", 1)[0].upper().split()[0]:
@@ -129,6 +137,18 @@ def mailbox() -> Iterator[Mailbox]:
                             lines.append(line)
                         box.letters.put(Letter(sender, recipients, "".join(lines)))
                         self.say("250 kept")
+                    case "EHLO" if context is not None:
+                        self.say("250-mail.example.org")
+                        self.say("250 AUTH PLAIN" if encrypted else "250 STARTTLS")
+                    case "STARTTLS" if context is not None:
+                        self.say("220 go on")
+                        with context.wrap_socket(self.connection, server_side=True) as inner:
+                            self.rfile, self.wfile = inner.makefile("rb"), inner.makefile("wb", 0)
+                            self.talk(encrypted=True)
+                        return
+                    case "AUTH":
+                        box.logins.append(base64.b64decode(words.split()[2]).decode())
+                        self.say("235 welcome" if encrypted else "530 not like this")
                     case "QUIT":
                         self.say("221 bye")
                         return

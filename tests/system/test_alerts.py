@@ -151,6 +151,18 @@ def test_what_cannot_be_delivered_is_told_by_the_next_run_and_by_the_doctor(proj
     assert "token=abc" not in check["detail"]
 
 
+def test_an_outbox_that_cannot_be_written_costs_a_warning_and_no_run(project: Project) -> None:
+    with_alert(project, 'to = "command:true"')
+    (project.root / ".lineal").mkdir()
+    (project.root / ".lineal" / "outbox").write_text("in the way")
+    run = project.json("run")
+
+    assert run.code == 1
+    assert run.words("state") == {"load": "failed", "train": "upstream_failed"}
+    (warning,) = run.document["warnings"]
+    assert warning.startswith("an alert could not be written down: ")
+
+
 def test_a_run_that_breaks_off_is_told(project: Project) -> None:
     with_alert(project, "to = \"command:sh -c 'cat > told.new; mv told.new told.json'\"")
     project.write("rows.txt", "4")

@@ -70,11 +70,12 @@ class Outbox:
 
     def due(self) -> list[tuple[float, str]]:
         """(when it is due, its id) of all that wait, the first one first."""
-        return sorted(
-            (entry.stat().st_mtime, entry.name.removesuffix(".json"))
-            for entry in _files(self.folder)
-            if entry.name.endswith(".json")
-        )
+        found = []
+        for entry in _files(self.folder):
+            if entry.name.endswith(".json"):
+                with suppress(FileNotFoundError):  # delivered in this very moment
+                    found.append((entry.stat().st_mtime, entry.name.removesuffix(".json")))
+        return sorted(found)
 
     def find(self, entry_id: str) -> Entry | None:
         """The entry; None where it is not there, or is none: then it is moved to those that failed."""
@@ -123,8 +124,8 @@ class Outbox:
     def clear_left_behind(self, now: float) -> None:
         """Remove what processes left that died while they wrote."""
         for entry in _files(self.folder):
-            if entry.name.endswith(".new") and entry.stat().st_ctime < now - _LEFT_BEHIND_SECONDS:
-                with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError):  # written in this very moment
+                if entry.name.endswith(".new") and entry.stat().st_ctime < now - _LEFT_BEHIND_SECONDS:
                     Path(entry.path).unlink()
 
     def _move_to_failed(self, entry_id: str) -> None:

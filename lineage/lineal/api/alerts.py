@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from msgspec.structs import replace as replace_fields
 
 from lineal.engine.provenance import host_name
 from lineal.engine.session import RunRequest, execute_run, recorded_parameters
-from lineal.errors import LinealError, StoreUnavailable
+from lineal.errors import StoreUnavailable
 from lineal.events import Event, OutputCaptured, RunFinished, RunStarted, StageChanged
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def deliver_waiting(root: Path) -> list[str]:
     """Have messages delivered that an earlier run left, if any are due; what to warn of."""
     folder = root / ".lineal" / "outbox"
     now = time.time()
-    if any(entry.name.endswith(".json") and entry.stat().st_mtime <= now for entry in _entries(folder)):
+    if any(entry.name.endswith(".json") and _due(entry) <= now for entry in _entries(folder)):
         from lineal.alerts.watch import start_deliverer
 
         try:
@@ -72,18 +74,16 @@ class _Ears:
                     self._listen()
             else:
                 self._watch(event)
-        except (OSError, LinealError) as error:
+        except Exception as error:  # noqa: BLE001 — whatever is wrong with an alert, the run is not
             self.problems.append(f"an alert could not be written down: {error}")
 
     def broke(self, error: Exception) -> None:
         """The run ended with ``error``. Told where it had begun, and where the store was what it lacked."""
         begun = any(isinstance(event, RunStarted) for event in self._heard)
         if begun or isinstance(error, StoreUnavailable):
-            try:
+            with suppress(Exception):  # the error itself is what the user has to see
                 watch = self._watch or self._listen()
                 watch.broke(f"{type(error).__name__}: {error}", self._request.clock.now())
-            except (OSError, LinealError):
-                pass  # the error itself is what the user has to see
 
     def _is_telling(self, event: Event) -> bool:
         match event:
@@ -122,3 +122,10 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
             yield from [entry for entry in entries if entry.is_file()]
     except OSError:  # usual: nothing was ever to be told
         return
+
+
+def _due(entry: os.DirEntry[str]) -> float:
+    try:
+        return entry.stat().st_mtime
+    except OSError:  # delivered in this very moment
+        return math.inf

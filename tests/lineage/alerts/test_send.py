@@ -268,6 +268,24 @@ def test_a_password_is_never_sent_in_the_clear() -> None:
     assert no.value.for_good
 
 
+def test_where_encryption_is_offered_it_is_used_and_only_then_a_password_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = _certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    login = {"LINEAL_SMTP_USER": "ada@example.org", "LINEAL_SMTP_PASSWORD": "pw"}
+    with mailbox(context) as server:
+        with pytest.raises(Undelivered, match="certificate is not valid"):
+            sent("mailto:a@example.org", login, smtp=server.url)
+        assert server.logins == []
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        sent("mailto:a@example.org", login, smtp=server.url)
+        assert server.next().sender == "ada@example.org"
+        assert server.logins == ["\0ada@example.org\0pw"]
+
+
 def test_a_mail_server_that_never_answers_is_left(no_patience: None) -> None:
     with silence() as port, pytest.raises(Undelivered):
         sent("mailto:a@example.org", smtp=f"smtp://127.0.0.1:{port}")
