@@ -58,6 +58,9 @@ def compose(
     def line(text: object, most: int = _LONGEST_TEXT) -> str:
         return one_line(hide(str(text), about.secrets), most)
 
+    def first_line(text: str) -> str:
+        return line(_first_line(hide(text, about.secrets)))  # a secret may have several lines
+
     look = [f"lineal show {run_id}"] if run_id else ["lineal doctor"]
     if run_id and failed:
         look.append(f"lineal logs {run_id} {shlex.quote(line(failed[0].stage, _LONGEST_NAME))}")
@@ -81,8 +84,8 @@ def compose(
                 "stage": line(one.stage, _LONGEST_NAME),
                 "kind": one.failure.kind,
                 "type": line(one.failure.type, _LONGEST_NAME),
-                "message": line(_first_line(one.failure.message)),
-                "hint": line(_first_line(one.failure.hint)) if one.failure.hint else None,
+                "message": first_line(one.failure.message),
+                "hint": first_line(one.failure.hint) if one.failure.hint else None,
                 "attempts": one.attempts,
                 "log": [line(text, _LONGEST_LOG_LINE) for text in one.log[-LOG_LINES:]]
                 if number < _STAGES_WITH_LOG
@@ -93,7 +96,7 @@ def compose(
         "failed_count": len(failed),
         "not_run": [line(name, _LONGEST_NAME) for name in not_run[:_NAMES_TOLD]],
         "not_run_count": len(not_run),
-        "problem": line(_first_line(problem)) if problem else None,
+        "problem": first_line(problem) if problem else None,
         "recovered_from": {"run_id": before.run_id or None, "at": before.at} if before else None,
         "look": look,
         "retry": f"lineal rerun {run_id}" if run_id else f"lineal run {shlex.quote(line(about.target))}",

@@ -195,6 +195,14 @@ def test_secrets_are_nowhere_in_it() -> None:
     assert "ada" not in told and "pw" not in told and "a:b" not in told
 
 
+def test_no_line_of_a_secret_with_several_is_told() -> None:
+    about = About("flights", "flights.py:flights", "tests", "here", {}, ("first\nsecond",))
+    stage = FailedStage("load", Failure("exception", "E", "first\nsecond", "first\nsecond"))
+    told = json.dumps(failed(about=about, failed=[stage], problem="first\nsecond"))
+
+    assert "first" not in told
+
+
 def test_the_longest_secret_goes_first_so_that_no_rest_of_it_stays() -> None:
     assert hide("abcdef abc", ["abc", "abcdef"]) == "*** ***"
 

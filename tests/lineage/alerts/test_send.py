@@ -103,16 +103,16 @@ def test_an_answer_without_end_is_not_read_to_its_end(no_patience: None) -> None
 
 def test_an_answer_byte_by_byte_has_one_time_limit_for_all_of_it(no_patience: None) -> None:
     def drip(handler: BaseHTTPRequestHandler) -> None:
-        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
-        while True:
-            handler.wfile.write(b"X-More: x\r\n")
-            handler.wfile.flush()
-            gate.wait(0.05)
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(60):
+            handler.wfile.write(b"x")
+            gone.wait(0.05)
+        handler.wfile.write(b"\r\n\r\n")
 
-    gate = threading.Event()
-    with webhooks(drip) as server, pytest.raises(Undelivered):
+    gone = threading.Event()
+    with webhooks(drip) as server, pytest.raises(Undelivered, match=r"no answer within 0\.3 s"):
         sent(server.url)
-    gate.set()
+    gone.set()
 
 
 def test_a_server_that_never_answers_is_left(no_patience: None) -> None:

@@ -195,6 +195,15 @@ def test_a_secret_that_came_in_two_pieces_is_hidden(office: Office) -> None:
     assert told["all"]["failed"][0]["log"] == ["key=***"]
 
 
+def test_no_line_of_a_secret_with_several_is_told(office: Office) -> None:
+    about = replace(ABOUT, secrets=("begin\nend",))
+    told = office.run(
+        "r1", "failed", *wrote("load", "key=begin\ne", "nd\n"), entered("load", "failed"), about=about
+    )
+
+    assert told["all"]["failed"][0]["log"] == ["key=***"]
+
+
 def test_a_secret_that_was_cut_is_not_told_by_its_rest(office: Office) -> None:
     told = office.run("r1", "failed", *wrote("load", "hunter2" * 3000 + "\nend\n"), entered("load", "failed"))
 
