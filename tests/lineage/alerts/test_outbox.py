@@ -236,6 +236,22 @@ def test_a_deliverer_that_dies_while_it_postpones_loses_no_message(tmp_path: Pat
     assert until_done(work) >= 8
 
 
+def test_a_deliverer_that_dies_while_it_gives_up_loses_no_message(tmp_path: Path, entry: Make) -> None:
+    def work(step: int) -> bool:
+        root = tmp_path / str(step)
+        root.mkdir()
+        outbox = Outbox(root)
+        outbox.put(entry("m1", Alert("command:'open")))
+        done = die_at(step, outbox.folder, lambda: deliver.main(root))
+        assert len(outbox.due()) + len(outbox.failed()) == 1
+        deliver.main(root)
+
+        assert (outbox.due(), outbox.failed()) == ([], ["m1"])
+        return done
+
+    assert until_done(work) >= 8
+
+
 def test_the_file_says_what_is_sent_and_what_became_of_it(outbox: Outbox, entry: Make) -> None:
     outbox.put(entry("m1", Alert("https://hooks.example/${TOKEN}"), problem="no answer", attempts=2))
     fields = json.loads((outbox.folder / "m1.json").read_text())
