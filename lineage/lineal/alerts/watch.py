@@ -71,49 +71,53 @@ class Watch:
         failed = sorted(
             (event for event in self._stages.values() if event.state == "failed"), key=lambda event: event.at
         )
+        stages = [self._failed_stage(event) for event in failed]
         memory = _Memory(self._root, self._about)
         before = memory.recall()
-        kinds = [event.failure.kind for event in failed if event.failure is not None]
-        told = occasions(state, kinds, before)
-        now = Failing(self._run_id or "", at.isoformat())
+        told = occasions(state, [stage.failure.kind for stage in stages], before)
         # First what the next run has to know: who is told of a recovery is told of the failure by that.
-        if (after := remembered(state, before, now)) is not None and after != before:
+        after = remembered(state, before, Failing(self._run_id or "", at.isoformat()))
+        if after is not None and after != before:
             memory.keep(after)
-        outbox, moment = Outbox(self._root), at.timestamp()
-        wanted = [(alert, [one for one in told if one in alert.on]) for alert in self._alerts]
-        for alert, matching in wanted:
-            if matching:
-                occasion = matching[-1]  # a timeout is a failure as well, and is told once
+        entries = []
+        for alert in self._alerts:
+            wanted = [occasion for occasion in told if occasion in alert.on]
+            if wanted:
+                occasion = wanted[-1]  # a timeout is a failure as well, and is told once
                 message = compose(
                     self._about,
                     occasion=occasion,
                     run_id=self._run_id,
                     state=state,
                     at=at.isoformat(),
-                    failed=[self._failed_stage(event) for event in failed],
+                    failed=stages,
                     not_run=[
                         name for name, event in self._stages.items() if event.state == "upstream_failed"
                     ],
                     problem=problem,
                     before=before if occasion == "recovered" else None,
                 )
-                # The same recovery, told by a run that was killed and by the next one, is one message.
-                reason = (
-                    before.run_id if occasion == "recovered" and before else self._run_id or at.isoformat()
-                )
-                identity = message_id(reason, occasion, alert.to)
-                outbox.put(Entry(alert, {**message, "id": identity}, created=moment, due=moment))
+                message["id"] = message_id(self._reason(occasion, at, before), occasion, alert.to)
+                entries.append(Entry(alert, message, created=at.timestamp(), due=at.timestamp()))
+        outbox = Outbox(self._root)
+        for entry in entries:
+            outbox.put(entry)
         if after is None and before is not None:
             memory.forget()
-        if any(matching for _, matching in wanted):
+        if entries:
             self._start(self._root)
+
+    def _reason(self, occasion: str, at: datetime, before: Failing | None) -> str:
+        """What a message is about. A recovery that a run told which was killed, and the next one tells, is one message."""
+        if occasion == "recovered" and before is not None:
+            return before.run_id or before.at
+        return self._run_id or at.isoformat()
 
     def _failed_stage(self, event: StageChanged) -> FailedStage:
         assert event.failure is not None
         tail = self._tails.get(event.stage)
-        return FailedStage(
-            event.stage, event.failure, event.attempt, tail.lines(self._about.secrets) if tail else ()
-        )
+        log = tail.lines(self._about.secrets) if tail else ()
+        return FailedStage(event.stage, event.failure, event.attempt, log)
 
 
 class _Tail:
