@@ -11,7 +11,7 @@ from typing import Any
 from lineal.api.project import open_project
 from lineal.api.run import Run
 from lineal.api.targets import Target, import_folders, resolve
-from lineal.engine.session import RunRequest, execute_run
+from lineal.engine.session import RunRequest
 from lineal.errors import UsageError
 from lineal.fingerprint.sources import Sources
 from lineal.stages import Pipeline
@@ -40,7 +40,9 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
         strict=project.configuration.strict,
     )
     outputs = pipeline.signature.outputs.ports
-    return Run(project.store, execute_run(request), {name: port.annotation for name, port in outputs.items()})
+    return Run(
+        project.store, project.execute(request), {name: port.annotation for name, port in outputs.items()}
+    )
 
 
 def trace(what: str | Path) -> dict[str, Any]:
