@@ -13,7 +13,6 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 from threadpoolctl import threadpool_limits
 
 from contracts import Arrivals, Features, Planes, RawFlights, RawWeather, Weather
-from data import source
 from features.calendar import days_before, departures_this_hour, local_day, minute_of_day, scheduled_minutes
 from features.carriers import normalise_carriers
 from features.design import LABEL, design
@@ -180,9 +179,9 @@ def deploy(packaged: File, card: dict[str, object], target: str) -> dict[str, ob
 @pipeline
 def flights(
     run_date: date,
-    flights: str = source("flights.csv.zip"),
-    weather: str = source("weather.csv"),
-    planes: str = source("planes.csv"),
+    flights: str = "raw/flights.csv.zip",
+    weather: str = "raw/weather.csv",
+    planes: str = "raw/planes.csv",
     learning_rate: float = 0.1,
     target: str = "deployed",
 ) -> Release:

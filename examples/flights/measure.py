@@ -1,4 +1,4 @@
-"""How good the model is over the year: ``python measure.py`` trains and tests it on 22 run dates.
+"""How good the model is over the year: ``python measure.py``, after ``python fetch.py``, trains and tests it on 22 run dates.
 
 Stages are called as the plain functions that they are, so nothing is taken from a store or kept.
 """
@@ -12,16 +12,14 @@ from time import perf_counter
 from lineal import File
 from threadpoolctl import threadpool_limits
 
-from data import source
+from fetch import NAMES, RAW
 from flights import evaluate, featurize, ingest, train, validate
 
 FIRST, LAST, COUNT = date(2013, 3, 20), date(2013, 12, 28), 22
 
 
 def main() -> None:
-    flights, weather, planes = (
-        File(source(name)) for name in ("flights.csv.zip", "weather.csv", "planes.csv")
-    )
+    flights, weather, planes = (File(str(RAW / name)) for name in NAMES)
     spent: dict[str, float] = {}
     aucs = []
     for number in range(COUNT):
