@@ -20,6 +20,8 @@ MANY = 20  # of a family, or of hits, no more than that are told one by one
 LINES_KEPT = 12
 _LONGEST_LINE = 8192
 _LATE = 1.5  # times as long as usual
+_PACE_KNOWN_AFTER = 5  # stages of a large family
+_PACED = 20  # large families at a time
 _MILESTONES = 10  # in the life of a large family
 
 
@@ -68,12 +70,21 @@ class Family:
     name: str
     total: int = 0
     words: Counter[str] = field(default_factory=Counter)
+    began: float | None = None
+    executed: int = 0
+    untimed: int = 0  # those that have not ended and have no past
     failures_told: int = 0
     milestone: int = 0
 
     @property
     def ended(self) -> int:
         return sum(number for word, number in self.words.items() if word not in _GOING_ON)
+
+    def left(self, now: float) -> float | None:
+        """The seconds until all have ended, at the pace so far; None as long as there is none."""
+        if self.began is None or self.executed < _PACE_KNOWN_AFTER:
+            return None
+        return (self.total - self.ended) * (now - self.began) / self.executed
 
     def said(self) -> str:
         """``4,210 of 10,000 · 8 running · 3 failed``."""
@@ -168,9 +179,12 @@ class Board:
         self.execution = event
         self._forecast = Forecast(event.expected, event.parents, event.slots)
         for stage, word in self._words.items():
-            self._of(stage).words[word] += 1
+            kin = self._of(stage)
+            kin.words[word] += 1
             if word not in _GOING_ON:
                 self._forecast.end(stage)
+            elif stage not in event.expected:
+                kin.untimed += 1
         for one in self._families.values():
             one.milestone = one.ended * _MILESTONES // one.total
         hits = [stage for stage, word in self._words.items() if word == "unchanged"]
@@ -178,8 +192,9 @@ class Board:
             hits = [counted(len(hits), "stage")] if hits else []
         notices = [Notice(event.at, subject, "unchanged") for subject in hits]
         for held in self._held:
-            self.running[held.stage].expected = event.expected.get(held.stage)
-            notices += self._told(held, self._of(held.stage, joins=False))
+            kin, running = self._of(held.stage, joins=False), self.running[held.stage]
+            kin.began, running.expected = running.since, event.expected.get(held.stage)
+            notices += self._told(held, kin)
         self._held = []
         return notices
 
@@ -209,7 +224,8 @@ class Board:
                 return []
             return self._told(event, None)
         assert self._forecast is not None
-        if word in _GOING_ON:
+        was_open, is_open = before in _GOING_ON, word in _GOING_ON
+        if is_open:
             self._forecast.reopen(event.stage)
         else:
             self._forecast.end(event.stage)
@@ -217,6 +233,11 @@ class Board:
         kin.words[word] += 1
         if before is not None:
             kin.words[before] -= 1
+        if event.stage not in self.execution.expected:
+            kin.untimed += is_open - was_open
+        if word == "running" and kin.began is None:
+            kin.began = now
+        kin.executed += word in ("ran", "failed")
         return self._told(event, kin)
 
     def _running(self, event: StageChanged, now: float) -> Running:
@@ -276,7 +297,11 @@ class Board:
         if self._forecast is None:
             return ""
         left = self._forecast.left({stage: now - one.since for stage, one in self.running.items()})
-        return left_in_words(left) if left.unknown or left.seconds else ""
+        longest, unknown = left.seconds, left.unknown
+        for one in self.large_families(_PACED):
+            if (paced := one.left(now)) is not None:  # measured, and with all that happens between two stages
+                longest, unknown = max(longest, paced), unknown - one.untimed
+        return left_in_words(Left(longest, max(0, unknown)))
 
 
 _WORDS = ("running", "queued", "to be retried", "unchanged", "ran", "failed", "not run", "skipped")

@@ -207,6 +207,31 @@ def test_a_large_family_is_one_thing_that_is_under_way() -> None:
     assert (family.name, family.said()) == ("score", "2 of 100 · 1 running · 1 failed")
 
 
+def test_the_time_left_of_a_large_family_is_told_by_the_pace_of_this_very_run() -> None:
+    board = board_of(*FAN)
+    told(board, running(FAN[0]), succeeded(FAN[0]), now=10.0)
+    assert board.summary(20.0).endswith("time left unknown")
+
+    told(
+        board,
+        *(event for stage in FAN[1:20] for event in (running(stage), succeeded(stage))),
+        running(FAN[20]),
+    )
+
+    assert board.summary(30.0).endswith("about 1 min left")  # 20 of 100 have taken 20 s
+
+
+def test_the_time_left_of_the_others_remains_unknown() -> None:
+    board = board_of(*FAN, "train")
+    told(
+        board,
+        *(event for stage in FAN[:20] for event in (running(stage), succeeded(stage))),
+        running(FAN[20]),
+    )
+
+    assert board.summary(20.0).endswith("more than 1 min left")
+
+
 def test_items_that_are_known_only_while_the_run_goes_on_are_counted() -> None:
     board = board_of("split", "score")
 
