@@ -43,7 +43,7 @@ class LiveDisplay:
         self._untold: list[Notice] = []
         self._drawn: list[int] = []  # the cells of each line of the picture that is on the screen
         self._screen = threading.RLock()  # the signal handler may come while its own thread has it
-        self._is_plain = False
+        self._has_told = self._is_plain = False
         self._before: Any = None  # the handler of SIGTSTP that is to be put back
 
     def begin(self, stages: Sequence[str]) -> None:
@@ -83,6 +83,8 @@ class LiveDisplay:
         if self._drawn or self._untold:
             told, self._untold = self._untold, []
             self._draw(told, [], self._size()[0])
+            if self._has_told:
+                self._send("\n")  # the report stands apart
 
     # -- the picture --------------------------------------------------------------------------
 
@@ -114,6 +116,7 @@ class LiveDisplay:
         return lines + [paint(line, "bold") for line in summary]
 
     def _draw(self, told: Sequence[Notice], picture: Sequence[str], width: int) -> None:
+        self._has_told = self._has_told or bool(told)
         lines = [*(notice_line(notice, self._width, paint) for notice in told), *picture]
         with self._screen:
             up = sum(max(1, -(-length // max(width, 1))) for length in self._drawn)
@@ -123,9 +126,12 @@ class LiveDisplay:
                 + "\x1b[J"
             )
             self._drawn = [cells(line) for line in picture]
-            with suppress(OSError, ValueError):  # a run does not end because nobody reads along
-                self._stream.write(text)
-                self._stream.flush()
+            self._send(text)
+
+    def _send(self, text: str) -> None:
+        with suppress(OSError, ValueError):  # a run does not end because nobody reads along
+            self._stream.write(text)
+            self._stream.flush()
 
     def _styled(self, line: str) -> str:
         line = line if self._has_color else click.unstyle(line)

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lineal.views.words import closed, family, named
+from lineal.views.words import closed, family, named, outcomes, own_frames
 from lineal_cli.render.text import (
     clean,
     clean_log,
@@ -169,8 +169,7 @@ def _failure(alike: Sequence[Stage], of_family: int, tail: Iterable[str]) -> str
     lines = [paint(f"{who} failed{also}{attempts}{kind}: ", "red") + what]
     if error.get("hint"):
         lines.append(f"{paint('hint:', 'cyan')} {clean(error['hint'])}")
-    told = ": ".join(str(error[key]) for key in ("type", "message") if error.get(key))
-    traceback, tail = stage.get("traceback", "").rstrip().removesuffix(told).rstrip(), list(tail)
+    traceback, tail = own_frames(stage), list(tail)
     if traceback and not (error.get("kind") == "killed" and tail):
         lines += ["", indent(clean(traceback))]
     if tail:
@@ -233,18 +232,10 @@ def _outputs(outputs: Mapping[str, str | None], *, made_all: bool) -> str:
 
 
 def _headline(document: Mapping[str, Any], elapsed_seconds: float | None) -> str:
-    stages = document["stages"]
-    counts = {
-        "unchanged": sum(stage["cache"] == "hit" for stage in stages),
-        "ran": sum(stage["state"] == "succeeded" and stage["cache"] != "hit" for stage in stages),
-        "failed": sum(stage["state"] == "failed" for stage in stages),
-        "not run": sum(stage["state"] in ("upstream_failed", "queued", "cancelled") for stage in stages),
-        "skipped": sum(stage["state"] == "skipped" for stage in stages),
-    }
-    told = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+    told = outcomes(document["stages"])
     took = f" in {seconds(elapsed_seconds)}" if elapsed_seconds is not None else ""
     state = paint_state(document["state"])
-    return f"{clean(document['pipeline'])}: {state}{took}, {told or 'no stages'} · run {clean(document['run_id'])}"
+    return f"{clean(document['pipeline'])}: {state}{took}, {told} · run {clean(document['run_id'])}"
 
 
 def _next_steps(document: Mapping[str, Any], again: Sequence[str], settings: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from lineal.stages import Pipeline
 
 
 def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object]) -> Run:
-    """Run ``pipeline`` in the project around its file, as ``lineal run`` would; no progress is shown.
+    """Run ``pipeline`` in the project around its file, as ``lineal run`` would.
 
-    A failed stage is told by the run's state; errors are raised for what cannot be run at all.
+    In a notebook it is shown what goes on; a program is left alone. A failed stage is told by the run's state; errors are raised for what cannot be run at all.
     """
     file = _file_of(pipeline)
     project = open_project(file)
@@ -40,7 +41,11 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
         strict=project.configuration.strict,
     )
     outputs = pipeline.signature.outputs.ports
-    return Run(project.store, execute_run(request), {name: port.annotation for name, port in outputs.items()})
+    from lineal.views.notebook import shown_here  # the command line shows runs in its own way
+
+    with shown_here() as listener:
+        record = execute_run(replace(request, listener=listener))
+    return Run(project.store, record, {name: port.annotation for name, port in outputs.items()})
 
 
 def trace(what: str | Path) -> dict[str, Any]:

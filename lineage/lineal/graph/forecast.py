@@ -52,6 +52,8 @@ class Forecast:
 
     def left(self, running: Mapping[str, float]) -> Left:
         """What is left while the stages in ``running`` have run for that many seconds."""
+        if not self._open:  # exactly: what sums of fractions leave over is no time
+            return Left(0.0, 0)
         done = {
             stage: min(elapsed, self._expected.get(stage, 0.0))
             for stage, elapsed in running.items()

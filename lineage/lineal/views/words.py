@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 REASONS = {
     "unchanged": "unchanged",
@@ -182,6 +183,29 @@ def reason(word: object, cache: object = None, state: object = None) -> str:
     if word == "upstream" and state == "skipped":
         return "what it needs was skipped"
     return "" if word is None else REASONS.get(str(word), clean(word))
+
+
+def outcomes(stages: Sequence[Mapping[str, Any]]) -> str:
+    """How many stages became what: ``8 unchanged, 1 ran, 1 failed, 2 not run``."""
+    counts = {
+        "unchanged": sum(stage["cache"] == "hit" for stage in stages),
+        "ran": sum(stage["state"] == "succeeded" and stage["cache"] != "hit" for stage in stages),
+        "failed": sum(stage["state"] == "failed" for stage in stages),
+        "stopped": sum(stage["state"] == "cancelled" and stage["attempts"] > 0 for stage in stages),
+        "not run": sum(
+            stage["state"] in ("upstream_failed", "queued", "cancelled") and not stage["attempts"]
+            for stage in stages
+        ),
+        "skipped": sum(stage["state"] == "skipped" for stage in stages),
+    }
+    return ", ".join(f"{count:,} {word}" for word, count in counts.items() if count) or "no stages"
+
+
+def own_frames(stage: Mapping[str, Any]) -> str:
+    """The user's frames of a stage that failed, without the message below them, which is told above."""
+    error = stage["error"] or {}
+    message = ": ".join(str(error[key]) for key in ("type", "message") if error.get(key))
+    return str(stage.get("traceback", "")).rstrip().removesuffix(message).rstrip()
 
 
 def whole_seconds(value: float) -> str:

@@ -65,7 +65,7 @@ def test_a_stage_whose_result_is_lost_is_to_be_run_again() -> None:
 
 
 def test_when_all_has_ended_nothing_is_left() -> None:
-    forecast = Forecast({"ingest": 10, "train": 30}, CHAIN, slots=2)
+    forecast = Forecast({"ingest": 0.1, "train": 0.2, "evaluate": 0.3}, CHAIN, slots=2)
 
     for stage in [*CHAIN, *CHAIN]:
         forecast.end(stage)
