@@ -188,6 +188,24 @@ def test_in_a_long_pipeline_hits_are_only_counted(document: Callable[[str], Any]
     assert len(shown.splitlines()) < 30
 
 
+def test_a_failure_with_a_message_of_a_thousand_lines_is_shown_by_its_ends(
+    document: Callable[[str], Any],
+) -> None:
+    run = document("run_failed")
+    run["stages"][1]["error"]["message"] = "\n".join(f"row {number}" for number in range(1000))
+
+    shown = click.unstyle(render_run(run)).splitlines()
+
+    assert len(shown) < 70
+    assert {"row 1", "(and 960 lines more; --json has all)", "row 999"} <= set(shown)
+
+
+def test_of_a_progress_bar_in_a_log_the_last_state_is_shown() -> None:
+    log = {"stage": "train", "attempt": 1, "text": "start\r\n10 %\r50 %\r100 %\r\nend\n"}
+
+    assert render_logs({"logs": [log]}) == "start\n100 %\nend"
+
+
 def test_in_a_large_family_stages_that_became_the_same_share_a_row(document: Callable[[str], Any]) -> None:
     run = document("run")
     run["stages"] += [{**run["stages"][1], "id": f"score#{number}"} for number in range(2, 10_001)]

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lineal.views.words import closed, family, named, outcomes, own_frames
+from lineal.views.words import cells, closed, cut, family, named, outcomes, own_frames
 from lineal_cli.render.text import (
     clean,
     clean_log,
@@ -29,6 +29,8 @@ FEW_STAGES = 12  # with no more than that many, the table shows hits too
 _FEW_ALIKE = 20  # stages of one family that became the same have a row each, if they are no more than that
 _FAILURES_IN_FULL = 5
 _FAILURES_NAMED = 10
+_LINES_AT_EACH_END = 20
+_LONGEST_LINE = 1000
 
 
 def render_run(
@@ -166,19 +168,33 @@ def _failure(alike: Sequence[Stage], of_family: int, tail: Iterable[str]) -> str
         also = (
             f" for {len(alike):,} of {of_family:,}, first for {clean(stage['id'])}{',' if attempts else ''}"
         )
+    what = _shortened(what)
     lines = [paint(f"{who} failed{also}{attempts}{kind}: ", "red") + what]
     if error.get("hint"):
         lines.append(f"{paint('hint:', 'cyan')} {clean(error['hint'])}")
     traceback, tail = own_frames(stage), list(tail)
     if traceback and not (error.get("kind") == "killed" and tail):
-        lines += ["", indent(clean(traceback))]
+        lines += ["", indent(_shortened(clean(traceback)))]
     if tail:
         lines += ["", paint(f"the last lines of {clean(stage['id'])}:", "dim")]
-        lines += [f"  {paint('|', 'dim')} {closed(clean_log(line))}" for line in tail]
+        lines += [f"  {paint('|', 'dim')} {_readable(line)}" for line in tail]
     if len(alike) > 1:
         others = [clean(other["id"]) for other in alike[1:]]
         lines += ["", f"failed in the same place: {some(others, most=6)}"]
     return "\n".join(lines)
+
+
+def _shortened(text: str) -> str:
+    """The beginning and the end of a text that has too many lines to be read."""
+    lines = [cut(line, _LONGEST_LINE) for line in text.split("\n")]
+    if len(lines) > 2 * _LINES_AT_EACH_END:
+        left_out = paint(f"(and {len(lines) - 2 * _LINES_AT_EACH_END:,} lines more; --json has all)", "dim")
+        lines = [*lines[:_LINES_AT_EACH_END], left_out, *lines[-_LINES_AT_EACH_END:]]
+    return "\n".join(lines)
+
+
+def _readable(line: str) -> str:
+    return closed(clean_log(line)) if cells(line) <= _LONGEST_LINE else cut(clean(line), _LONGEST_LINE)
 
 
 def _further(groups: Sequence[Sequence[Stage]]) -> str:
