@@ -107,7 +107,20 @@ def _render_wide(document: Any) -> str:
     """A fan-out of 10,000 items: 37 fail in one place, two in another, and one thing waits for all."""
     good, bad, waits = (document["stages"][number] for number in (2, 1, 3))
     items = {f"score#{number}": good for number in range(1, 10_001)}
-    items |= {f"score#{number}": bad for number in range(300, 337)}
+    frames = bad["traceback"]
+    items |= {
+        f"score#{number}": {
+            **bad,
+            "error": {
+                "kind": "exception",
+                "type": "ValueError",
+                "message": f"bad row {number}",
+                "hint": None,
+            },
+            "traceback": f"{frames}ValueError: bad row {number}\n",
+        }
+        for number in range(300, 337)
+    }
     items |= {f"score#{number}": {**bad, "traceback": "", "attempts": 1} for number in (7, 5000)}
     items |= {f"explain#{number}": waits for number in range(300, 337)}
     items |= {"report": waits}
@@ -204,6 +217,13 @@ def test_of_a_progress_bar_in_a_log_the_last_state_is_shown() -> None:
     log = {"stage": "train", "attempt": 1, "text": "start\r\n10 %\r50 %\r100 %\r\nend\n"}
 
     assert render_logs({"logs": [log]}) == "start\n100 %\nend"
+
+
+def test_in_a_large_family_what_would_run_shares_a_row(document: Callable[[str], Any]) -> None:
+    status = document("status")
+    status["stages"] += [{**status["stages"][1], "id": f"score#{number}"} for number in range(2, 10_001)]
+
+    assert "score (9,999 of them)  miss: code changed" in click.unstyle(render_status(status))
 
 
 def test_in_a_large_family_stages_that_became_the_same_share_a_row(document: Callable[[str], Any]) -> None:

@@ -84,6 +84,19 @@ def stage_table(stages: Sequence[Stage]) -> str:
     )
 
 
+def alike(stages: Iterable[Stage]) -> list[list[Stage]]:
+    """The stages one by one; those of one family that became the same together, where they are many."""
+    found: dict[tuple[object, ...], list[Stage]] = {}
+    for stage in stages:
+        became = stage["state"], stage["cache"], stage["reason"]
+        found.setdefault((family(stage["id"]), *became), []).append(stage)
+    return [
+        group
+        for members in found.values()
+        for group in ([members] if len(members) > _FEW_ALIKE else [[stage] for stage in members])
+    ]
+
+
 def _row(stage: Stage) -> tuple[str, ...]:
     return (
         clean(stage["id"]),
@@ -126,12 +139,12 @@ def _failures(stages: Sequence[Stage], run_id: object, board: Board | None) -> l
     not_run = [stage["id"] for stage in stages if stage["state"] == "upstream_failed"]
     if not failed:
         return []
-    alike: dict[tuple[object, ...], list[Stage]] = {}
+    by_place: dict[tuple[object, ...], list[Stage]] = {}
     for stage in failed:
         error = stage["error"] or {}
-        place = error.get("kind"), error.get("type"), stage.get("traceback")
-        alike.setdefault((family(stage["id"]), *place), []).append(stage)
-    groups = list(alike.values())
+        place = error.get("kind"), error.get("type"), own_frames(stage)
+        by_place.setdefault((family(stage["id"]), *place), []).append(stage)
+    groups = list(by_place.values())
     parents = board.execution.parents if board is not None and board.execution is not None else {}
     told_apart = bool(parents) and len(groups) > 1
     parts = []
@@ -155,18 +168,18 @@ def _failures(stages: Sequence[Stage], run_id: object, board: Board | None) -> l
     return parts
 
 
-def _failure(alike: Sequence[Stage], of_family: int, tail: Iterable[str]) -> str:
+def _failure(group: Sequence[Stage], of_family: int, tail: Iterable[str]) -> str:
     """Stages that failed in the same place of the same code: the first of them in full."""
-    stage = alike[0]
+    stage = group[0]
     error = stage["error"] or {}
     what = ": ".join(clean(error[key]) for key in ("type", "message") if error.get(key))
     attempts = f" after {stage['attempts']} attempts" if stage["attempts"] > 1 else ""
     kind = f" ({error['kind'].replace('_', ' ')})" if error.get("kind") not in (None, "exception") else ""
     who, also = clean(stage["id"]), ""
-    if len(alike) > 1:
+    if len(group) > 1:
         who = clean(family(stage["id"]))
         also = (
-            f" for {len(alike):,} of {of_family:,}, first for {clean(stage['id'])}{',' if attempts else ''}"
+            f" for {len(group):,} of {of_family:,}, first for {clean(stage['id'])}{',' if attempts else ''}"
         )
     what = _shortened(what)
     lines = [paint(f"{who} failed{also}{attempts}{kind}: ", "red") + what]
@@ -178,8 +191,8 @@ def _failure(alike: Sequence[Stage], of_family: int, tail: Iterable[str]) -> str
     if tail:
         lines += ["", paint(f"the last lines of {clean(stage['id'])}:", "dim")]
         lines += [f"  {paint('|', 'dim')} {_readable(line)}" for line in tail]
-    if len(alike) > 1:
-        others = [clean(other["id"]) for other in alike[1:]]
+    if len(group) > 1:
+        others = [clean(other["id"]) for other in group[1:]]
         lines += ["", f"failed in the same place: {some(others, most=6)}"]
     return "\n".join(lines)
 

@@ -22,7 +22,8 @@ _LONGEST_LINE = 8192
 _LATE = 1.5  # times as long as usual
 _PACE_KNOWN_AFTER = 5  # stages of a large family
 _PACED = 20  # large families at a time
-_MILESTONES = 10  # in the life of a large family
+_MILESTONES = 10  # in the life of a large family, at most
+_MILESTONE_SECONDS = 5.0  # between two of them, at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Family:
     total: int = 0
     words: Counter[str] = field(default_factory=Counter)
     began: float | None = None
+    told: float | None = None  # when it was told last how far it is, or when it began
     executed: int = 0
     untimed: int = 0  # those that have not ended and have no past
     failures_told: int = 0
@@ -194,7 +196,7 @@ class Board:
         for held in self._held:
             kin, running = self._of(held.stage, joins=False), self.running[held.stage]
             kin.began, running.expected = running.since, event.expected.get(held.stage)
-            notices += self._told(held, kin)
+            notices += self._told(held, kin, running.since)
         self._held = []
         return notices
 
@@ -222,7 +224,7 @@ class Board:
             if word == "running":
                 self._held.append(event)
                 return []
-            return self._told(event, None)
+            return self._told(event, None, now)
         assert self._forecast is not None
         was_open, is_open = before in _GOING_ON, word in _GOING_ON
         if is_open:
@@ -238,7 +240,7 @@ class Board:
         if word == "running" and kin.began is None:
             kin.began = now
         kin.executed += word in ("ran", "failed")
-        return self._told(event, kin)
+        return self._told(event, kin, now)
 
     def _running(self, event: StageChanged, now: float) -> Running:
         expected = self.execution.expected.get(event.stage) if self.execution is not None else None
@@ -246,12 +248,12 @@ class Board:
             event.stage, now, event.attempt, expected, reason(event.reason, event.cache, event.state)
         )
 
-    def _told(self, event: StageChanged, kin: Family | None) -> list[Notice]:
+    def _told(self, event: StageChanged, kin: Family | None, now: float) -> list[Notice]:
         state, is_large = event.state, kin is not None and kin.total > MANY
         if state in ("failed", "up_for_retry"):
             return self._failure(event, kin if is_large else None)
         if kin is not None and is_large:
-            return self._milestone(event, kin)
+            return self._milestone(event, kin, now)
         if state in ("queued", "upstream_failed") or (state == "cancelled" and not event.attempt):
             return []
         if event.cache == "hit":
@@ -259,7 +261,7 @@ class Board:
             return [Notice(event.at, event.stage, "unchanged")] if told else []
         if state == "skipped" and len(self._words) > MANY:
             return []
-        said = reason(event.reason, event.cache, state)
+        said = reason(event.reason, event.cache, state) if state != "cancelled" else ""
         if event.cache == "miss" and said:
             said = f"miss: {said}"
         if event.attempt > 1:
@@ -281,12 +283,13 @@ class Board:
             said += f"{', ' if said else ''}attempt {event.attempt}"
         return [Notice(event.at, event.stage, _FAILED_AS[event.state], said, event.seconds)]
 
-    def _milestone(self, event: StageChanged, kin: Family) -> list[Notice]:
-        reached = kin.ended * _MILESTONES // kin.total
-        if reached <= kin.milestone:
+    def _milestone(self, event: StageChanged, kin: Family, now: float) -> list[Notice]:
+        reached, is_last = kin.ended * _MILESTONES // kin.total, kin.ended == kin.total
+        kin.told = now if kin.told is None else kin.told
+        if reached <= kin.milestone or not (is_last or now - kin.told >= _MILESTONE_SECONDS):
             return []
-        kin.milestone = reached
-        state = "running" if kin.ended < kin.total else "failed" if kin.words["failed"] else "succeeded"
+        kin.milestone, kin.told = reached, now
+        state = "running" if not is_last else "failed" if kin.words["failed"] else "succeeded"
         return [Notice(event.at, kin.name, state, kin.said())]
 
     def _keep(self, stage: str, lines: list[str]) -> None:

@@ -127,13 +127,23 @@ def test_many_hits_are_one_line() -> None:
 
 
 def test_the_stages_of_a_large_family_are_told_a_tenth_at_a_time() -> None:
-    ends = [event for stage in FAN for event in (running(stage), succeeded(stage))]
+    board = board_of(*FAN, "train")
 
-    notices = told(board_of(*FAN, "train"), *ends)
+    notices = [
+        one
+        for number, stage in enumerate(FAN)
+        for one in told(board, running(stage), succeeded(stage), now=60.0 * number)
+    ]
 
     assert len(notices) == 10
     assert notices[0] == ("score", "running", "10 of 100")
     assert notices[-1] == ("score", "succeeded", "100 of 100")
+
+
+def test_a_large_family_that_takes_no_time_is_told_at_its_end_alone() -> None:
+    ends = [event for stage in FAN for event in (running(stage), succeeded(stage))]
+
+    assert told(board_of(*FAN, "train"), *ends) == [("score", "succeeded", "100 of 100")]
 
 
 def test_what_was_a_hit_before_is_no_news_of_a_large_family() -> None:
@@ -162,6 +172,12 @@ def test_stages_that_are_not_run_are_not_told_one_by_one() -> None:
     )
 
     assert notices == []
+
+
+def test_a_stage_that_is_stopped_is_told_without_why_it_ran() -> None:
+    stopped = changed("train", "cancelled", cache="miss", reason="code", attempt=1)
+
+    assert told(board_of(*FEW), running("train"), stopped)[1:] == [("train", "cancelled", "")]
 
 
 def test_what_is_skipped_is_told_in_a_small_pipeline() -> None:
