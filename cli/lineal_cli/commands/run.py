@@ -12,7 +12,7 @@ import click
 from lineal_cli.session import Answer, Document, Session, command, split_target
 
 if TYPE_CHECKING:
-    from lineal.views.showing import Progress
+    from lineal_cli.progress import Shown
 
 _executor = click.option("--executor", metavar="WHERE", help="Where stages run: process, inline, …")
 _jobs = click.option(
@@ -82,7 +82,7 @@ def rerun(session: Session, run_id: str, **options: Any) -> Answer:
 
 
 def _executed(
-    session: Session, execute: Callable[[Progress], Document], again: Callable[[Document], list[str]]
+    session: Session, execute: Callable[[Shown], Document], again: Callable[[Document], list[str]]
 ) -> Answer:
     from lineal_cli.progress import open_progress
     from lineal_cli.render.run import render_run

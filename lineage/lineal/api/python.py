@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from lineal.api.run import Run
 from lineal.api.targets import Target, import_folders, resolve
 from lineal.engine.session import RunRequest, execute_run
 from lineal.errors import UsageError
+from lineal.events import Listener, ignore
 from lineal.fingerprint.sources import Sources
 from lineal.stages import Pipeline
 
@@ -41,9 +43,7 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
         strict=project.configuration.strict,
     )
     outputs = pipeline.signature.outputs.ports
-    from lineal.views.notebook import shown_here  # the command line shows runs in its own way
-
-    with shown_here() as listener:
+    with _shown() as listener:
         record = execute_run(replace(request, listener=listener))
     return Run(project.store, record, {name: port.annotation for name, port in outputs.items()})
 
@@ -51,6 +51,15 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
 def trace(what: str | Path) -> dict[str, Any]:
     """Where ``what`` comes from: the document of ``lineal trace``, for the project around the current folder."""
     return open_project().trace(str(what))
+
+
+def _shown() -> AbstractContextManager[Listener]:
+    """What shows a run where the user is: a program is left alone, and pays for no display."""
+    if "IPython" not in sys.modules:
+        return nullcontext(ignore)
+    from lineal.views.notebook import shown_here
+
+    return shown_here()
 
 
 def _file_of(pipeline: Pipeline[..., Any]) -> Path:

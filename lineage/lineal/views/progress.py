@@ -105,6 +105,7 @@ class Board:
         self.tails: dict[str, deque[str]] = {}
         self.execution: ExecutionStarted | None = None
         self._began = 0.0
+        self._began_at: datetime | None = None
         self._held: list[StageChanged] = []  # stages that are to be executed, told when that has started
         self._words: dict[str, str] = {}
         self._families: dict[str, Family] = {}
@@ -115,11 +116,11 @@ class Board:
         """Take note of an event, except of output; what it is worth telling of it."""
         match event:
             case RunStarted():
-                self._began = now
+                self._began, self._began_at = now, event.at
                 self._words = dict.fromkeys(event.stages, "queued")
                 self.counts = Counter(queued=len(self._words))
             case ExecutionStarted():
-                return self._start(event)
+                return self._start(event, now)
             case StageChanged():
                 return self._change(event, now)
         return []
@@ -177,8 +178,10 @@ class Board:
 
     # -- parts --------------------------------------------------------------------------------
 
-    def _start(self, event: ExecutionStarted) -> list[Notice]:
+    def _start(self, event: ExecutionStarted, now: float) -> list[Notice]:
         self.execution = event
+        if self._began_at is not None:  # who listens late is told what happened before all at once
+            self._began = now - (event.at - self._began_at).total_seconds()
         self._forecast = Forecast(event.expected, event.parents, event.slots)
         for stage, word in self._words.items():
             kin = self._of(stage)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,9 +110,11 @@ def cut(text: str, width: int, mark: str = "…") -> str:
 
 
 def _cell(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+    from unicodedata import category, east_asian_width  # a table that few need
+
+    if category(character) in ("Mn", "Me", "Cf"):
         return character == "\ufe0f"  # asks for the wide form of the sign before it
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    return 2 if east_asian_width(character) in "WF" else 1
 
 
 def family(stage_id: str) -> str:
