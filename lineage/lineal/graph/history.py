@@ -178,7 +178,7 @@ def recent_seconds(store: Store, pipeline: str, names: Mapping[str, str]) -> dic
     alike: dict[str, list[float]] = {}
     hits: dict[str, str] = {}
     for stage in _newest_stages(store, pipeline):
-        if stage.state == "succeeded" and stage.attempts:
+        if stage.state == "succeeded" and stage.attempts == 1:  # else it holds the time of several attempts
             took.setdefault(stage.id, []).append(stage.seconds)
             alike.setdefault(stage.name, []).append(stage.seconds)
         elif stage.cache == "hit" and stage.action_key is not None:

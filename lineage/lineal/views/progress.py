@@ -213,6 +213,8 @@ class Board:
 
     def _change(self, event: StageChanged, now: float) -> list[Notice]:
         before, word = self._words.get(event.stage), _word(event)
+        if word == before == "running" and self.running[event.stage].attempt == event.attempt:
+            return []  # it goes on
         self._words[event.stage] = word
         self.counts[word] += 1
         if before is not None:

@@ -200,9 +200,10 @@ def test_a_stage_is_expected_to_take_the_median_of_its_newest_executions(past: P
     assert recent_seconds(past.store, "flow", {"train": "train"}) == {"train": 2.0}
 
 
-def test_what_failed_does_not_tell_how_long_a_stage_takes(past: Past) -> None:
+def test_what_failed_or_was_tried_again_does_not_tell_how_long_a_stage_takes(past: Past) -> None:
     past.ran(ACTION, attempts=1, seconds=4.0)
     past.ran(ACTION, state="failed", attempts=1, seconds=0.1)
+    past.ran(ACTION, attempts=3, seconds=0.2)
 
     assert recent_seconds(past.store, "flow", {"train": "train"}) == {"train": 4.0}
 

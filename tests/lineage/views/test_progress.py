@@ -180,6 +180,14 @@ def test_a_stage_that_is_stopped_is_told_without_why_it_ran() -> None:
     assert told(board_of(*FEW), running("train"), stopped)[1:] == [("train", "cancelled", "")]
 
 
+def test_that_a_stage_still_runs_is_no_news() -> None:
+    board = board_of(*FEW)
+    told(board, running("train"), now=10.0)
+
+    assert told(board, running("train"), now=20.0) == []
+    assert board.running["train"].time(30.0) == "20 s"
+
+
 def test_what_is_skipped_is_told_in_a_small_pipeline() -> None:
     notices = told(board_of(*FEW), changed("train", "skipped", reason="condition_false"))
 
