@@ -160,7 +160,10 @@ class Project:
                     held = os.open(path, os.O_WRONLY)
                     os.set_inheritable(held, True)
                     os.write(held, b"here\\n")
-                    time.sleep(600)
+                    until = time.monotonic() + 600
+                    while time.monotonic() < until and not os.path.exists(path + ".passes"):
+                        time.sleep(0.01)
+                    os.close(held)
             """,
         )
         self.variables["GATES"] = str(self.root.parent)
@@ -172,7 +175,7 @@ class Project:
 
 
 class Gate:
-    """A place where a stage stops until it is killed, and where it is met without waiting longer than needed.
+    """A place where a stage stops until it is let through or killed, and where it is met without waiting longer than needed.
 
     A named pipe: whoever stands there, and every process that it started, holds it open as long as it lives.
     """
@@ -196,6 +199,10 @@ class Gate:
                 os.read(self._end, 4096)
             else:
                 return bool(self._wait(select.POLLHUP) & select.POLLHUP)
+
+    def let_through(self) -> None:
+        """Let everybody go on who stands there, or will."""
+        self._path.with_name(self._path.name + ".passes").touch()
 
     def open(self) -> None:
         """Let everybody pass who comes from now on."""

@@ -39,6 +39,7 @@ COMMANDS = {
     "get": Entry(_LINEAGE, "artifacts", "Take an artifact's exact bytes out of the store."),
     "tag": Entry(_LINEAGE, "names", "Give an artifact or run a name."),
     "refs": Entry(_LINEAGE, "names", "List the names that were given."),
+    "alerts": Entry(_STORE, "alerts", "Look after alerts: test."),
     "doctor": Entry(_STORE, "doctor", "Check installation, configuration, store, rights, clock and disks."),
     "store": Entry(_STORE, "store", "Look after the store: stats, verify, push, pull."),
 }

@@ -16,6 +16,8 @@ StageState = Literal[
 ]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Cache = Literal["hit", "miss", "off", "unknown"]
+Occasion = Literal["failed", "timeout", "recovered", "late"]
+"""What somebody may want to be told of a run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 A **blob** is content under its **digest** (SHA-256); a **tree** is a blob that lists the files of a directory. An
 **action result** is filed under an action's key, by generation; a **run** leaves one record when it begins and one when
-it ends; a **ref** is a mutable name, kept as a log of entries. A **backend** is the place where all of
+it ends; a **ref** is a mutable name, kept as a log of entries; a **claim** says that a run executes an action just now. A **backend** is the place where all of
 them lie as named objects, each of which is created once, whole, and durable before anything names it.
 
     store = open_store("…")        store.blobs  store.actions  store.runs  store.refs
 
 What the records of actions, runs and refs say is the business of who writes them: here they are bytes.
-The store never deletes, and never unpickles.
+The store never deletes what it keeps, and never unpickles.
 """
 
 from __future__ import annotations

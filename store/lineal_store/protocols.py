@@ -52,12 +52,14 @@ class Upload:
     """An object to create.
 
     A Path source lies in ``backend.spool()`` and is consumed: it is gone when ``create`` has returned, and is left
-    where it was when ``create`` raised. With ``replace`` an object of that name gives way, at once and whole.
+    where it was when ``create`` raised. With ``replace`` an object of that name gives way, at once and whole. What is
+    not ``lasting`` need not outlive a power cut, and costs no wait for the disk.
     """
 
     name: str
     source: bytes | Path
     replace: bool = False
+    lasting: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Backend(Protocol):
         """Create objects; for each upload, in order, whether this call put it there.
 
         An object appears whole or not at all. False: the name existed, and is untouched. On return every name of the
-        batch is durable, also those that were there. When this raises, some of the batch may be there, each
+        batch that is to last is durable, also those that were there. When this raises, some of the batch may be there, each
         whole, and the same batch can be given again.
         """
 
@@ -114,7 +116,7 @@ class Backend(Protocol):
         """
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete objects; absent ones are fine."""
+        """Delete objects; absent ones are fine. After a power cut one may be there again."""
 
     def local_path(self, name: str) -> Path | None:
         """Where the object lies, or would lie, as a local file; None where the backend has no such place.

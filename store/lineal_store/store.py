@@ -24,6 +24,7 @@ from lineal_store.upstream import Upstream
 if TYPE_CHECKING:
     from lineal_store.backends.caching import CachingBackend
     from lineal_store.backends.s3 import S3Backend
+    from lineal_store.claims import Claims
 
 FORMAT = 1
 """The format of stores that this version reads and writes (``docs/formats.md``)."""
@@ -68,7 +69,8 @@ class Store:
         self.backend, self.upstream = backend, upstream
         self.place = place if place is not None else Place(backend.url)
         self._cache = cache
-        self.blobs = Blobs(backend, upstream, origin=cache.wrapped if cache is not None else None)
+        self._origin = cache.wrapped if cache is not None else backend
+        self.blobs = Blobs(backend, upstream, origin=self._origin)
         self.actions = Actions(backend)
         self.runs = Runs(backend)
         self.refs = Refs(backend)
@@ -77,6 +79,12 @@ class Store:
     def url(self) -> str:
         """Where the store is, as ``open_store`` takes it."""
         return self.backend.url
+
+    def claims(self, run_id: str) -> Claims:
+        """What the run executes, as other runs see it."""
+        from lineal_store.claims import Claims  # a run of hits executes nothing
+
+        return Claims(self._origin, run_id)
 
     @property
     def fetched(self) -> int:

@@ -21,6 +21,7 @@ import pytest
 
 from lineal.events import ExecutionStarted, OutputCaptured, RunStarted
 from lineal.views.progress import Board
+from lineal_cli.render.alerts import render_alerts_test
 from lineal_cli.render.artifacts import render_get, render_show
 from lineal_cli.render.code import render_fingerprint
 from lineal_cli.render.dag import render_dag, render_dot, render_mermaid
@@ -70,6 +71,7 @@ RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "store_stats": ("store_stats", render_stats),
     "store_verify": ("store_verify", lambda document: render_verify(document, read_data=True)),
     "init": ("init", render_init),
+    "alerts_test": ("alerts_test", render_alerts_test),
 }
 
 

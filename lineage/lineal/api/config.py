@@ -12,9 +12,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, get_args
 
 from lineal.api.nearest import did_you_mean, find_nearest
 from lineal.errors import UsageError
+from lineal.events import Occasion
 from lineal_store import Place
 
 PROJECT_FILES = ("lineal.toml", "pyproject.toml")
@@ -28,6 +30,7 @@ class Configuration:
     ``store`` and ``upstream`` are URLs or absolute paths; ``pipelines`` are targets relative to
     ``root``. ``origins`` says for each setting where its value came from: a file's name, a
     variable's name, ``flags`` or ``default``. ``cache`` is the folder for copies of what remote stores hold, or None.
+    ``alerts`` are tables with the fields of `lineal.alerts.rules.Alert`: those of the strongest file that has any.
     """
 
     root: Path
@@ -40,6 +43,7 @@ class Configuration:
     cache: str | None = None
     cache_limit_bytes: int = 10 << 30
     single_writer: bool = False
+    alerts: tuple[Mapping[str, Any], ...] = ()
     profile: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
 
@@ -110,11 +114,15 @@ def load_configuration(
     for origin, settings in layers:
         for name in _SETTINGS.keys() & settings.keys():
             values[name], origins[name] = settings[name], origin
-    return _configuration(root, values, origins, profile)
+    return _configuration(root, values, origins, profile, _alerts(files))
 
 
 def _configuration(
-    root: Path, values: Mapping[str, object], origins: Mapping[str, str], profile: str | None
+    root: Path,
+    values: Mapping[str, object],
+    origins: Mapping[str, str],
+    profile: str | None,
+    alerts: tuple[Mapping[str, Any], ...],
 ) -> Configuration:
     return Configuration(
         root=root,
@@ -127,9 +135,15 @@ def _configuration(
         cache=_cache_folder(root, str(values.get("cache", ""))),
         cache_limit_bytes=_bytes(str(values.get("cache_limit", "10 GB"))),
         single_writer=values.get("single_writer") is True,
+        alerts=alerts,
         profile=profile,
         origins=origins,
     )
+
+
+def _alerts(files: list[tuple[str, Mapping[str, object]]]) -> tuple[Mapping[str, Any], ...]:
+    found = [settings["alerts"] for _, settings in files if "alerts" in settings]
+    return tuple(found[-1]) if found and isinstance(found[-1], list) else ()
 
 
 def _texts(value: object) -> tuple[str, ...]:
@@ -258,16 +272,19 @@ def _from_text(text: str, shape: _Value) -> object:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """One value: its type, and for text the words it may be."""
+    """One value: its type, and for text the words it may be, or what it is like. A secret is not shown when it is wrong."""
 
     expected: str
     types: tuple[type, ...]
     words: tuple[str, ...] = ()
+    like: re.Pattern[str] | None = None
+    is_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
     keys: Mapping[str, _Shape]
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,8 +308,26 @@ _TEXT = _Value("text", (str,))
 _FLAG = _Value("true or false", (bool,))
 _TEXTS = _Value("a list of texts", (list, tuple))
 _NAME = _Value("a name of letters, digits, '.', '_' and '-'", (str,))
-_SIZE = _Value("a size such as 500 MB or 10 GB", (str,))
 _SIZE_TEXT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([KMGTkmgt])[Bb]")
+_SIZE = _Value("a size such as 500 MB or 10 GB", (str,), like=_SIZE_TEXT)
+_OCCASIONS = _Value("a list of texts", (list, tuple), get_args(Occasion))
+_ADDRESS = _Value(
+    "https://…, mailto:team@example.org, slack://…, pagerduty://… or command:./notify.sh",
+    (str,),
+    like=re.compile(r"(?:https?|slack|pagerduty)://.+|(?:mailto|command):.+|\$\{\w+\}.*", re.IGNORECASE),
+)
+_SERVER = _Value(
+    "smtp://host:587 or smtps://host:465, without a password",
+    (str,),
+    like=re.compile(r"smtps?://(?:[^\s/:@]+@)?[^\s/@]+/?|\$\{\w+\}"),
+    is_secret=True,
+)
+_VARIABLE = _Value(
+    'the variable that holds it, such as "${ALERTS_SECRET}"',
+    (str,),
+    like=re.compile(r"\$\{[A-Za-z_]\w*\}"),
+    is_secret=True,
+)
 _SETTINGS: Mapping[str, _Value] = {
     "store": _TEXT,
     "upstream": _TEXTS,
@@ -304,7 +339,17 @@ _SETTINGS: Mapping[str, _Value] = {
     "cache_limit": _SIZE,
     "single_writer": _FLAG,
 }
-_ALERT = _Table({"to": _TEXT, "on": _TEXTS})
+_ALERT = _Table(
+    {
+        "to": _ADDRESS,
+        "on": _OCCASIONS,
+        "smtp": _SERVER,
+        "sender": _TEXT,
+        "secret": _VARIABLE,
+        "allow_local": _FLAG,
+    },
+    needs=("to",),
+)
 _SCHEDULE = _Table(
     {
         "name": _TEXT,
@@ -333,9 +378,16 @@ def _find_mistakes(value: object, shape: _Shape, at: str) -> Iterator[str]:
     """What is wrong with ``value``, each as a sentence that begins with the dotted key."""
     match shape:
         case _Value():
-            if not _fits(value, shape):
-                yield f"{at + ': ' if at else ''}expected {shape.expected}, got {_shown(value)}"
-        case _Table(keys):
+            if shape is _OCCASIONS and _fits(value, _TEXTS):
+                yield from (
+                    f"{at}: no occasion {word!r}{did_you_mean(word, shape.words)}"
+                    for word in _texts(value)
+                    if word not in shape.words
+                )
+            elif not _fits(value, shape):
+                got = "" if shape.is_secret else f", got {_shown(value)}"
+                yield f"{at + ': ' if at else ''}expected {shape.expected}{got}"
+        case _Table(keys, needs):
             if not isinstance(value, Mapping):
                 yield f"{at + ': ' if at else ''}expected a table, got {_shown(value)}"
                 return
@@ -344,6 +396,7 @@ def _find_mistakes(value: object, shape: _Shape, at: str) -> Iterator[str]:
                     yield from _find_mistakes(inner, keys[key], _dotted(at, key))
                 else:
                     yield f"unknown key {_dotted(at, key)}{did_you_mean(key, keys)}"
+            yield from (f"{at}: {key} is missing" for key in needs if key not in value)
         case _TableOfTables(each):
             if not isinstance(value, Mapping):
                 yield f"{at}: expected a table of tables, got {_shown(value)}"
@@ -361,8 +414,8 @@ def _find_mistakes(value: object, shape: _Shape, at: str) -> Iterator[str]:
 def _fits(value: object, shape: _Value) -> bool:
     if shape is _TEXTS:
         return isinstance(value, list | tuple) and all(isinstance(item, str) and item for item in value)
-    if shape is _SIZE:
-        return isinstance(value, str) and _SIZE_TEXT.fullmatch(value) is not None
+    if shape.like is not None:
+        return isinstance(value, str) and shape.like.fullmatch(value) is not None
     if shape is _NAME:
         return (
             isinstance(value, str) and value.strip(".") != "" and all(_is_plain(letter) for letter in value)

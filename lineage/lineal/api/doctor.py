@@ -54,6 +54,8 @@ def doctor_document(configuration: Configuration) -> Document:
     checks.make("pipelines", partial(_check_pipelines, configuration))
     checks.make("namespace", partial(_check_namespace, configuration))
     checks.make("threads", _check_threads)
+    if configuration.alerts or (configuration.root / ".lineal" / "outbox").is_dir():
+        checks.make("alerts", partial(_check_alerts, configuration))
     examine_store(checks, place, by_default=configuration.origins.get("store") == "default")
     examine_upstream(checks, place)
     examine_disks(checks, place, configuration.root)
@@ -251,6 +253,12 @@ def _check_pipelines(configuration: Configuration) -> Found:
 def _parse(file: Path) -> None:
     with warnings.catch_warnings(action="ignore"):  # about the user's own text, which is not asked about here
         ast.parse(file.read_bytes())
+
+
+def _check_alerts(configuration: Configuration) -> Found:
+    from lineal.api.doctor_alerts import check_alerts  # few projects have any
+
+    return check_alerts(configuration)
 
 
 def _check_namespace(configuration: Configuration) -> Found:

@@ -81,7 +81,7 @@ class Project:
         listener: Listener | None = None,
     ) -> Document:
         """Run what is invalid, or with ``dry_run`` say what would run."""
-        from lineal.engine.session import execute_run, preview_run
+        from lineal.engine.session import preview_run
         from lineal.views.runs import run_document
 
         executor = _known_executor(executor or self.configuration.executor)
@@ -97,7 +97,14 @@ class Project:
                 executor=executor,
                 listener=listener or ignore,
             )
-            return preview_run(request) if dry_run else execute_run(request)
+            if not dry_run:
+                return self.execute(request)
+            preview = preview_run(request)
+            if preview.state != "queued":
+                return preview
+            from lineal.api.advice import advised
+
+            return advised(preview, request)
 
         record = self._with_graph(
             target, assignments, params_file, act, asking=dry_run, executes=bool(force) and not dry_run
@@ -114,7 +121,6 @@ class Project:
     ) -> Document:
         """Run the pipeline of an earlier run again, with its parameters and today's code."""
         from lineal.artifacts.values import decode_value, import_by_name
-        from lineal.engine.session import execute_run
         from lineal.views.runs import run_document
 
         run = self._addresses.get_run(run_id)
@@ -131,13 +137,27 @@ class Project:
             executor=_known_executor(executor or self.configuration.executor),
             listener=listener or ignore,
         )
-        record = execute_run(request)
+        record = self.execute(request)
         return run_document(record, record.stages)
+
+    def execute(self, request: RunRequest) -> RunRecord:
+        """Run it, and have those told how it ended whom the configuration names."""
+        from lineal.engine.session import execute_run
+
+        if not self.configuration.alerts:
+            return execute_run(request)
+        from lineal.api.alerts import execute_told
+
+        return execute_told(request, self.configuration.alerts)
 
     def status(
         self, target: str | None, assignments: Sequence[str] = (), *, params_file: Path | None = None
     ) -> Document:
         """What a run would do."""
+        if self.configuration.alerts:
+            from lineal.api.alerts import deliver_waiting
+
+            deliver_waiting(self.root)
         return self.run(target, assignments, params_file=params_file, dry_run=True)
 
     def why(self, target: str | None, stage: str | None = None, assignments: Sequence[str] = ()) -> Document:
@@ -406,6 +426,12 @@ class Project:
         from lineal.api.doctor import doctor_document
 
         return doctor_document(self.configuration)
+
+    def alerts_test(self, to: Sequence[str] = ()) -> Document:
+        """Send a message to every alert of the configuration, or to the addresses ``to``, and wait for it."""
+        from lineal.api.alerts_trial import alerts_trial_document
+
+        return alerts_trial_document(self.configuration, to)
 
     # -- parts --------------------------------------------------------------------------------
 

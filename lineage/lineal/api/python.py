@@ -13,7 +13,7 @@ from typing import Any
 from lineal.api.project import open_project
 from lineal.api.run import Run
 from lineal.api.targets import Target, import_folders, resolve
-from lineal.engine.session import RunRequest, execute_run
+from lineal.engine.session import RunRequest
 from lineal.errors import UsageError
 from lineal.events import Listener, ignore
 from lineal.fingerprint.sources import Sources
@@ -44,7 +44,7 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
     )
     outputs = pipeline.signature.outputs.ports
     with _shown() as listener:
-        record = execute_run(replace(request, listener=listener))
+        record = project.execute(replace(request, listener=listener))
     return Run(project.store, record, {name: port.annotation for name, port in outputs.items()})
 
 

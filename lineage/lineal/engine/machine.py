@@ -18,7 +18,10 @@ Status = Literal[
     "waiting",  # for its parents
     "looking",  # the runner asks the action cache
     "ready",  # has to be executed, waits for a slot
+    "claiming",  # the runner makes sure that no other run executes it
+    "elsewhere",  # another run executes it
     "running",
+    "returned",  # the attempt has ended well, its result is not durable yet
     "up_for_retry",
     "unknown",  # previews only: would run, or depends on what would
     "succeeded",
@@ -63,6 +66,35 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """``stage`` missed, and ``leader`` of this run executes the very same action already."""
+
+    stage: str
+    leader: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """No other run executes the action of ``stage``, and none will before this one has ended it."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """Another run executes the action of ``stage``."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookDue:
+    """The other run has ended ``stage``, or has died."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
 class ConditionFailed:
     stage: str
 
@@ -75,8 +107,22 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """An attempt ended well. What it made can be handed on, and is not durable yet."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
-    """An attempt ended and its result is durable."""
+    """What the stage returned is durable."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """What ``stage`` returned may not be filed: this run was taken for dead, and another one took the action over."""
 
     stage: str
 
@@ -135,9 +181,15 @@ Event = (
     Started
     | Hit
     | Missed
+    | Shared
+    | Claimed
+    | Elsewhere
+    | LookDue
     | ConditionFailed
     | Refused
+    | Returned
     | Completed
+    | Superseded
     | AttemptFailed
     | Stopped
     | RetryDue
@@ -155,6 +207,20 @@ Event = (
 @dataclass(frozen=True, slots=True)
 class Look:
     """Form the action of ``stage`` and ask the action cache."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Make sure that no other run executes the action of ``stage``."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookLater:
+    """Tell when the run that executes the action of ``stage`` has ended it."""
 
     stage: str
 
@@ -194,7 +260,7 @@ class Finish:
     state: Literal["succeeded", "failed", "cancelled"]
 
 
-Instruction = Look | Execute | WaitToRetry | Kill | Enter | Confirm | Finish
+Instruction = Look | Claim | LookLater | Execute | WaitToRetry | Kill | Enter | Confirm | Finish
 
 
 class InvalidTransition(LinealError):
@@ -217,7 +283,8 @@ class Machine:
 
     ``slots`` bounds the attempts that run at once. With ``preview`` nothing is executed: a miss
     and all that hangs on it end as ``unknown``. With ``confirm`` hits are taken on trust, and a run that has succeeded
-    by them asks in the end whether what it returns is there. Costs are linear in stages plus edges.
+    by them asks in the end whether what it returns is there. With ``claims`` there may be other runs, and no stage is
+    executed before its action has been claimed. Costs are linear in stages plus edges.
     """
 
     def __init__(
@@ -228,6 +295,7 @@ class Machine:
         fail_fast: bool = False,
         preview: bool = False,
         confirm: bool = False,
+        claims: bool = False,
     ) -> None:
         self._tasks = {task.id: task for task in tasks}
         self._place = {task.id: place for place, task in enumerate(tasks)}
@@ -240,11 +308,12 @@ class Machine:
         self._story: dict[str, list[str]] = {task.id: [] for task in tasks}
         self._attempts = dict.fromkeys(self._tasks, 0)
         self._losses = dict.fromkeys(self._tasks, 0)
+        self._followers: dict[str, list[str]] = {}  # look again when it has ended
         self._ready: list[tuple[int, str]] = []
         self._running = 0
         self._open = len(tasks)
         self._slots, self._fail_fast, self._preview = slots, fail_fast, preview
-        self._unconfirmed = confirm
+        self._unconfirmed, self._claims = confirm, claims
         self._interrupted = self._stopping = self._finished = False
         self._out: list[Instruction] = []
 
@@ -263,7 +332,12 @@ class Machine:
         while self._ready and self._running < self._slots:
             _, stage = heappop(self._ready)
             if self._status[stage] == "ready":
-                self._execute(stage)
+                self._running += 1
+                if self._claims:
+                    self._status[stage] = "claiming"
+                    self._out.append(Claim(stage))
+                else:
+                    self._execute(stage)
         if not self._open and not self._finished:
             verdict = self._verdict()
             if verdict == "succeeded" and self._unconfirmed:
@@ -291,15 +365,39 @@ class Machine:
                     self._end(stage, "unknown")
                 else:
                     self._queue(stage)
+            case Shared(stage, leader):
+                self._expect(event, stage, "looking")
+                self._status[stage] = "waiting"
+                self._followers.setdefault(leader, []).append(stage)
+            case Claimed(stage):
+                self._expect(event, stage, "claiming")
+                self._execute(stage)
+            case Elsewhere(stage):
+                self._expect(event, stage, "claiming")
+                self._running -= 1
+                self._enter(stage, "elsewhere")
+                self._out.append(LookLater(stage))
+            case LookDue(stage):
+                if self._status[stage] == "elsewhere":  # else it was cancelled meanwhile
+                    self._settle(stage)
             case ConditionFailed(stage):
                 self._expect(event, stage, "looking")
                 self._end(stage, "skipped")
             case Refused(stage):
                 self._expect(event, stage, "looking")
                 self._fail(stage)
-            case Completed(stage):
+            case Returned(stage):
                 self._leave_slot(event, stage)
+                self._status[stage] = "returned"
+                self._story[stage].append("returned")
+                for child, verdict in self._let_go_on(stage):
+                    self._end(child, verdict)
+            case Completed(stage):
+                self._expect(event, stage, "returned")
                 self._end(stage, "succeeded")
+            case Superseded(stage):
+                self._expect(event, stage, "returned")
+                self._settle(stage)
             case AttemptFailed(stage, retryable):
                 self._leave_slot(event, stage)
                 self._retry_or_fail(stage, retryable)
@@ -368,16 +466,25 @@ class Machine:
             ended, its_status = ending.popleft()
             self._enter(ended, its_status)
             self._open -= 1
-            for child in self._children[ended]:
-                self._awaited[child].discard(ended)
-                if self._awaited[child] or self._status[child] != "waiting":
-                    continue
-                verdict = self._verdict_of_parents(child)
-                self._status[child] = verdict or "looking"  # so that a second parent does not settle it again
-                if verdict is None:
-                    self._out.append(Look(child))
-                else:
-                    ending.append((child, verdict))
+            ending += self._let_go_on(ended)
+            for follower in self._followers.pop(ended, ()):
+                if self._status[follower] == "waiting" and not self._awaited[follower]:
+                    self._settle(follower)
+
+    def _let_go_on(self, stage: str) -> list[tuple[str, Status]]:
+        """Ask for the children that waited for ``stage`` alone; those that end instead, each with how."""
+        ending: list[tuple[str, Status]] = []
+        for child in self._children[stage]:
+            self._awaited[child].discard(stage)
+            if self._awaited[child] or self._status[child] != "waiting":
+                continue
+            verdict = self._verdict_of_parents(child)
+            self._status[child] = verdict or "looking"  # so that a second parent does not settle it again
+            if verdict is None:
+                self._out.append(Look(child))
+            else:
+                ending.append((child, verdict))
+        return ending
 
     def _queue(self, stage: str) -> None:
         if self._stopping:
@@ -388,7 +495,6 @@ class Machine:
 
     def _execute(self, stage: str) -> None:
         self._attempts[stage] += 1
-        self._running += 1
         self._enter(stage, "running")
         self._out.append(Execute(stage, self._attempts[stage]))
 
@@ -455,7 +561,7 @@ class Machine:
     def _stop_the_rest(self) -> None:
         self._stopping = True
         for stage in self._tasks:
-            if self._status[stage] in ("ready", "up_for_retry"):
+            if self._status[stage] in ("ready", "up_for_retry", "elsewhere"):
                 self._end(stage, "cancelled")
 
     def _verdict(self) -> Literal["succeeded", "failed", "cancelled"]:

@@ -60,12 +60,28 @@ class Attempt:
     stopped: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """When to ask again, on the monotonic clock, and how long to wait after that; the waits grow."""
+
+    at: float
+    delay_seconds: float
+    longest_seconds: float
+
+    def next(self, now: float) -> Poll:
+        delay = min(1.5 * self.delay_seconds, self.longest_seconds)
+        return Poll(now + delay, delay, self.longest_seconds)
+
+
 STATES: Mapping[machine.Status, StageState] = {
     "waiting": "queued",
     "looking": "queued",
     "ready": "queued",
     "unknown": "queued",
+    "claiming": "queued",
+    "elsewhere": "queued",
     "running": "running",
+    "returned": "running",
     "up_for_retry": "up_for_retry",
     "succeeded": "succeeded",
     "failed": "failed",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -17,11 +18,12 @@ from lineal.artifacts.files import ending
 from lineal.engine import machine
 from lineal.engine.cache import ActionCache, Answer, Asked, effect_claimed
 from lineal.engine.clock import Clock
+from lineal.engine.commit import Committed, Committer, Made
 from lineal.engine.intake import Intake
 from lineal.engine.interrupts import on_interrupt
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind
-from lineal.engine.progress import STATES, Attempt, RunContext, RunResult, StageProgress
+from lineal.engine.progress import STATES, Attempt, Poll, RunContext, RunResult, StageProgress
 from lineal.errors import LinealError, StoreUnavailable
 from lineal.events import (
     Event,
@@ -33,10 +35,10 @@ from lineal.events import (
     RunState,
     StageChanged,
 )
-from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Hidden, Outcome
+from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Held, Hidden, Outcome, Report
 from lineal.fingerprint import find_pickled_names
 from lineal.graph.action import seed_of
-from lineal.graph.records import ActionResult, Observed, Origin, Output, seal_record, to_bytes, unseal_record
+from lineal.graph.records import ActionResult, Manifest, Observed, Origin, Output, to_bytes
 from lineal.stages.conditions import follow, holds
 from lineal.stages.frozen import CodeNeeded, FrozenStage, named_classes
 from lineal.stages.wiring import Result, Source
@@ -45,9 +47,12 @@ from lineal_store.tree import Tree
 
 if TYPE_CHECKING:
     from lineal.engine.observation import Judge
+    from lineal_store.claims import Claims
 
 _LOG_KEPT_BYTES = 16 << 20
 _LONGEST_WAIT_SECONDS = 0.2  # until Ctrl-C is noticed
+_POLLS = 0.02, 1.0  # how soon, and how seldom, another run is asked whether it has ended
+_POLLS_REMOTE = 0.5, 5.0
 
 
 class ScratchUnavailable(LinealError):
@@ -100,6 +105,7 @@ class Runner:
             fail_fast=fail_fast,
             preview=executor_of is None,
             confirm=cache.trusts,
+            claims=True,
         )
         self.stages = {stage_id: StageProgress() for stage_id in plan.stages}
         self.answers: dict[str, Answer] = {}
@@ -110,6 +116,12 @@ class Runner:
         self._observed_warnings: dict[str, list[str]] = {}
         self._masked: set[str] = set()
         self._manifests: dict[str, str] = {}
+        self._claims: Claims | None = None
+        self._committer = Committer(store, context.who, clock, self._lost)
+        self._elsewhere: dict[str, Poll] = {}
+        self._executing: dict[str, str] = {}  # by action key, the stage that executes it
+        self._leading: dict[str, str] = {}  # the other way round
+        self._ended: list[str] = []  # keys that other runs may claim now
         self._late: list[machine.Event] = []
         self._state: RunState | None = None
         self._interrupted = self._sleeping = False
@@ -130,6 +142,8 @@ class Runner:
         finally:
             if self._executor is not None:
                 self._executor.close()
+            if self._claims is not None:
+                self._claims.close()
             shutil.rmtree(self._context.scratch, ignore_errors=True)
         counts: dict[str, int] = {}
         for stage in self.stages.values():
@@ -158,6 +172,10 @@ class Runner:
                 match instruction:
                     case machine.Look(stage):
                         looks.append(stage)
+                    case machine.Claim(stage):
+                        self._late.append(self._claim(stage))
+                    case machine.LookLater(stage):
+                        self._look_later(stage)
                     case machine.Execute(stage, attempt):
                         self._execute(stage, attempt)
                     case machine.WaitToRetry(stage, delay_seconds):
@@ -173,10 +191,16 @@ class Runner:
             following = [*self._look(looks), *self._late]
             self._late = []
             instructions = self._machine.handle(*following) if following else []
+        if self._ended and self._claims is not None:
+            ended, self._ended = self._ended, []
+            self._claims.release(ended)
 
     def _enter(self, stage_id: str, status: machine.Status) -> None:
         progress = self.stages[stage_id]
         state = STATES[status]
+        if status in machine.ENDED and (key := self._leading.pop(stage_id, None)) is not None:
+            del self._executing[key]
+            self._ended.append(key)
         if status == "unknown" and progress.cache is None:
             progress.cache, progress.reason = "unknown", "upstream"
         elif status == "skipped" and progress.reason is None:
@@ -228,6 +252,10 @@ class Runner:
             self._refuse(stage_id, answer.failure)
             return machine.Refused(stage_id)
         if answer.result is None:
+            leader = self._executing.setdefault(answer.asked.key, stage_id)
+            if leader != stage_id:
+                return machine.Shared(stage_id, leader)
+            self._leading[stage_id] = answer.asked.key
             return machine.Missed(stage_id)
         progress.outputs = answer.result.outputs
         return machine.Hit(stage_id)
@@ -287,24 +315,68 @@ class Runner:
             result, decode(output.type, self._store.blobs.fetch(Digest.parse(output.digest)), annotation)
         )
 
-    # -- executing ----------------------------------------------------------------------------
+    # -- other runs ---------------------------------------------------------------------------
 
-    def _execute(self, stage_id: str, attempt: int) -> None:
-        assert self._executor_of is not None
-        if self._executor is None:
-            self._begin()
-            self._executor = self._executor_of()
+    def _claim(self, stage_id: str) -> machine.Event:
+        """See to it that no other run executes the same."""
         answer = self.answers[stage_id]
-        stage, asked = answer.asked.stage, answer.asked
-        progress = self.stages[stage_id]
-        progress.started_at, progress.attempts = self._clock.now(), attempt
-        self._begun += 1
-        attempt_id = f"{self._begun:06d}"
-        scratch = self._context.scratch / attempt_id
+        if self._executor is None:
+            self._begin_executing()
+        if answer.cache == "off":  # it is this run's own
+            return machine.Claimed(stage_id)
+        assert self._claims is not None
+        key = answer.asked.key
+        if self._claims.claim(key) is not None:
+            return machine.Elsewhere(stage_id)
+        # Between our look and our claim another run may have begun, and ended.
+        if answer.retire is None and self._store.actions.find([key]):
+            return machine.Elsewhere(stage_id)
+        return machine.Claimed(stage_id)
+
+    def _begin_executing(self) -> None:
+        assert self._executor_of is not None
+        self._begin()
+        scratch = self._context.scratch
         try:
             scratch.mkdir(parents=True)
         except OSError as error:
             raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
+        self._executor = self._executor_of()
+        self._claims = self._store.claims(self._context.run_id)
+        self._claims.keep_beating()
+
+    def _look_later(self, stage_id: str) -> None:
+        poll = Poll(0.0, *(_POLLS_REMOTE if self._store.backend.remote else _POLLS))
+        self._elsewhere[stage_id] = poll
+
+    def _ask_elsewhere(self, now: float) -> list[machine.Event]:
+        """Those stages whose action no other run executes any more."""
+        due = [stage_id for stage_id, poll in self._elsewhere.items() if poll.at <= now]
+        free: list[machine.Event] = []
+        for stage_id in due:
+            assert self._claims is not None
+            if self._claims.claim(self.answers[stage_id].asked.key) is None:
+                del self._elsewhere[stage_id]
+                free.append(machine.LookDue(stage_id))
+            else:
+                self._elsewhere[stage_id] = self._elsewhere[stage_id].next(now)
+        return free
+
+    def _lost(self, keys: Iterable[str]) -> Container[str]:
+        return self._claims.lost(keys) if self._claims is not None else ()
+
+    # -- executing ----------------------------------------------------------------------------
+
+    def _execute(self, stage_id: str, attempt: int) -> None:
+        assert self._executor is not None
+        answer = self.answers[stage_id]
+        stage, asked = answer.asked.stage, answer.asked
+        if stage.options.effect:  # its inputs have to be durable, whatever happens next
+            self._late += self._commit()
+        progress = self.stages[stage_id]
+        progress.started_at, progress.attempts = self._clock.now(), attempt
+        self._begun += 1
+        attempt_id = f"{self._begun:06d}"
         if stage.options.effect and not self._cache.effects.claim(asked, self._context.run_id, answer.seen):
             progress.failure = effect_claimed(stage_id)
             self._late.append(machine.AttemptFailed(stage_id, retryable=False))
@@ -314,9 +386,10 @@ class Runner:
             stage_id,
             stage.module,
             stage.node.stage.qualname,
-            str(scratch),
+            str(self._context.scratch / attempt_id),
             asked.bound.arguments,
             seed_of(asked.action),
+            carried=self._carried(asked.bound),
             seeded=stage.seeded,
             reads=stage.options.reads,
             variables=stage.options.env,
@@ -326,6 +399,13 @@ class Runner:
             hidden.value.reveal() for hidden in asked.bound.arguments.values() if isinstance(hidden, Hidden)
         )
         self._executor.submit(envelope)
+
+    def _carried(self, bound: Bound) -> Mapping[str, bytes]:
+        """The bytes of those inputs that are not in the store yet."""
+        if not self._committer.waits:
+            return {}
+        found = ((held.digest, self._committer.find(held.digest)) for held in bound.inputs.values())
+        return {digest: data for digest, data in found if data is not None}
 
     def _kill(self, stage_id: str) -> None:
         for attempt_id, attempt in self._attempts.items():
@@ -347,6 +427,10 @@ class Runner:
                 del self._retry_at[stage_id]
             self._handle(*(machine.RetryDue(stage_id) for stage_id in due))
             return
+        free = self._ask_elsewhere(now)
+        if free:
+            self._handle(*free)
+            return
         for attempt_id, attempt in self._attempts.items():
             if attempt.deadline is not None and attempt.deadline <= now and not attempt.timed_out:
                 attempt.timed_out = True
@@ -357,36 +441,39 @@ class Runner:
             for attempt in self._attempts.values()
             if attempt.deadline and not attempt.timed_out
         ]
-        moments = [*ends, *self._retry_at.values()]
+        polls = [poll.at for poll in self._elsewhere.values()]
+        moments = [*ends, *polls, *self._retry_at.values()]
         wait_seconds = max(0.0, min(moments) - now) if moments else None
         if not self._attempts:
-            self._sleep(wait_seconds or 0.0)
+            if self._committer.waits:
+                self._handle(*self._commit())
+            else:
+                self._sleep(wait_seconds or 0.0)
             return
         assert self._executor is not None
         wait_seconds = (
             _LONGEST_WAIT_SECONDS if wait_seconds is None else min(wait_seconds, _LONGEST_WAIT_SECONDS)
         )
-        for report in self._executor.wait(wait_seconds):
-            match report:
-                case Begun(attempt_id):
-                    attempt = self._attempts[attempt_id]
-                    timeout = self._plan.stages[attempt.stage_id].options.timeout_seconds
-                    attempt.deadline = self._clock.monotonic() + timeout
-                case Captured(attempt_id, text):
-                    stage_id = self._attempts[attempt_id].stage_id
-                    number = self._machine.attempts(stage_id)
-                    self._tell(
-                        OutputCaptured(
-                            self._clock.now(),
-                            self._context.run_id,
-                            stage_id,
-                            number,
-                            "output",
-                            self._mask(text),
-                        )
-                    )
-                case Outcome():
-                    self._handle(self._take_outcome(report))
+        reports = self._executor.wait(0.0 if self._committer.waits else wait_seconds)
+        events = [event for report in reports for event in self._take_report(report)]
+        if self._committer.is_due or not (self._executor.gathers and reports):
+            events += self._commit()
+        self._handle(*events)
+
+    def _take_report(self, report: Report) -> Sequence[machine.Event]:
+        match report:
+            case Begun(attempt_id):
+                attempt = self._attempts[attempt_id]
+                timeout = self._plan.stages[attempt.stage_id].options.timeout_seconds
+                attempt.deadline = self._clock.monotonic() + timeout
+            case Captured(attempt_id, text):
+                stage_id = self._attempts[attempt_id].stage_id
+                number = self._machine.attempts(stage_id)
+                at, text = self._clock.now(), self._mask(text)
+                self._tell(OutputCaptured(at, self._context.run_id, stage_id, number, "output", text))
+            case Outcome():
+                return self._take_outcome(report)
+        return ()
 
     def _sleep(self, seconds: float) -> None:
         self._sleeping = True  # from now on Ctrl-C raises; one that came just before is seen here
@@ -396,41 +483,41 @@ class Runner:
         finally:
             self._sleeping = False
 
-    def _take_outcome(self, outcome: Outcome) -> machine.Event:
+    def _take_outcome(self, outcome: Outcome) -> Sequence[machine.Event]:
         attempt = self._attempts.pop(outcome.attempt_id)
         if outcome.unavailable is not None:
             raise outcome.unavailable
         stage_id = attempt.stage_id
         progress = self.stages[stage_id]
         progress.seconds += outcome.seconds
-        log = self._keep_log(outcome)
-        if log is not None:
-            progress.logs.append(log)
         try:
-            return self._end_attempt(attempt, outcome, log)
+            return self._end_attempt(attempt, outcome, self._read_log(outcome))
         finally:
-            shutil.rmtree(attempt.envelope.scratch, ignore_errors=True)
+            if os.path.isdir(attempt.envelope.scratch):  # most stages need none  # noqa: PTH112
+                shutil.rmtree(attempt.envelope.scratch, ignore_errors=True)
 
-    def _end_attempt(self, attempt: Attempt, outcome: Outcome, log: str | None) -> machine.Event:
+    def _end_attempt(self, attempt: Attempt, outcome: Outcome, log: bytes) -> Sequence[machine.Event]:
         stage_id = attempt.stage_id
         progress, answer = self.stages[stage_id], self.answers[stage_id]
-        if attempt.stopped:
-            return machine.Stopped(stage_id)
-        if outcome.failure is None:
+        if outcome.failure is None and not attempt.stopped:
             progress.failure = None
-            self._publish(answer, outcome, progress, log)
-            return machine.Completed(stage_id)
+            self._committer.add(self._made(answer, outcome, progress, log))
+            return [machine.Returned(stage_id)]
+        if log:
+            progress.logs.append(str(self._store.blobs.put(log)))
+        if attempt.stopped:
+            return [machine.Stopped(stage_id)]
+        assert outcome.failure is not None
         failure = self._timeout(stage_id) if attempt.timed_out else outcome.failure
         progress.failure = replace(
             failure, message=self._mask(failure.message), traceback=self._mask(failure.traceback)
         )
         if answer.asked.stage.options.effect and progress.failure.kind in ("exception", "contract"):
             self._cache.effects.append(answer.asked, "failed", self._context.run_id)
-        if outcome.lost is not None:
-            return self._input_lost(stage_id, outcome.lost)
-        return machine.AttemptFailed(
-            stage_id, retryable=outcome.repeatable and progress.failure.kind != "contract"
-        )
+        if outcome.lost is not None:  # who made it has ended for the machine, once its result is filed
+            return [*self._commit(), self._input_lost(stage_id, outcome.lost)]
+        retryable = outcome.repeatable and progress.failure.kind != "contract"
+        return [machine.AttemptFailed(stage_id, retryable)]
 
     def _timeout(self, stage_id: str) -> Failure:
         seconds = self._plan.stages[stage_id].options.timeout_seconds
@@ -441,16 +528,17 @@ class Runner:
             "Give the stage a longer timeout=, or find out what it waits for with `lineal logs`.",
         )
 
-    def _keep_log(self, outcome: Outcome) -> str | None:
+    def _read_log(self, outcome: Outcome) -> bytes:
+        """What the attempt wrote, without secrets; the end of it where it is too much."""
         if outcome.log is None:
-            return None
+            return b""
         with Path(outcome.log).open("rb") as log:
             size = log.seek(0, 2)
             log.seek(max(0, size - _LOG_KEPT_BYTES))
             text = log.read()
         for secret in filter(None, self._masked):
             text = text.replace(secret.encode(), b"***")
-        return str(self._store.blobs.put(text)) if text else None
+        return text
 
     def _mask(self, text: str) -> str:
         """``text`` without the secrets that stages of this run were given."""
@@ -458,8 +546,8 @@ class Runner:
             text = text.replace(secret, "***")
         return text
 
-    def _publish(self, answer: Answer, outcome: Outcome, progress: StageProgress, log: str | None) -> None:
-        """File the result; what is canonical is what the store says afterwards.
+    def _made(self, answer: Answer, outcome: Outcome, progress: StageProgress, log: bytes) -> Made:
+        """The result to be filed, with what it names.
 
         A result that is not to be offered as a hit is filed under a key of its own run: whoever asks for the action finds
         nothing, with any version of Lineal and in any store that it is copied to, and what came out has its record.
@@ -468,14 +556,23 @@ class Runner:
         observed = self._observed(asked, outcome)
         if observed.refused and "uncached" not in asked.action.environment:
             asked = progress.asked = self._cache.put_aside(asked)
-            retire = None if answer.refused else retire  # what is there counts where strict is not set
+            # What is there counts where strict is not set.
+            retire = None if answer.refused else retire
+        contents = dict(outcome.carried)
+        manifest = self._name_manifest(asked.stage.manifest, asked.stage.fingerprint.hex, contents)
+        log_digest = None
+        if log:
+            log_digest = str(Digest.of(log))
+            contents[log_digest] = log
+            progress.logs.append(log_digest)
+        progress.outputs = outcome.outputs
         assert progress.started_at is not None
         result = ActionResult(
             action=asked.action,
             outputs=dict(outcome.outputs),
             origins=asked.bound.origins,
             side_products=list(outcome.side_products),
-            manifest=self._keep_manifest(asked.stage),
+            manifest=manifest,
             code_tree=str(self._context.code_tree),
             environment=str(self._context.environment),
             seed=seed_of(asked.action),
@@ -484,27 +581,34 @@ class Runner:
             attempt=progress.attempts,
             started_at=progress.started_at.isoformat(),
             seconds=outcome.seconds,
-            log=log,
+            log=log_digest,
             observed=observed,
         )
-        if retire is not None:
-            generation, reason = retire
-            self._store.actions.retire(
-                answer.asked.key, generation, reason, by=self._context.who, at=self._clock.now()
-            )
-        if retire is not None or asked is not answer.asked:
-            self.answers[asked.stage.id] = Answer(asked, answer.cache, answer.reason, seen=answer.seen)
-        filed = self._store.actions.publish([(asked.key, seal_record(result))])[0]
-        canonical = unseal_record(filed.data, ActionResult)
-        ours = {name: output.digest for name, output in outcome.outputs.items()}
-        if {name: output.digest for name, output in canonical.outputs.items()} != ours:
+        return Made(answer.asked.key, asked, result, contents, retire)
+
+    def _commit(self) -> list[machine.Event]:
+        """Make what has been returned durable."""
+        if not self._committer.waits:
+            return []
+        return [self._take_committed(committed) for committed in self._committer.commit()]
+
+    def _take_committed(self, committed: Committed) -> machine.Event:
+        asked = committed.asked
+        progress, answer = self.stages[asked.stage.id], self.answers[asked.stage.id]
+        if committed.outputs is None:  # its bytes are there all the same, for those that have begun with them
+            progress.asked = answer.asked
+            return machine.Superseded(asked.stage.id)
+        if committed.other_run is not None:
             self._warnings.append(
-                f"{asked.stage.id} is not deterministic: run {canonical.run_id} made other bytes of the same action; "
+                f"{asked.stage.id} is not deterministic: run {committed.other_run} made other bytes of the same action; "
                 "its result, filed first, is used"
             )
-        progress.outputs = canonical.outputs
+        progress.outputs = committed.outputs
+        if answer.retire is not None or asked is not answer.asked:
+            self.answers[asked.stage.id] = Answer(asked, answer.cache, answer.reason, seen=answer.seen)
         if asked.stage.options.effect:
             self._cache.effects.append(asked, "done", self._context.run_id)
+        return machine.Completed(asked.stage.id)
 
     def _observed(self, asked: Asked, outcome: Outcome) -> Observed:
         """What was seen of the attempt, judged; its warnings are the run's as well."""
@@ -535,11 +639,13 @@ class Runner:
         self._observed_warnings[stage.id] = observed.warnings
         return observed
 
-    def _keep_manifest(self, stage: PlannedStage) -> str:
-        """The digest of what the stage's fingerprint covers, kept once in a run."""
-        if stage.fingerprint.hex not in self._manifests:
-            self._manifests[stage.fingerprint.hex] = str(self._store.blobs.heal(to_bytes(stage.manifest)))
-        return self._manifests[stage.fingerprint.hex]
+    def _name_manifest(self, manifest: Manifest, fingerprint: str, contents: dict[str, bytes]) -> str:
+        """The digest of what a fingerprint covers, which is kept once in a run."""
+        if fingerprint not in self._manifests:
+            data = to_bytes(manifest)
+            self._manifests[fingerprint] = str(Digest.of(data))
+            contents[self._manifests[fingerprint]] = data
+        return self._manifests[fingerprint]
 
     # -- healing ------------------------------------------------------------------------------
 

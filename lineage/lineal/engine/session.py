@@ -383,7 +383,7 @@ class _Session:
             target=request.target,
             state="running",
             namespace=request.namespace,
-            parameters={name: _recorded(value) for name, value in graph.parameters.items()},
+            parameters=recorded_parameters(graph),
             logical_date=graph.logical_date.isoformat() if graph.logical_date is not None else None,
             code_tree=str(context.code_tree),
             environment=str(context.environment),
@@ -478,6 +478,11 @@ def select(graph: Graph, patterns: Sequence[str], option: str) -> list[str]:
             )
         found.update(dict.fromkeys(matching))
     return list(found)
+
+
+def recorded_parameters(graph: Graph) -> dict[str, Any]:
+    """The pipeline's parameters as a run's record has them, without secrets."""
+    return {name: _recorded(value) for name, value in graph.parameters.items()}
 
 
 def _reaches(graph: Graph, stage_id: str, targets: set[str]) -> bool:

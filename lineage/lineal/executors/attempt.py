@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,14 @@ StageOf = Callable[[str, str], Stage[Any, Any]]
 def perform(envelope: Envelope, stage_of: StageOf, store: Store, observer: Observer) -> Outcome:
     """Run the attempt in this process. Every outcome is returned, none raised, but for `KeyboardInterrupt`.
 
-    When it returns outputs, their bytes are durable.
+    When it returns outputs, their bytes are durable, or carried in the outcome.
     """
-    with observer.attempt(envelope) as noted:
-        outcome = _perform(envelope, stage_of, store, noted)
+    with observer.attempt(envelope) as noted, closing(_Inputs(envelope, stage_of, store)) as inputs:
+        outcome = _perform(envelope, stage_of, store, inputs, noted)
     return outcome if outcome.failure is not None else replace(outcome, observed=noted.observations)
 
 
-def _perform(envelope: Envelope, stage_of: StageOf, store: Store, noted: Noted) -> Outcome:
+def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Inputs, noted: Noted) -> Outcome:
     started = time.monotonic()
     scratch = Path(envelope.scratch)
 
@@ -58,7 +59,7 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, noted: Noted) 
 
     try:
         stage = stage_of(envelope.module, envelope.qualname)
-        arguments = _take(envelope, stage, stage_of, store)
+        arguments = _take(envelope, stage, inputs)
     except (BlobMissing, DigestMismatch) as error:
         lost = error.expected if isinstance(error, DigestMismatch) else error.digest
         return ended(lost=str(lost), failure=_contract(error))
@@ -86,12 +87,16 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, noted: Noted) 
     except BaseException as error:  # noqa: BLE001 — whatever a stage raises is its outcome
         return ended(failure=failure_of(error), raised=_class_names(error))
     try:
-        outputs = _put(envelope, stage, value, store)
+        outputs, carried = _put(envelope, stage, value, store)
     except StoreUnavailable as error:
         return ended(failure=_contract(error), unavailable=error)
     except LinealError as error:
         return ended(failure=_contract(error), raised=_class_names(error))
-    return ended(outputs=outputs, side_products=side_products(noted.log.written, apart_from=scratch))
+    return ended(
+        outputs=outputs,
+        carried=carried,
+        side_products=side_products(noted.log.written, apart_from=scratch),
+    )
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -129,11 +134,11 @@ def _class_names(error: BaseException) -> tuple[str, ...]:
 # -- inputs -----------------------------------------------------------------------------------
 
 
-def _take(envelope: Envelope, stage: Stage[Any, Any], stage_of: StageOf, store: Store) -> dict[str, Any]:
+def _take(envelope: Envelope, stage: Stage[Any, Any], inputs: _Inputs) -> dict[str, Any]:
     arguments = {}
     for name, argument in envelope.arguments.items():
         port = stage.signature.inputs[name]
-        value = _value(argument, stage_of, store, Path(envelope.scratch) / "input" / name, name)
+        value = inputs.value(argument, Path(envelope.scratch) / "input" / name, name)
         if not isinstance(argument, Given | Hidden):
             _check_kind(value, port, envelope.stage_id)
         if port.schema is not None and not (value is None and port.optional):
@@ -142,52 +147,74 @@ def _take(envelope: Envelope, stage: Stage[Any, Any], stage_of: StageOf, store: 
     return arguments
 
 
-def _value(argument: Argument, stage_of: StageOf, store: Store, folder: Path, name: str) -> Any:
-    """The value of the argument called ``name``; files are laid out in ``folder``."""
-    match argument:
-        case Given(encoded):
-            return decode_value(encoded, resolve=import_by_name)
-        case Hidden(value):
-            return value
-        case Items(kind, items, cls):
-            values = [
-                _value(item, stage_of, store, folder / str(place), f"{name}-{place}")
-                for place, (_, item) in enumerate(items)
-            ]
-            places = tuple((key, Constant(None)) for key, _ in items)
-            return Collection(kind, places, cls).build(values)
-        case Held():
-            return _held(argument, stage_of, store, folder, name)
+class _Inputs:
+    """Where an attempt's inputs come from: out of the store, or along with the envelope."""
 
+    def __init__(self, envelope: Envelope, stage_of: StageOf, store: Store) -> None:
+        self._carried, self._scratch = envelope.carried, Path(envelope.scratch)
+        self._stage_of, self._store = stage_of, store
+        self._copies: list[Path] = []
 
-def _held(held: Held, stage_of: StageOf, store: Store, folder: Path, name: str) -> Any:
-    digest = Digest.parse(held.digest)
-    if held.type == "directory":
-        laid_out = _laid_out(store, digest, folder / f"{name}{held.suffix}")
-        return Directory.held(held.url or str(laid_out), laid_out)
-    path = store.blobs.fetch(digest)
-    if held.type == "file":
-        # readers infer formats from how a name ends, which is part of the key; the rest of the source's name is not
+    def close(self) -> None:
+        for path in self._copies:
+            _remove(path)
+
+    def value(self, argument: Argument, folder: Path, name: str) -> Any:
+        """The value of the argument called ``name``; files are laid out in ``folder``."""
+        match argument:
+            case Given(encoded):
+                return decode_value(encoded, resolve=import_by_name)
+            case Hidden(value):
+                return value
+            case Items(kind, items, cls):
+                values = [
+                    self.value(item, folder / str(place), f"{name}-{place}")
+                    for place, (_, item) in enumerate(items)
+                ]
+                places = tuple((key, Constant(None)) for key, _ in items)
+                return Collection(kind, places, cls).build(values)
+            case Held():
+                return self._held(argument, folder, name)
+
+    def _held(self, held: Held, folder: Path, name: str) -> Any:
+        digest = Digest.parse(held.digest)
+        if held.type == "directory":
+            laid_out = self._laid_out(digest, folder / f"{name}{held.suffix}")
+            return Directory.held(held.url or str(laid_out), laid_out)
+        path = self._path(digest)
+        if held.type == "file":
+            # readers infer formats from how a name ends, which is part of the key; the rest of the source's name is not
+            folder.mkdir(parents=True, exist_ok=True)
+            link = folder / f"{name}{held.suffix}"
+            link.symlink_to(path)
+            return File.held(held.url or str(link), link)
+        annotation: object = object
+        if held.made_by is not None:  # bytes mean what they meant to the stage that wrote them
+            module, qualname, output = held.made_by
+            annotation = self._stage_of(module, qualname).signature.outputs.ports[output].annotation
+        value = decode(held.type, path, annotation)
+        return follow(Result("the upstream stage", "result", held.item), value) if held.item else value
+
+    def _path(self, digest: Digest) -> Path:
+        """A read-only local file with the bytes under ``digest``."""
+        carried = self._carried.get(str(digest))
+        if carried is None:
+            return self._store.blobs.fetch(digest)
+        path = Path(f"{self._scratch}-{digest.hex}")
+        if not path.exists():
+            path.write_bytes(carried)
+            path.chmod(0o444)
+            self._copies.append(path)
+        return path
+
+    def _laid_out(self, digest: Digest, folder: Path) -> Path:
+        """The tree under ``digest`` as a folder of links to the store's read-only files."""
         folder.mkdir(parents=True, exist_ok=True)
-        link = folder / f"{name}{held.suffix}"
-        link.symlink_to(path)
-        return File.held(held.url or str(link), link)
-    annotation: object = object
-    if held.made_by is not None:  # bytes mean what they meant to the stage that wrote them
-        module, qualname, output = held.made_by
-        annotation = stage_of(module, qualname).signature.outputs.ports[output].annotation
-    value = decode(held.type, path, annotation)
-    return follow(Result("the upstream stage", "result", held.item), value) if held.item else value
-
-
-def _laid_out(store: Store, digest: Digest, folder: Path) -> Path:
-    """The tree under ``digest`` as a folder of links to the store's read-only files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for entry in Tree.decode(store.blobs.read(digest)).entries:
-        link = folder / entry.path
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(store.blobs.fetch(entry.digest))
-    return folder
+        for entry in Tree.decode(self._store.blobs.read(digest)).entries:
+            link = folder / entry.path
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(self._store.blobs.fetch(entry.digest))
+        return folder
 
 
 def _check_kind(value: object, port: Port, stage_id: str) -> None:
@@ -215,45 +242,66 @@ def _seed(envelope: Envelope) -> None:
 # -- outputs ----------------------------------------------------------------------------------
 
 
-def _put(envelope: Envelope, stage: Stage[Any, Any], value: object, store: Store) -> Mapping[str, Output]:
-    """Encode every output, make the bytes durable in one batch, and describe them."""
-    folder = store.backend.spool() / envelope.attempt_id
+def _put(
+    envelope: Envelope, stage: Stage[Any, Any], value: object, store: Store
+) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
+    """Encode and describe every output; what is large is made durable in one batch, what is small is returned."""
     parts = _parts(stage, value)
-    sources: dict[Digest, bytes | Path] = {}
     outputs: dict[str, Output] = {}
+    kept = _Kept()
+    spool = store.backend.spool()
+    paths = {name: spool / f"{envelope.attempt_id}-{name}" for name in stage.signature.outputs.ports}
     try:
         with spooling(store.url):
-            folder.mkdir()
             for name, port in stage.signature.outputs.ports.items():
                 part = parts[name]
                 if port.schema is not None and not (part is None and port.optional):
                     check(port.schema, part, where=f"{envelope.stage_id}, output {name}")
-                outputs[name] = _described(encode(part, port.annotation, folder / name), sources)
-        store.blobs.mend(list(sources.values()))  # so that no result stands on bytes that were damaged since
+                outputs[name] = kept.described(encode(part, port.annotation, paths[name]))
+        if kept.sources:
+            store.blobs.mend(list(kept.sources.values()))  # no result stands on bytes that were damaged since
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return outputs
+        for path in paths.values():
+            _remove(path)
+    return outputs, kept.carried
 
 
-def _described(encoded: Encoded, sources: dict[Digest, bytes | Path]) -> Output:
-    """The output that was ``encoded``; what is to be kept for it is added to ``sources``."""
-    inline = None
-    if encoded.codec == "directory":
-        tree = _tree_of(encoded.path, sources).encode()
-        digest, size = Digest.of(tree), len(tree)
-        sources[digest] = tree
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
     else:
-        digest, size = Digest.of_file(encoded.path)
-        if encoded.codec == "json" and size <= INLINE_BYTES:
-            inline = encoded.path.read_bytes()
-        sources[digest] = encoded.path
-    return Output(
-        digest=str(digest),
-        type=encoded.codec,
-        size_bytes=size,
-        description=dict(encoded.description),
-        inline=inline,
-    )
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+class _Kept:
+    """What is to be kept of the outputs of an attempt: in the store from here, or carried to the engine."""
+
+    def __init__(self) -> None:
+        self.sources: dict[Digest, bytes | Path] = {}
+        self.carried: dict[str, bytes] = {}
+
+    def described(self, encoded: Encoded) -> Output:
+        inline = None
+        if encoded.codec == "directory":
+            tree = _tree_of(encoded.path, self.sources).encode()
+            digest, size = Digest.of(tree), len(tree)
+            self.sources[digest] = tree
+        elif (size := encoded.path.stat().st_size) <= INLINE_BYTES:
+            data = encoded.path.read_bytes()
+            digest = Digest.of(data)
+            self.carried[str(digest)] = data
+            inline = data if encoded.codec == "json" else None
+        else:
+            digest, size = Digest.of_file(encoded.path)
+            self.sources[digest] = encoded.path
+        return Output(
+            digest=str(digest),
+            type=encoded.codec,
+            size_bytes=size,
+            description=dict(encoded.description),
+            inline=inline,
+        )
 
 
 class WrongValue(LinealError):

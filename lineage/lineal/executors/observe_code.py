@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import CodeType, FunctionType
@@ -215,6 +216,9 @@ class Counted:
         self._before: list[int] = []
         self._entered: set[int] = set()
         self._settled: set[int] = set()
+        self._running: dict[
+            int, list[weakref.ref[FunctionType]]
+        ] = {}  # the functions that run a copy of ours
         self._armed = False
         self._aside = _Aside()
 
@@ -266,19 +270,31 @@ class Counted:
 
     def _copy(self, places: set[int]) -> None:
         self._settled |= places
-        originals = {id(self._codes[place]): self._codes[place] for place in places}
-        if not originals:
+        codes = [self._codes[place] for place in places]
+        known = {id(code): self._running.pop(id(code)) for code in codes if id(code) in self._running}
+        for code in codes:
+            if id(code) in known:  # nothing but code made it, so that nothing else can have come to run it
+                self._replace(
+                    code, [function for each in known[id(code)] if (function := each()) is not None]
+                )
+        strangers = {id(code): code for code in codes if id(code) not in known}
+        if not strangers:
             return
-        copies: dict[int, CodeType] = {}
-        for function in functions_where(lambda code: id(code) in originals):
-            address = id(function.__code__)
-            if address not in copies:
-                copies[address] = originals[address].replace()
-            function.__code__ = copies[address]
-        for copy in copies.values():
-            self._codes.append(copy)
-            self._counters.append(_counter(copy))
-            self._before.append(_FRESH)
+        found: dict[int, list[FunctionType]] = {}
+        for function in functions_where(lambda code: id(code) in strangers):
+            found.setdefault(id(function.__code__), []).append(function)
+        for address, functions in found.items():
+            self._replace(strangers[address], functions)
+
+    def _replace(self, code: CodeType, functions: list[FunctionType]) -> None:
+        """Have ``functions`` run a copy of ``code`` that counts from the start."""
+        copy = code.replace()
+        for function in functions:
+            function.__code__ = copy
+        self._running[id(copy)] = [weakref.ref(function) for function in functions]
+        self._codes.append(copy)
+        self._counters.append(_counter(copy))
+        self._before.append(_FRESH)
 
 
 # -- anywhere -------------------------------------------------------------------------------------

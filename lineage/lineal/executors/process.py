@@ -32,6 +32,8 @@ class ProcessExecutor:
     The zygote starts with the first attempt, and again should it die.
     """
 
+    gathers = False
+
     def __init__(self, setup: Setup, slots: int) -> None:
         self.slots = slots
         self._setup = setup

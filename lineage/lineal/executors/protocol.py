@@ -63,9 +63,11 @@ Argument = Given | Hidden | Held | Items
 class Envelope:
     """One attempt of one action: everything that a worker must know.
 
-    ``scratch`` is a private local folder that the engine makes and removes; ``seeded`` names the
+    ``scratch`` is the path of a private local folder, which is made where it is needed, in a folder that is there, and which
+    the engine removes; ``seeded`` names the
     libraries whose global random generators are to be seeded too. ``reads`` and ``variables`` are the files and the
-    environment variables that the stage declares.
+    environment variables that the stage declares. ``carried`` are the bytes of inputs that the store does not hold yet,
+    by digest.
     """
 
     attempt_id: str
@@ -75,6 +77,7 @@ class Envelope:
     scratch: str
     arguments: Mapping[str, Argument]
     seed: int
+    carried: Mapping[str, bytes] = field(default_factory=dict)
     seeded: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
@@ -122,15 +125,17 @@ class Observations:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended: with outputs whose bytes are durable, or with a failure.
+    """How an attempt ended: with outputs, or with a failure.
 
-    ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
+    The bytes of outputs are durable, but for small ones, which are ``carried`` along by digest: to write many of them at
+    once is the engine's part. ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
     exception's classes, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
     not ``repeatable``, another attempt of this run could not end otherwise.
     """
 
     attempt_id: str
     outputs: Mapping[str, Output] = field(default_factory=dict)
+    carried: Mapping[str, bytes] = field(default_factory=dict)
     side_products: tuple[SideProduct, ...] = ()
     failure: Failure | None = None
     raised: tuple[str, ...] = ()
@@ -181,9 +186,13 @@ Report = Begun | Captured | Outcome
 
 
 class Executor(Protocol):
-    """A place where attempts run, at most ``slots`` at once."""
+    """A place where attempts run, at most ``slots`` at once.
+
+    ``gathers``: nothing goes on while the engine waits for a disk, so that it had better gather what attempts return.
+    """
 
     slots: int
+    gathers: bool
 
     def submit(self, envelope: Envelope) -> None:
         """Begin the attempt; returns at once, but for an executor that runs in this process."""

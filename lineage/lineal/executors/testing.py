@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,11 @@ def start() -> int:
 @stage
 def name_and_size(source: File) -> list[str | int]:
     return [source.path.name, len(source.path.read_bytes())]
+
+
+@stage
+def double(source: int) -> int:
+    return 2 * source
 
 
 @stage
@@ -215,7 +221,8 @@ class Workbench:
 
     def bytes_of(self, outcome: Outcome, output: str = "result") -> bytes:
         assert outcome.failure is None, outcome.failure
-        return self.store.blobs.read(Digest.parse(outcome.outputs[output].digest))
+        digest = outcome.outputs[output].digest
+        return outcome.carried.get(digest) or self.store.blobs.read(Digest.parse(digest))
 
 
 class ExecutorTests:
@@ -234,8 +241,25 @@ class ExecutorTests:
         yield bench
         bench.executor.close()
 
-    def test_an_attempt_ends_with_outputs_whose_bytes_are_in_the_store(self, bench: Workbench) -> None:
+    def test_an_attempt_ends_with_outputs(self, bench: Workbench) -> None:
         assert bench.bytes_of(bench.attempt("add", a=1, b=2)) == b"3"
+
+    def test_small_outputs_are_carried_and_large_ones_are_in_the_store(self, bench: Workbench) -> None:
+        small, large = bench.attempt("write", text="kept"), bench.attempt("write", text="kept" * 10_000)
+
+        assert list(small.carried.values()) == [b"kept"]
+        assert not large.carried
+        assert bench.bytes_of(large) == b"kept" * 10_000
+
+    @pytest.mark.parametrize(
+        ("data", "type_", "stage"), [(b"40", "json", "double"), (b"12", "file", "name_and_size")]
+    )
+    def test_an_input_may_be_carried_too(self, bench: Workbench, data: bytes, type_: str, stage: str) -> None:
+        held = Held(str(Digest.of(data)), type_, (), None, ".txt" if type_ == "file" else "")
+        envelope = replace(bench.envelope(stage, source=held), carried={held.digest: data})
+        bench.executor.submit(envelope)
+
+        assert bench.bytes_of(bench.outcome(envelope.attempt_id)) in (b"80", b'["source.txt",2]')
 
     def test_several_outputs_are_artifacts_of_their_own(self, bench: Workbench) -> None:
         outcome = bench.attempt("both", a=3)

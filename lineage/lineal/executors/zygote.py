@@ -157,6 +157,7 @@ def _work(request: Spawn, store: Store, observer: Observer, connection: Connecti
         signal.signal(signal.SIGINT, signal.default_int_handler)
         connection.close()
         scratch = Path(request.scratch)
+        scratch.mkdir(exist_ok=True)
         log = os.open(scratch / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):

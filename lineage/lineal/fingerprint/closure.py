@@ -17,6 +17,7 @@ from lineal.fingerprint.errors import FingerprintError
 from lineal.fingerprint.links import Linker, Mode
 from lineal.fingerprint.loading import Loading
 from lineal.fingerprint.lookup import Lookup
+from lineal.fingerprint.paths import code_at
 from lineal.fingerprint.recursion import deep_recursion
 
 Place = tuple[str, int]
@@ -28,7 +29,8 @@ class Closure:
     """What a stage reaches.
 
     ``lines`` are what is hashed, sorted; ``loaded`` the modules that are imported;
-    ``importers`` the units that import modules by a name of their own for `import_module`.
+    ``importers`` the units that import modules by a name of their own for `import_module`; ``named`` may be names of
+    distributions whose metadata is asked for.
     """
 
     units: dict[Place, bytes]
@@ -38,6 +40,7 @@ class Closure:
     nodes: frozenset[Node]
     unresolved: tuple[tuple[str, Place], ...]
     importers: tuple[Place, ...]
+    named: frozenset[str]
 
 
 class Closures:
@@ -95,12 +98,14 @@ class Closures:
         unresolved: list[tuple[str, Place]] = []
         labels: dict[Place, str] = {}
         importers: list[Place] = []
+        named: set[str] = set()
         for place in run.units:
             links = linker.links(*place, run.mode, place in run.entries)
             units[place] = links.hash
             labels[place] = links.label
             lines += links.lines
             outside.update(links.outside)
+            named.update(links.named)
             unresolved += [(each, place) for each in links.unresolved]
             if "imports by a name of its own" in links.marks:
                 importers.append(place)
@@ -108,13 +113,12 @@ class Closures:
             located = lookup.find_module(module)
             if located is not None and located.file is not None:
                 lines.append(f"file {module} {xxhash.xxh3_128_hexdigest(lookup.sources.read(located.file))}")
-        if run.mode.source:
-            for module in sorted({place[0] for place in units}):
-                located = lookup.find_module(module)
-                if located is not None and located.file is not None:
-                    lines.append(
-                        f"source {module} {xxhash.xxh3_128_hexdigest(lookup.sources.read(located.file))}"
-                    )
+        for module in run.texts | {place[0] for place in units if run.mode.source}:
+            located = lookup.find_module(module)
+            if located is not None and located.file is not None:
+                lines.append(
+                    f"source {module} {xxhash.xxh3_128_hexdigest(lookup.sources.read(located.file))}"
+                )
         lines += self._orders(run, first, labels)
         lines += [f"docs {node[1]}:{node[2]} {node[3]}" for node in run.active if node[0] == "docs"]
         imported = {each for module in first for each in self.loading.everything(module)}
@@ -130,6 +134,7 @@ class Closures:
             frozenset(run.active),
             tuple(unresolved),
             tuple(importers),
+            frozenset(named),
         )
 
     def _orders(self, run: _Run, first: tuple[str, ...], labels: dict[Place, str]) -> list[str]:
@@ -189,6 +194,7 @@ class _Run:
     entries: set[Place] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
     files: set[str] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
     marks: set[str] = field(default_factory=set)
     reads_docs: bool = False
     strings: set[tuple[str, str]] = field(default_factory=set)
@@ -243,6 +249,7 @@ class _Run:
             if "dynamic" in self.marks:
                 self._match_strings()
             self._include_imports()
+            self._include_hooks()
             if not self.pending and len(self.active) == before:
                 return
 
@@ -325,6 +332,22 @@ class _Run:
                 user for user in self.loaded for _, name in loading.loads(user) if name in wanted
             } - sure
 
+    def _include_hooks(self) -> None:
+        """A submodule that is used as an attribute and that no import has brought: the package's ``__getattr__``
+        brings it.
+        """
+        lookup = self.closures.lookup
+        for module in [node[1] for node in self.active if node[0] == "loaded"]:
+            package = module.rpartition(".")[0]
+            index = lookup.find_index(package)
+            if index is not None and "__getattr__" in index.names:
+                hooks = [
+                    target for target in lookup.resolve(package, ("__getattr__",)) if target.kind == "name"
+                ]
+                imported = (module in self.closures.loading.everything(root) for root in self.roots)
+                for hook in hooks if not any(imported) else ():
+                    self.activate(("name", hook.module, hook.name))
+
     def _runs(self, module: str) -> None:
         """Importing a module may fail, and that is noticed: by what it raises, and what is not there."""
         lookup = self.closures.lookup
@@ -368,8 +391,13 @@ class _Run:
             for module in closures.loading.imported(place[0], what):
                 self.roots.add(module)
                 self.load(module)
+        for kind, detail, _ in unit.spots:
+            code = code_at(closures.lookup, place[0], kind, detail)
+            if code is not None:
+                self.texts.add(code)
+                self.activate(("module", code))
         self.marks.update(links.marks)
-        self.strings.update((place[0], text) for text in unit.strings)
+        self.strings.update((place[0], text) for text in (*unit.strings, *links.plugins))
         if "docs" in unit.marks:
             if links.docs_of:
                 for node in links.docs_of:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 import types
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,15 @@ from lineal_store.digest import Digest
 
 if TYPE_CHECKING:
     from lineal.fingerprint.sources import Sources
+
+
+_PICKLES = (b"\x80", b"\x78")
+"""The first byte of a pickle, and of a compressed one."""
+
+_LONGEST_TEXT = 1 << 18
+"""Longer files are data, not configuration."""
+
+_DOTTED = re.compile(r"(?<![\w.:/-])[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?:[.:][A-Za-z_]\w*)(?![\w/-])")
 
 
 def hash_reads(root: Path, reads: Iterable[str | os.PathLike[str]]) -> dict[str, str]:
@@ -41,6 +51,36 @@ def hash_reads(root: Path, reads: Iterable[str | os.PathLike[str]]) -> dict[str,
                 except OSError:
                     found[_name(root, file)] = "absent"
     return dict(sorted(found.items()))
+
+
+def find_names_in_pickles(root: Path, read: Iterable[str]) -> list[tuple[str, str]]:
+    """The modules and names that those of the declared files ``read`` name that are pickles, sorted."""
+    from lineal.fingerprint.pickles import find_pickled_names
+
+    found: set[tuple[str, str]] = set()
+    for name in read:
+        try:
+            with (root / name).open("rb") as stream:
+                start = stream.read(1)
+                if start in _PICKLES:
+                    found.update(find_pickled_names(start + stream.read()))
+        except OSError:
+            continue  # a folder, a pattern, or not there
+    return sorted(found)
+
+
+def find_names_in_texts(root: Path, read: Iterable[str]) -> list[str]:
+    """The dotted names, ``a.b`` or ``a.b:c``, in those of the declared files ``read`` that are short texts, sorted."""
+    found: set[str] = set()
+    for name in read:
+        try:
+            with (root / name).open("rb") as stream:
+                data = stream.read(_LONGEST_TEXT + 1)
+            text = data.decode() if len(data) <= _LONGEST_TEXT else ""
+        except (OSError, UnicodeDecodeError):
+            continue
+        found.update(_DOTTED.findall(text))
+    return sorted(found)
 
 
 def _name(root: Path, path: Path) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -160,11 +160,15 @@ class Distributions:
             owners = narrower
         return owners
 
-    def versions(self, modules: Iterable[str]) -> dict[str, str]:
+    def versions(self, modules: Iterable[str], named: Iterable[str] = ()) -> dict[str, str]:
         """The distributions that these modules come from, and all that those require: versions by name,
-        sorted.
+        sorted. With them those that are ``named``, each by itself, whether it is used in place or not.
         """
         found: dict[str, str] = {}
+        for name in map(normalized, named):
+            known = self._distributions().get(name)
+            if known is not None and name not in _OWN:
+                found[name] = known.version
         pending: list[tuple[Distribution, tuple[str, ...]]] = []
         for module in modules:
             owners = self.owners(module)
@@ -185,6 +189,21 @@ class Distributions:
                 if required is not None:
                     pending.append((required, asked))
         return dict(sorted(found.items()))
+
+    def entry_points(self, groups: Iterable[str]) -> list[tuple[str, str, str]]:
+        """The entry points of these groups that anything installed has: group, name and value, sorted."""
+        wanted = set(groups)
+        found = []
+        for distribution in self._distributions().values() if wanted else ():
+            group = ""
+            text = _read(f"{distribution.info}/entry_points.txt").decode("utf-8", "replace")
+            for line in map(str.strip, text.splitlines()):
+                name, equals, value = line.partition("=")
+                if line.startswith("["):
+                    group = line.strip("[] ")
+                elif equals and group in wanted and not line.startswith(("#", ";")):
+                    found.append((group, name.strip(), value.partition("[")[0].strip()))
+        return sorted(found)
 
     def installed(self) -> dict[str, str]:
         """The versions of everything on the search path, by normalised name, sorted."""
@@ -294,7 +313,7 @@ def _distribution(name: str, version: str, folder: str, info: str) -> Distributi
             origin: dict[str, Any] = json.loads(data)
             url = str(origin.get("url", ""))
             commit = origin.get("vcs_info", {}).get("commit_id")
-            hashes = origin.get("archive_info", {}).get("hash")
+            hashes = _archive_hash(origin.get("archive_info", {}))
             if origin.get("dir_info", {}).get("editable"):
                 editable = unquote(urlsplit(url).path)
             if commit or hashes:
@@ -302,6 +321,12 @@ def _distribution(name: str, version: str, folder: str, info: str) -> Distributi
         except (ValueError, AttributeError):
             pass
     return Distribution(name, version, folder, info, editable)
+
+
+def _archive_hash(archive: Mapping[str, Any]) -> str | None:
+    """The hash of the archive that was installed, spelled the one way (it is written in either of two)."""
+    hashes = archive.get("hashes") or dict([archive["hash"].split("=", 1)] if archive.get("hash") else [])
+    return " ".join(f"{kind}={value}" for kind, value in sorted(hashes.items())) or None
 
 
 def _editable_places(distribution: Distribution) -> tuple[dict[str, str], list[_Folder]]:

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from lineal.fingerprint.facts import origins_of
 from lineal.fingerprint.literals import OWN_NAME, OWN_PACKAGE, Chain, chain_of, path_of, text_of
-from lineal.fingerprint.reading import METHODS, READERS, RESOURCES, note_environment, note_read, note_variable
+from lineal.fingerprint.reading import (
+    METHODS,
+    READERS,
+    RESOURCES,
+    encode_path,
+    note_environment,
+    note_read,
+    note_variable,
+)
 from lineal.fingerprint.recursion import parse
 
 if TYPE_CHECKING:
@@ -211,6 +219,25 @@ def _import_module(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     return True
 
 
+def _find_spec(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
+    """``find_spec("m")`` asks whether a module is there; what is in it does not matter."""
+    found = text_of(node.args[0]) if node.args else None
+    if found is not None and found[1] and found[0].strip("."):
+        walker.facts.optional.add((0, found[0]))
+        walker.scope.load((0, found[0], "__spec__"))
+    return False
+
+
+def _patch(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
+    """``mock.patch("m.f", …)``: what it names is replaced."""
+    found = text_of(node.args[0]) if node.args else None
+    parts = found[0].split(".") if found is not None and found[1] else []
+    if len(parts) > 1 and all(parts):
+        walker.mutate("set", [(0, *parts)])
+        walker.scope.load((0, *parts))
+    return False
+
+
 def _resolve_name(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     """``pkgutil.resolve_name("m:f")`` and ``pydoc.locate("m.f")``: names in text; what matches is pulled in."""
     walker.facts.marks.add("dynamic")
@@ -220,8 +247,41 @@ def _resolve_name(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
 
 
 def _run_file(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
+    """Code that is run from a file: the project's own, where its path can be worked out."""
+    given = node.args[:1] if chain is not None and chain[-1] == "run_path" else node.args[1:2]
+    given += [each.value for each in node.keywords if each.arg in ("location", "path", "path_name")]
+    found = path_of(given[0]) if given else None
+    path = walker.local_path(found) if found is not None else None
+    walker.facts.marks.add("dynamic")
+    if path is not None:
+        walker.spot("runs_file", f"{ast.unparse(node.func)}\n{encode_path(path)}", node)
+    else:
+        walker.spot("dynamic_import", ast.unparse(node.func), node)
+    return False
+
+
+def _run_named(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     walker.facts.marks.add("dynamic")
     walker.spot("dynamic_import", ast.unparse(node.func), node)
+    return False
+
+
+def _start_python(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
+    """A child process that runs Python: a file of the project, or a module of it."""
+    first = node.args[0] if node.args else None
+    command = first.elts if isinstance(first, ast.List | ast.Tuple) else node.args
+    program = (chain_of(command[0]) if command else None) or ("",)
+    text = text_of(command[0]) if command else None
+    if program[-1] != "executable" and (text is None or not text[0].startswith("python")):
+        return False
+    texts = [text_of(each) for each in command]
+    words = [found[0] if found is not None and found[1] else "" for found in texts]
+    for before, word, each in zip(words, words[1:], command[1:], strict=False):
+        path = path_of(each)
+        if before == "-m" and word:
+            walker.spot("runs_module", word, node)
+        elif path is not None and path[1] and path[1][-1].endswith(".py"):
+            walker.spot("runs_file", f"{ast.unparse(node.func)}\n{encode_path(path)}", node)
     return False
 
 
@@ -298,14 +358,20 @@ SPECIAL_CALLS: dict[str, _Handler] = {
     "delattr": _setattr,
     "import_module": _import_module,
     "__import__": _import_module,
+    "find_spec": _find_spec,
+    "find_loader": _find_spec,
+    "patch": _patch,
     "resolve_name": _resolve_name,
     "locate": _resolve_name,
-    "run_module": _run_file,
+    "run_module": _run_named,
     "run_path": _run_file,
     "spec_from_file_location": _run_file,
     "SourceFileLoader": _run_file,
-    "entry_points": _run_file,
-    "iter_entry_points": _run_file,
+    "entry_points": _run_named,
+    "iter_entry_points": _run_named,
+    **dict.fromkeys(
+        ("run", "Popen", "call", "check_call", "check_output", "create_subprocess_exec"), _start_python
+    ),
     "eval": _evaluate,
     "exec": _evaluate,
     "globals": _namespace,

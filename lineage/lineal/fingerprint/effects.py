@@ -358,6 +358,7 @@ class Effects:
                 params = self._run(home, unit, key, calls, given, 1, changes)
                 if any(position == 0 for position, _ in params):
                     self._object(module, owner, at, changes, set())
+                    self._shared_attributes(receiver, (home, unit, key, calls), changes)
         if use in DROPPED or changes_receiver(str(callee[-1])):
             self._object(module, callee, at, changes, set())
             self._object(module, owner, at, changes, set())
@@ -468,10 +469,19 @@ class Effects:
                 params = self._run(*home, method, calls, given, shift, changes)
                 if shift and any(position == 0 for position, _ in params):
                     self._target(target, changes, set())
+                    self._shared_attributes(owner, (*home, method, calls), changes)
         if found:
             return
         if use in DROPPED or changes_receiver(method) or (method == "__iter__" and self._is_iterator(target)):
             self._target(target, changes, set())
+
+    def _shared_attributes(self, owner: tuple[str, int], called: _Function, changes: Changes) -> None:
+        """A method has changed its object beyond an attribute of it: in a class, where the attribute is there."""
+        for position, attribute in self._function(called).attributes:
+            for home, each in (owner, *self.bases(*owner)) if position == 0 else ():
+                unit = self.lookup.get_index(home).units[each]
+                if attribute in unit.attributes or attribute == "__class__":
+                    changes.nodes.update(("name", home, name) for name in unit.names)
 
     def _owners(self, target: Target) -> dict[tuple[tuple[str, int], bool], None]:
         """The project classes in which a method of a global is looked for, and whether the global is that
@@ -520,6 +530,7 @@ class Effects:
             found = self._find_method((module, index), maker)
             if found is not None:
                 self._run(*found, maker, 1, given, 1, changes)
+                self._shared_attributes((module, index), (*found, maker, 1), changes)
         if calls > 1:
             found = self._find_method((module, index), "__call__")
             if found is not None:
@@ -619,6 +630,8 @@ class Effects:
         """``__init_subclass__``, metaclasses and ``__set_name__`` run when the class is made."""
         ancestors = self.bases(module, index)
         self._hooks(ancestors, self._metaclasses(module, index), changes, (module, index))
+        for each in self._functions_named(module, unit.metaclass, index):
+            self._take((*each[:3], 1), changes)
         for callee, _, _ in unit.calls:
             for owner in self._classes(module, callee, index) if callee[-1] != "()" else ():
                 self._hook(owner, "__set_name__", {1: ancestors}, changes)

@@ -21,7 +21,7 @@ from lineal.fingerprint.literals import OWN_NAME, Chain, PathText, chain_of, tex
 from lineal.fingerprint.reading import note_membership
 from lineal.fingerprint.scopes import COMPREHENSION, MODULE, Import, Scope, changes_receiver
 
-_MODULE_LIKE = re.compile(r"\.*[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*(?::[A-Za-z_][\w.]*)?\Z")
+_MODULE_LIKE = re.compile(r"\.*[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*)*(?::[A-Za-z_][\w.]*)?\Z")
 
 
 _METHODS = {

@@ -145,7 +145,10 @@ class Fingerprinter:
         if known is not None:
             return _unpacked(known)
         closure = self.closures.close(entries, before)
-        distributions = self.distributions.versions(sorted(closure.outside))
+        named = self._named_in(closure, read)
+        if named:
+            closure = self.closures.close([*entries, *named], before)
+        distributions = self.distributions.versions(sorted(closure.outside), sorted(closure.named))
         lines = [_DOMAIN, *closure.lines, *declared]
         lines += [f"distribution {name} {known}" for name, known in distributions.items()]
         found = Fingerprint(
@@ -176,6 +179,28 @@ class Fingerprinter:
             or any(line.startswith("file ") for line in closure.lines)
         )
 
+    def _named_in(self, closure: Closure, read: Iterable[str]) -> list[tuple[str, str]]:
+        """The project's code that declared files name: in pickles, when the code loads some (a pickle says of an
+        object only where its class is), and as dotted names, when it imports by computed names.
+        """
+        units = ((self.lookup.get_index(module).units[at]) for module, at in closure.units)
+        kinds = {kind for unit in units for kind, _, _ in unit.spots}
+        if not kinds & {"unpickle", "dynamic_import"}:
+            return []
+        from lineal.fingerprint.declared import find_names_in_pickles, find_names_in_texts
+
+        root, found = self.sources.root, []
+        if "unpickle" in kinds:
+            found += find_names_in_pickles(root, read)
+        if "dynamic_import" in kinds:
+            found += [entry_of(text, self.sources) for text in find_names_in_texts(root, read)]
+        return [
+            (module, name)
+            for module, name in found
+            if self.lookup.find_index(module) is not None
+            and any(each.kind == "name" for each in self.lookup.resolve(module, (name.partition(".")[0],)))
+        ]
+
     def _covers(self, closure: Closure) -> tuple[Unit, ...]:
         found = []
         for (module, position), digest in closure.units.items():
@@ -186,7 +211,7 @@ class Fingerprinter:
         return tuple(sorted(found))
 
     def _blind_spots(self, closure: Closure, read: Mapping[str, str]) -> tuple[BlindSpot, ...]:
-        from lineal.fingerprint.paths import place
+        from lineal.fingerprint.paths import code_at, place
         from lineal.fingerprint.reading import decode_path
 
         found = {
@@ -201,7 +226,11 @@ class Fingerprinter:
             found.add(BlindSpot("dynamic_import", detail, self._file(module), line))
         for module, position in closure.units:
             for kind, detail, line in self.lookup.get_index(module).units[position].spots:
-                if kind == "undeclared_read":
+                if kind == "runs_module" or code_at(self.lookup, module, kind, detail) is not None:
+                    continue
+                if kind == "runs_file":
+                    kind, detail = "dynamic_import", detail.partition("\n")[0]
+                elif kind == "undeclared_read":
                     path = place(self.lookup, module, decode_path(detail))
                     if path is None:
                         continue

@@ -32,6 +32,14 @@ _PLAIN_CALLS = _PLAIN_DECORATORS | {
     "xgboost", "lightgbm", "networkx", "tqdm", "toolz", "more_itertools", "sqlalchemy",
 }  # fmt: skip
 _SWALLOWING = ("try", "with")
+_IMPORT_HOOKS: dict[Node, None] = dict.fromkeys([("outside", "sys.meta_path"), ("outside", "sys.path_hooks")])
+_METADATA = frozenset(
+    f"importlib.metadata.{each}"
+    for each in ("version", "metadata", "requires", "distribution", "files", "Distribution.from_name")
+) | {"pkg_resources.get_distribution", "pkg_resources.require"}  # fmt: skip
+_ENTRY_POINTS = frozenset(
+    {"importlib.metadata.entry_points", "pkg_resources.iter_entry_points", "importlib_metadata.entry_points"}
+)
 _IMPORTERS = frozenset({"importlib.import_module", "importlib.__import__", "builtins.__import__"})
 
 
@@ -51,7 +59,8 @@ class Links:
     ``label`` names the unit with its ``hash``. ``now`` are the nodes that it looks at while its module is
     imported; ``outside`` the dotted names of what is no project code; ``unresolved`` the imports that lead
     nowhere; ``docs_of`` the names whose docstrings it reads; ``marks`` those of the unit, and of what it calls by
-    another name.
+    another name; ``named`` the distributions whose metadata it asks for, ``plugins`` what entry points stand for that
+    it looks up.
     """
 
     hash: bytes
@@ -64,6 +73,8 @@ class Links:
     unresolved: tuple[str, ...]
     docs_of: tuple[Node, ...]
     marks: frozenset[str]
+    named: tuple[str, ...] = ()
+    plugins: tuple[str, ...] = ()
 
 
 class Linker:
@@ -145,6 +156,14 @@ class Linker:
                 nodes.update(found)
         for node in self._signatures(module, position, unit):
             nodes[node] = None
+        plugins: list[str] = []
+        if not _ENTRY_POINTS.isdisjoint(outside):
+            for group, name, value in self.lookup.distributions.entry_points(unit.strings):
+                edges.add(f"entry point {group} {name} = {value}")
+                plugins.append(value)
+                top = value.partition(":")[0].strip()
+                if self.lookup.find_module(top) is None:
+                    outside.add(top)
         if "own" in marks:
             nodes[("module", module)] = None
         if unit.kind != "import":
@@ -163,6 +182,8 @@ class Linker:
             tuple(sorted(unresolved)) if not unit.conditional else (),
             tuple(docs_of),
             frozenset(marks),
+            (*unit.strings, module.partition(".")[0]) if not _METADATA.isdisjoint(outside) else (),
+            tuple(plugins),
         )
 
     @staticmethod
@@ -303,6 +324,7 @@ class Linker:
                 absent.append(target.module)
                 texts.append("absent " + target.module)
                 nodes[("absent", target.module)] = None
+                nodes.update(_IMPORT_HOOKS)
         if absent and len(absent) == len(targets):
             unresolved.update(absent)
         if texts:

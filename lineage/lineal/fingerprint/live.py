@@ -169,7 +169,7 @@ class Finder:
 
     def _by_identity(self, function: Any) -> tuple[str, str] | None:
         """The global that holds ``function``, or something that wraps it."""
-        for each in unwrapped(function):
+        for depth, each in enumerate(unwrapped(function)):
             module = self._module_of(each)
             live = sys.modules.get(getattr(each, "__module__", None) or "")
             if module is None or live is None:
@@ -190,6 +190,21 @@ class Finder:
                 names = [name for name in names if self._has(module, name)]
                 if names:
                     return module, wanted if wanted in names else min(names)
+            elsewhere = self._held_elsewhere(each) if hasattr(each, "__wrapped__") and not depth else None
+            if elsewhere is not None:
+                return elsewhere
+        return None
+
+    def _held_elsewhere(self, function: Any) -> tuple[str, str] | None:
+        """The global of another module that holds ``function``: one that says it is what it wraps."""
+        for module, live in sorted(sys.modules.items()):
+            held = [name for name, value in list(getattr(live, "__dict__", {}).items()) if value is function]
+            if not held or self.lookup.find_index(module) is None:
+                continue
+            for name in held:
+                for target in self.lookup.resolve(module, (name,)):
+                    if target.kind == "name" and not target.rest:
+                        return target.module, target.name
         return None
 
     def _has(self, module: str, name: str) -> bool:

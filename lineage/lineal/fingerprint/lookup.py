@@ -421,9 +421,39 @@ class Lookup:
         if len(found) == 1 and found[0].kind in ("missing", "builtin"):
             index = self.find_index(module)
             if index is not None and "__getattr__" in index.names:
-                return [Target("name", module, "__getattr__"), Target("missing", module, name)]
+                hooks = self._global(module, "__getattr__", (), None, typing, seen)
+                lazy = self._lazy(module, name, rest[1:], hooks, typing, seen)
+                return [*hooks, *lazy, Target("missing", module, name)]
             return [Target("missing", module, name)]
         return found
+
+    def _lazy(
+        self,
+        module: str,
+        name: str,
+        rest: Chain,
+        hooks: list[Target],
+        typing: bool,
+        seen: set[tuple[str, str, Chain]],
+    ) -> list[Target]:
+        """What a package's ``__getattr__`` may bring that no function of that name is: one made by a call that is
+        told the submodules (``attach(__name__, ["a", "b"])``).
+        """
+        package = self.find_module(module)
+        made = [
+            unit
+            for hook in hooks
+            if hook.kind == "name" and hook.module == module
+            for unit in (self.get_index(module).units[each] for each in self.binders(module, hook.name))
+            if unit.kind != "def"
+        ]
+        if not made or package is None or not package.search:
+            return []
+        told = [f"{module}.{text}" for unit in made for text in unit.strings]
+        submodules = [each for each in sorted(set(told)) if self.find_module(each) is not None]
+        holders = [each for each in submodules if self.provides(each, name)]
+        found = [t for each in holders for t in self._in_module(each, (name, *rest), typing, seen)]
+        return found or [Target("module", each) for each in submodules] or [Target("package", module)]
 
     def _is_outside(self, module: str) -> bool:
         top = module.partition(".")[0]

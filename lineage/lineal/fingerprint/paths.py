@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lineal.fingerprint.errors import FingerprintError
 from lineal.fingerprint.literals import PathText
+from lineal.fingerprint.reading import decode_path
 
 if TYPE_CHECKING:
     from lineal.fingerprint.lookup import Index, Lookup
@@ -83,6 +84,17 @@ def place(lookup: Lookup, module: str, path: PathText, depth: int = 0) -> str | 
         start = str(lookup.sources.path(located.file))
         return os.path.normpath("/".join([start, *(part.lstrip("/") for part in parts)]))
     return os.path.normpath(os.path.join(str(lookup.sources.root), *parts)) if parts else None
+
+
+def code_at(lookup: Lookup, module: str, kind: str, detail: str) -> str | None:
+    """The module of the project that a blind spot of ``module`` turns out to be: its file is read, or it is run."""
+    if kind == "runs_module":
+        name = f"{detail}.__main__" if lookup.find_module(f"{detail}.__main__") is not None else detail
+        return name if lookup.find_index(name) is not None else None
+    if kind not in ("runs_file", "undeclared_read"):
+        return None
+    path = place(lookup, module, decode_path(detail.rpartition("\n")[2]))
+    return lookup.sources.module_of(lookup.sources.name(path)) if path is not None else None
 
 
 def _folder_of(lookup: Lookup, module: str, package: str) -> str | None:

@@ -32,6 +32,8 @@ _SPOTS = {
     "environment": "an environment variable",
     "undeclared_read": "a file",
     "unpickle": "a pickle",
+    "runs_file": "code that is run from a file",
+    "runs_module": "a child process",
 }
 _MAKERS = frozenset({"__init__", "__new__", "__post_init__", "__repr__", "__str__"})
 _AT_CREATION = frozenset({"__init_subclass__", "__class_getitem__", "__set_name__", "__prepare__"})

@@ -68,6 +68,7 @@ class Walker(ExpressionWalker):
         for target in node.targets:
             self.visit(target)
             self.alias(target, origins)
+            self._keep(target, node.value)
             if not isinstance(target, ast.Name) or target.id == "__path__":
                 name = target.value if isinstance(target, ast.Subscript) else target
                 note_search(self, chain_of(name), node.value)
@@ -82,6 +83,11 @@ class Walker(ExpressionWalker):
         if path is not None:
             self.scope.paths[target.id] = path
 
+    def _keep(self, target: ast.AST, value: ast.AST) -> None:
+        """Note a class attribute whose value can be changed in place: all objects of the class share it."""
+        if self.scope.kind == CLASS and isinstance(target, ast.Name) and not isinstance(value, ast.Constant):
+            self.scope.aliases.setdefault(target.id, [])
+
     def augmented(self, node: ast.AugAssign) -> None:
         self.visit(node.value)
         if isinstance(node.target, ast.Name):
@@ -95,6 +101,7 @@ class Walker(ExpressionWalker):
         if node.value is not None:
             self.visit(node.value)
             self.alias(node.target, origins_of(node.value))
+            self._keep(node.target, node.value)
         if self.scope.kind != FUNCTION:
             self.annotate(node.annotation, into=self.facts.fields if self.scope.kind == CLASS else None)
         if node.value is not None or self.scope.kind == FUNCTION:

@@ -21,7 +21,7 @@ from lineal.fingerprint.recursion import deep_recursion, parse
 from lineal.fingerprint.references import collect, collect_definition
 from lineal.fingerprint.scopes import Call, Effect, Import, Mutation
 
-SUMMARY_VERSION = 3
+SUMMARY_VERSION = 4
 """Raised when the same bytes give another summary."""
 
 
@@ -134,6 +134,7 @@ class _Summarizer:
         self.tree = tree
         self.units: list[Unit] = []
         self.exports: list[str | Chain | None] | None = None
+        self.adds_exports = False  # whether a function does
         self.future = False
 
     def run(self) -> Summary:
@@ -142,7 +143,7 @@ class _Summarizer:
             hashes = hash_syntax(ast.Assign([ast.Name("__doc__")], ast.Constant(docstring)))
             self.units.append(Unit("doc", ("__doc__",), 1, hashes))
         self.block(self.tree.body, (), False, "")
-        exports = None if self.exports is None else tuple(self.exports)
+        exports = None if self.exports is None else (*self.exports, *([None] if self.adds_exports else []))
         return Summary(tuple(self.units), exports, self.future)
 
     def block(
@@ -274,6 +275,10 @@ class _Summarizer:
                 if keyword.arg == "metaclass":
                     more["metaclass"] = chain_of(keyword.value) or ()
         self._add(kind, facts, hash_definition(node), node, where, **more)
+        for effect in facts.effects.values():
+            for level in effect.levels:
+                used = [chain for _, chain in level.mutations] + [callee for callee, _, _ in level.calls]
+                self.adds_exports = self.adds_exports or any(chain[0] == "__all__" for chain in used)
 
     def _assign(self, node: ast.Assign | ast.AnnAssign | ast.AugAssign, where: dict[str, Any]) -> None:
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]

@@ -61,10 +61,11 @@ class LocalBackend:
                 if folders - {""}:
                     durable.make_directory(self._root + _SPOOL)
                 written = [self._write(upload, temporaries) for upload in uploads]
-                durable.flush([path for path in written if path is not None], volume)
+                pairs = list(zip(uploads, written, strict=True))
+                durable.flush([path for upload, path in pairs if path is not None and upload.lasting], volume)
                 self._make_folders(folders)
-                made = [self._publish(upload, path) for upload, path in zip(uploads, written, strict=True)]
-                self._settle(folders, volume)
+                made = [self._publish(upload, path) for upload, path in pairs]
+                self._settle({os.path.dirname(upload.name) for upload in uploads if upload.lasting}, volume)
                 temporaries += [str(upload.source) for upload in uploads if isinstance(upload.source, Path)]
             finally:
                 for path in temporaries:
@@ -131,14 +132,12 @@ class LocalBackend:
             return sorted(key[:-1] for key, _ in self._entries(prefix) if key.endswith("/"))
 
     def delete(self, names: Iterable[str]) -> None:
-        folders = set()
-        with self._unavailable(), durable.volume(self._root) as volume:
+        with self._unavailable():
+            os.stat(self._root)  # of a disk that is not mounted nothing is deleted
             for name in names:
                 check_name(name)
                 with suppress(*_ABSENT):
                     durable.remove(self._root + name)
-                folders.add(self._root + os.path.dirname(name))
-            durable.flush_directories([folder for folder in folders if os.path.isdir(folder)], volume)
 
     def local_path(self, name: str) -> Path | None:
         check_name(name)

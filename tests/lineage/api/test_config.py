@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from lineal.alerts.rules import Alert
 from lineal.api.config import Configuration, InvalidConfiguration, find_root, load_configuration
 from lineal_store import Place
 
@@ -145,6 +146,7 @@ def test_every_documented_setting_is_read(project: Path) -> None:
         cache=str(project.parent / "cache"),
         cache_limit_bytes=2_500_000_000,
         single_writer=True,
+        alerts=({"to": "mailto:team@example.org", "on": ["failed", "recovered", "late"]},),
         origins=configuration.origins,
     )
     assert configuration.origins["strict"] == "pyproject.toml"
@@ -262,6 +264,13 @@ def test_flags_that_were_not_given_change_nothing(project: Path) -> None:
         ),
         ('[tool.lineal]\nalerts = "me"', "alerts: expected an array of tables"),
         ("[[tool.lineal.alerts]]\nwhen = []", "unknown key alerts[1].when"),
+        ("[[tool.lineal.alerts]]\non = []", "alerts[1]: to is missing"),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\non = ['faild', 'late']",
+            "alerts[1].on: no occasion 'faild'; did you mean failed?",
+        ),
+        ("[[tool.lineal.alerts]]\nto = 'htps://x'", "alerts[1].to: expected https://…, mailto:"),
+        ("[[tool.lineal.alerts]]\nto = 'command:x'\non = 'failed'", "alerts[1].on: expected a list of texts"),
         ("[[tool.lineal.schedules]]\ncorn = ''", "unknown key schedules[1].corn; did you mean cron?"),
         (
             "[[tool.lineal.schedules]]\non = { pth = 'x' }",
@@ -279,6 +288,50 @@ def test_what_cannot_be_used_is_named_with_its_file_and_key(project: Path, text:
     write(project, "pyproject.toml", text)
 
     assert problem in mistakes(project)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("secret = 'hunter2'", "alerts[1].secret: expected the variable that holds it"),
+        ("smtp = 'smtp://ada:hunter2@mail'", "alerts[1].smtp: expected smtp://host:587"),
+    ],
+)
+def test_a_secret_in_a_file_is_refused_and_not_shown(project: Path, text: str, problem: str) -> None:
+    write(project, "pyproject.toml", f"[[tool.lineal.alerts]]\nto = 'command:x'\n{text}")
+
+    assert problem in (told := mistakes(project))
+    assert "hunter2" not in told
+
+
+def test_alerts_are_those_of_the_strongest_file_that_has_any(project: Path) -> None:
+    write(project, "pyproject.toml", SAMPLE)
+    assert [Alert.of(table) for table in load(project).alerts] == [
+        Alert("mailto:team@example.org", ("failed", "recovered", "late"))
+    ]
+
+    write(project, "lineal.local.toml", "alerts = []")
+    assert load(project).alerts == ()
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "https://hooks.example/x",
+        "HTTP://localhost",
+        "mailto:a@example.org",
+        "slack://T/B/X",
+        "pagerduty://k",
+        "${HOOK}",
+    ],
+)
+def test_an_alert_takes_any_kind_of_address(project: Path, to: str) -> None:
+    settings = 'smtp = "smtps://mail:465"\nsender = "ml@example.org"\nsecret = "${KEY}"\nallow_local = true'
+    write(project, "lineal.toml", f"[[alerts]]\nto = '{to}'\n{settings}")
+
+    (table,) = load(project).alerts
+
+    assert Alert.of(table) == Alert(to, Alert(to).on, "smtps://mail:465", "ml@example.org", "${KEY}", True)
 
 
 def test_all_mistakes_of_all_sources_are_reported_at_once(project: Path) -> None:

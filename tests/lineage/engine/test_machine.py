@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from lineal.engine.machine import (
     AttemptFailed,
+    Claim,
+    Claimed,
     Completed,
     ConditionFailed,
     Confirm,
     Confirmed,
+    Elsewhere,
     Enter,
     Execute,
     Finish,
@@ -24,13 +27,18 @@ from lineal.engine.machine import (
     InvalidTransition,
     Kill,
     Look,
+    LookDue,
+    LookLater,
     Machine,
     Missed,
     OutputLost,
     Refused,
     RetryDue,
+    Returned,
+    Shared,
     Started,
     Stopped,
+    Superseded,
     Task,
     WaitToRetry,
 )
@@ -66,7 +74,7 @@ def test_what_is_lost_of_a_trusted_hit_is_made_again_and_looked_for_again() -> N
     machine.handle(Hit("b"))
 
     assert machine.handle(OutputLost("b")) == [Enter("b", "ready"), Enter("b", "running"), Execute("b", 1)]
-    assert machine.handle(Completed("b")) == [Enter("b", "succeeded"), Confirm()]
+    assert machine.handle(Returned("b"), Completed("b")) == [Enter("b", "succeeded"), Confirm()]
     assert machine.handle(Confirmed()) == [Finish("succeeded")]
 
 
@@ -76,7 +84,7 @@ def test_what_is_lost_again_and_again_fails() -> None:
     machine.handle(Hit("a"))
     for _ in range(2):
         machine.handle(OutputLost("a"))
-        assert machine.handle(Completed("a"))[-1] == Confirm()
+        assert machine.handle(Returned("a"), Completed("a"))[-1] == Confirm()
 
     assert machine.handle(OutputLost("a")) == [Enter("a", "failed"), Finish("failed")]
 
@@ -102,7 +110,109 @@ def test_a_miss_is_executed() -> None:
     machine.handle(Started())
 
     assert machine.handle(Missed("a")) == [Enter("a", "ready"), Enter("a", "running"), Execute("a", 1)]
-    assert machine.handle(Completed("a")) == [Enter("a", "succeeded"), Finish("succeeded")]
+    assert machine.handle(Returned("a"), Completed("a")) == [Enter("a", "succeeded"), Finish("succeeded")]
+
+
+def test_what_was_returned_is_handed_on_before_it_is_durable_and_has_succeeded_only_then() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+
+    assert machine.handle(Returned("a")) == [Look("b")]
+    assert machine.handle(Missed("b")) == [Enter("b", "ready"), Enter("b", "running"), Execute("b", 1)]
+    assert machine.handle(Returned("b")) == []
+    assert machine.handle(Completed("a"), Completed("b")) == [
+        Enter("a", "succeeded"),
+        Enter("b", "succeeded"),
+        Finish("succeeded"),
+    ]
+
+
+def test_what_is_returned_frees_its_slot() -> None:
+    machine = Machine([Task("a"), Task("b")], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"))
+
+    assert machine.handle(Returned("a")) == [Enter("b", "running"), Execute("b", 1)]
+
+
+def test_of_stages_that_ask_for_one_action_one_executes_it_and_the_others_look_again() -> None:
+    machine = Machine([Task("a"), Task("b"), Task("of_b", ("b",))], slots=2)
+    machine.handle(Started())
+
+    assert machine.handle(Missed("a"), Shared("b", leader="a")) == [
+        Enter("a", "ready"),
+        Enter("a", "running"),
+        Execute("a", 1),
+    ]
+    assert machine.handle(Returned("a")) == []
+    assert machine.handle(Completed("a")) == [Enter("a", "succeeded"), Look("b")]
+    assert machine.handle(Hit("b")) == [Enter("b", "succeeded"), Look("of_b")]
+
+
+def test_where_the_one_fails_the_next_one_tries() -> None:
+    machine = Machine([Task("a"), Task("b")], slots=2)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Shared("b", leader="a"))
+
+    assert machine.handle(AttemptFailed("a", retryable=False)) == [Enter("a", "failed"), Look("b")]
+    assert Execute("b", 1) in machine.handle(Missed("b"))
+
+
+def test_who_waits_for_another_stages_attempt_is_cancelled_with_it() -> None:
+    machine = Machine([Task("a"), Task("b")], slots=2)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Shared("b", leader="a"))
+    machine.handle(Interrupted())
+
+    assert machine.handle(Stopped("a")) == [
+        Enter("a", "cancelled"),
+        Enter("b", "cancelled"),
+        Finish("cancelled"),
+    ]
+
+
+def test_where_there_are_other_runs_a_stage_is_claimed_before_it_is_executed() -> None:
+    machine = Machine(chain("a"), slots=1, claims=True)
+    machine.handle(Started())
+
+    assert machine.handle(Missed("a")) == [Enter("a", "ready"), Claim("a")]
+    assert machine.handle(Claimed("a")) == [Enter("a", "running"), Execute("a", 1)]
+
+
+def test_what_another_run_executes_takes_no_slot_and_is_looked_up_when_that_has_ended() -> None:
+    machine = Machine([Task("a"), Task("b")], slots=1, claims=True)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"))
+
+    assert machine.handle(Elsewhere("a")) == [Enter("a", "elsewhere"), LookLater("a"), Claim("b")]
+    machine.handle(Claimed("b"))
+    assert machine.handle(LookDue("a")) == [Look("a")]
+    assert machine.handle(Hit("a")) == [Enter("a", "succeeded")]
+    assert machine.attempts("a") == 0
+
+
+def test_who_waits_for_another_run_is_cancelled_at_once() -> None:
+    machine = Machine(chain("a"), slots=1, claims=True)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(Elsewhere("a"))
+
+    assert machine.handle(Interrupted()) == [Enter("a", "cancelled"), Finish("cancelled")]
+    assert machine.handle(LookDue("a")) == []
+
+
+def test_what_may_not_be_filed_is_looked_up_again() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+
+    assert machine.handle(Returned("a"), Superseded("a")) == [Look("b"), Look("a")]
+    assert machine.handle(Hit("a"), Hit("b")) == [
+        Enter("a", "succeeded"),
+        Enter("b", "succeeded"),
+        Finish("succeeded"),
+    ]
 
 
 def test_no_more_attempts_run_at_once_than_there_are_slots() -> None:
@@ -112,7 +222,7 @@ def test_no_more_attempts_run_at_once_than_there_are_slots() -> None:
     started = machine.handle(Missed("a"), Missed("b"), Missed("c"))
 
     assert [one for one in started if isinstance(one, Execute)] == [Execute("a", 1), Execute("b", 1)]
-    assert Execute("c", 1) in machine.handle(Completed("b"))
+    assert Execute("c", 1) in machine.handle(Returned("b"), Completed("b"))
 
 
 def test_a_failure_stops_its_descendants_and_not_its_siblings() -> None:
@@ -123,9 +233,9 @@ def test_a_failure_stops_its_descendants_and_not_its_siblings() -> None:
     after = machine.handle(AttemptFailed("a", retryable=False))
 
     assert after == [Enter("a", "failed"), Enter("of_a", "upstream_failed")]
-    assert machine.handle(Completed("b")) == [
-        Enter("b", "succeeded"),
+    assert machine.handle(Returned("b"), Completed("b")) == [
         Enter("of_both", "upstream_failed"),
+        Enter("b", "succeeded"),
         Finish("failed"),
     ]
 
@@ -184,7 +294,7 @@ def test_fail_fast_starts_nothing_more_and_lets_what_runs_end() -> None:
         Enter("a", "failed"),
         Enter("c", "cancelled"),
     ]
-    assert machine.handle(Completed("b")) == [Enter("b", "succeeded"), Finish("failed")]
+    assert machine.handle(Returned("b"), Completed("b")) == [Enter("b", "succeeded"), Finish("failed")]
 
 
 def test_an_interrupt_kills_what_runs_and_cancels_the_rest() -> None:
@@ -212,7 +322,7 @@ def test_a_lost_input_is_made_again_before_its_consumer() -> None:
         Enter("a", "running"),
         Execute("a", 1),
     ]
-    assert machine.handle(Completed("a")) == [Enter("a", "succeeded"), Look("b")]
+    assert machine.handle(Returned("a"), Completed("a")) == [Look("b"), Enter("a", "succeeded")]
     assert Execute("b", 1) in machine.handle(Missed("b"))
 
 
@@ -223,7 +333,7 @@ def test_an_input_that_is_lost_again_and_again_fails_its_consumer() -> None:
     machine.handle(Missed("b"))
     for _ in range(2):
         machine.handle(InputLost("b", "a"))
-        machine.handle(Completed("a"))
+        machine.handle(Returned("a"), Completed("a"))
         machine.handle(Missed("b"))
 
     assert machine.handle(InputLost("b", "a")) == [Enter("b", "failed"), Finish("failed")]
@@ -328,7 +438,8 @@ def test_every_run_ends_with_every_stage_in_the_state_that_its_parents_and_its_o
     todo = machine.handle(Started())
     finished = None
     running: set[str] = set()
-    while todo:
+    returned: list[str] = []
+    while todo or returned:
         following = []
         for instruction in todo:
             match instruction:
@@ -356,7 +467,14 @@ def test_every_run_ends_with_every_stage_in_the_state_that_its_parents_and_its_o
             stage = data.draw(st.sampled_from(sorted(running)), label="ends")
             running.remove(stage)
             fails = fates[stage] == "fails"
-            following = machine.handle(AttemptFailed(stage, retryable=True) if fails else Completed(stage))
+            if fails:
+                following = machine.handle(AttemptFailed(stage, retryable=True))
+            else:
+                following = machine.handle(Returned(stage))
+                returned.append(stage)
+        if returned and (not (following or running) or data.draw(st.booleans(), label="commit")):
+            following += machine.handle(*map(Completed, returned))
+            returned = []
         todo = following
 
     expected: dict[str, str] = {}

@@ -140,3 +140,27 @@ def test_a_data_folder_of_the_project_does_not_hide_an_installed_package(tmp_pat
     assert Fingerprinter(Sources.capture(tmp_path / "project"), distributions=found).stage(
         "pipeline", "stage"
     ).distributions == {"a": "1"}
+
+
+def test_entry_points_are_those_of_the_groups_asked_for(tmp_path: Path) -> None:
+    install(tmp_path, "a", "1", ["a.py"])
+    (tmp_path / "a-1.dist-info/entry_points.txt").write_text(
+        "[console_scripts]\na = a:main\n\n# more\n[my.plugins]\nx = a:f [fast]\ny=a.b\n"
+    )
+    found = Distributions([str(tmp_path)])
+
+    assert found.entry_points(["my.plugins", "none"]) == [
+        ("my.plugins", "x", "a:f"),
+        ("my.plugins", "y", "a.b"),
+    ]
+    assert found.entry_points([]) == []
+
+
+@pytest.mark.parametrize("archive", [{"hash": "sha256=aa"}, {"hashes": {"sha256": "aa"}}])
+def test_the_hash_of_an_installed_archive_is_part_of_the_version_however_it_is_written(
+    archive: dict[str, object], tmp_path: Path
+) -> None:
+    install(tmp_path, "a", "1", ["a.py"])
+    (tmp_path / "a-1.dist-info/direct_url.json").write_text(json.dumps({"url": "u", "archive_info": archive}))
+
+    assert Distributions([str(tmp_path)]).installed() == {"a": "1 (sha256=aa)"}

@@ -164,6 +164,38 @@ def test_ordinary_code_has_no_blind_spots(text: str, fingerprint_of: Compute) ->
     assert fingerprint_of({"pipeline.py": text}).blind_spots == ()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "runpy.run_path('tools/make.py')",
+        "importlib.util.spec_from_file_location('make', 'tools/make.py')",
+        "subprocess.run([sys.executable, 'tools/make.py'])",
+        "subprocess.run([sys.executable, '-m', 'tools.make'])",
+        "open('tools/make.py').read()",
+    ],
+)
+def test_a_python_file_of_the_project_that_is_run_or_read_is_covered_with_what_it_reaches(
+    call: str, fingerprint_of: Compute
+) -> None:
+    files = {
+        "pipeline.py": f"import importlib.util, runpy, subprocess, sys\ndef stage(): return {call}\n",
+        "tools/make.py": "from lib import f\nf()\n",
+        "lib.py": "def f(): return 1\ndef g(): return 2\n",
+    }
+
+    found = fingerprint_of(files)
+
+    assert found.blind_spots == ()
+    assert {unit.unit for unit in found.covers} >= {"tools.make:line 2", "lib:f"}
+    assert "lib:g" not in {unit.unit for unit in found.covers}
+
+
+def test_code_that_is_run_from_a_file_that_is_not_there_is_a_blind_spot(fingerprint_of: Compute) -> None:
+    found = fingerprint_of({"pipeline.py": "import runpy\ndef stage(): return runpy.run_path('none.py')\n"})
+
+    assert found.blind_spots == (BlindSpot("dynamic_import", "runpy.run_path", "pipeline.py", 2),)
+
+
 def test_declared_reads_count_by_their_bytes_and_close_the_blind_spot(tmp_path: Path) -> None:
     (tmp_path / "pipeline.py").write_text("def stage(): return open('conf/a.json').read()\n")
     (tmp_path / "conf").mkdir()

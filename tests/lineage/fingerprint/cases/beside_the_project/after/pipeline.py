@@ -1,0 +1,1 @@
+def stage(): return 1

@@ -1,0 +1,7 @@
+FS = []
+for n in (1, 3):
+    def make(n=n):
+        def f(): return n
+        return f
+    FS.append(make())
+stage = FS[1]

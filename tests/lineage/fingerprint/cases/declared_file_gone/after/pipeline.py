@@ -1,0 +1,2 @@
+import os
+def stage(): return os.path.exists("data/a.csv")

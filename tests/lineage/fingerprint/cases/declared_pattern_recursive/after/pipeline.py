@@ -1,0 +1,1 @@
+def stage(): return open("data/x/y/a.csv").read()

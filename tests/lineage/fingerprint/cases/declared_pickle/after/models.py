@@ -1,0 +1,3 @@
+class M:
+    def __init__(self): self.k = 1
+    def go(self): return self.k + 2

@@ -1,0 +1,3 @@
+import pickle
+def stage():
+    with open("data.pkl", "rb") as f: return pickle.load(f).go()

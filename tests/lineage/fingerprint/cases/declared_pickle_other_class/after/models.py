@@ -1,0 +1,5 @@
+class M:
+    def __init__(self): self.k = 1
+    def go(self): return self.k + 1
+class Other:
+    k = 2

@@ -1,0 +1,2 @@
+import fancy
+def stage(): return fancy.x

@@ -1,0 +1,2 @@
+from importlib.metadata import version
+def stage(): return version("fancy-lib")

@@ -1,0 +1,2 @@
+import yam
+def stage(): return yam.x

@@ -1,0 +1,2 @@
+import deep
+def stage(): return deep.x

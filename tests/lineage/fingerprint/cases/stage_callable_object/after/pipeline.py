@@ -1,0 +1,2 @@
+from m import A
+stage = A(2)

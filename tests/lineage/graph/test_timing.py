@@ -1,0 +1,88 @@
+"""How long stages take, and which timeouts follow from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from lineal.graph.records import StageRecord
+from lineal.graph.timing import Times, advise_timeouts, times_of
+from lineal.stages.options import parse_duration
+
+DAY = 86400.0
+
+
+def took(seconds: float, *, stage: str = "train", state: str = "succeeded", attempts: int = 1) -> StageRecord:
+    return StageRecord(id=stage, name=stage, state=state, attempts=attempts, seconds=seconds)
+
+
+def advice(*, usual: float, longest: float | None = None, timeout: float = DAY) -> str | None:
+    return advise_timeouts({"train": timeout}, DAY, {"train": Times(usual, longest or usual)})
+
+
+def test_the_usual_time_is_the_median() -> None:
+    runs = [[took(seconds)] for seconds in (1.0, 900.0, 3.0, 2.0, 4.0)]
+
+    assert times_of(runs) == {"train": Times(3.0, 900.0)}
+
+
+def test_two_times_tell_nothing() -> None:
+    assert times_of([[took(1.0)], [took(2.0)]]) == {}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        took(0.0, attempts=0),
+        took(500.0, attempts=2),
+        took(500.0, state="failed"),
+        took(500.0, state="cancelled"),
+    ],
+)
+def test_only_what_succeeded_at_once_counts(other: StageRecord) -> None:
+    assert times_of([[took(1.0)], [took(1.0)], [other]]) == {}
+    assert times_of([[took(1.0)], [took(1.0)], [took(1.0)], [other]]) == {"train": Times(1.0, 1.0)}
+
+
+def test_stages_are_told_apart_by_their_ids() -> None:
+    runs = [[took(1.0, stage="score[0]"), took(2.0, stage="score[1]")]] * 3
+
+    assert times_of(runs) == {"score[0]": Times(1.0, 1.0), "score[1]": Times(2.0, 2.0)}
+
+
+@pytest.mark.parametrize(
+    ("usual", "longest", "timeout"),
+    [
+        (0.01, 0.01, "1m"),
+        (30.0, 30.0, "1m"),
+        (31.0, 31.0, "2m"),
+        (600.0, 600.0, "20m"),
+        (600.0, 5000.0, "84m"),
+        (3601.0, 3601.0, "3h"),
+        (40_000.0, 40_000.0, "23h"),
+    ],
+)
+def test_twice_the_usual_time_is_advised_rounded_up_and_never_less_than_was_needed(
+    usual: float, longest: float, timeout: str
+) -> None:
+    told = advice(usual=usual, longest=longest)
+
+    assert told is not None and told.endswith(f'`train` timeout="{timeout}"')
+    assert parse_duration(timeout) >= max(2 * usual, longest)
+
+
+def test_who_has_a_timeout_or_no_history_or_needs_a_day_is_left_alone() -> None:
+    assert advice(usual=1.0, timeout=7200.0) is None
+    assert advice(usual=50_000.0) is None
+    assert advise_timeouts({"train": DAY}, DAY, {"load": Times(1.0, 1.0)}) is None
+    assert advise_timeouts({}, DAY, {"load": Times(1.0, 1.0)}) is None
+
+
+def test_of_many_stages_the_longest_are_named() -> None:
+    names = [f"stage{number}" for number in range(8)]
+    times = {name: Times(60.0 * number, 60.0 * number) for number, name in enumerate(names)}
+
+    assert advise_timeouts(dict.fromkeys(names, DAY), DAY, times) == (
+        "8 stages would be stopped only after their default timeout of 24 h; twice their usual time: "
+        '`stage7` timeout="14m", `stage6` timeout="12m", `stage5` timeout="10m", `stage4` timeout="8m", '
+        '`stage3` timeout="6m" and 3 more'
+    )

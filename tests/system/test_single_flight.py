@@ -1,0 +1,202 @@
+"""What several runs, or several stages of one, ask for at the same time is executed once."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from support import Project
+
+SLOW = """
+import os
+
+from gates import wait_at
+from journal import note
+from lineal import pipeline, stage
+
+
+@stage
+def slow(number: int) -> int:
+    note("slow")
+    wait_at(os.environ.get("GATE", "none"))
+    if os.environ.get("FAILS"):
+        raise ValueError("no luck")
+    return number + 1
+
+
+@stage
+def after(number: int) -> int:
+    note("after")
+    return number + 1
+
+
+@pipeline
+def flow() -> int:
+    return after(slow(1))
+"""
+
+
+@pytest.fixture
+def ann(project: Project) -> Project:
+    """A project whose first stage stops at a gate when it is told to by the variable GATE."""
+    project.keep_journal()
+    project.gate("unused").open()
+    project.write("flow.py", SLOW)
+    project.variables["LINEAL_STORE"] = str(project.root.parent / "store")
+    return project
+
+
+@pytest.fixture
+def bob(ann: Project, tmp_path: Path) -> Project:
+    """The same project in another place, on the same store."""
+    bob = ann.copied(tmp_path / "bob" / "project")
+    bob.variables["JOURNAL"] = ann.variables["JOURNAL"]
+    return bob
+
+
+def test_a_run_waits_for_the_one_that_executes_what_it_needs(ann: Project, bob: Project) -> None:
+    gate = ann.gate("slow-runs")
+    ann.variables["GATE"] = "slow-runs"
+    first = ann.start("run", "--json")
+    gate.meet()
+    second = bob.start("run", "--json")
+    wait_until_waiting(bob)
+
+    gate.let_through()
+    anns, bobs = ann.ended(first), bob.ended(second)
+
+    assert (anns.code, bobs.code) == (0, 0)
+    assert sorted(ann.journal()) == ["after", "slow"]
+    assert anns.words("cache")["slow"] == "miss"
+    assert bobs.words("cache", "reason", "attempts")["slow"] == ("hit", "unchanged", 0)
+    assert anns.document["outputs"] == bobs.document["outputs"]
+    assert left_in(ann) == []
+
+
+def test_what_a_killed_run_executed_is_taken_over_at_once(ann: Project, bob: Project) -> None:
+    gate = ann.gate("slow-runs")
+    ann.variables["GATE"] = "slow-runs"
+    first = ann.start("run")
+    gate.meet()
+    second = bob.start("run", "--json")
+    wait_until_waiting(bob)
+
+    first.kill()
+    first.communicate()
+    bobs = bob.ended(second)
+
+    assert bobs.code == 0
+    assert bobs.words("cache", "attempts")["slow"] == ("miss", 1)
+    assert ann.journal() == ["slow", "slow", "after"]
+
+
+def test_what_failed_in_one_run_is_tried_by_the_other(ann: Project, bob: Project) -> None:
+    gate = ann.gate("slow-runs")
+    ann.variables |= {"GATE": "slow-runs", "FAILS": "yes"}
+    first = ann.start("run", "--json")
+    gate.meet()
+    second = bob.start("run", "--json")
+    wait_until_waiting(bob)
+
+    gate.let_through()
+    anns, bobs = ann.ended(first), bob.ended(second)
+
+    assert anns.words("state")["slow"] == "failed"
+    assert bobs.words("state", "attempts") == {"slow": ("succeeded", 1), "after": ("succeeded", 1)}
+
+
+def test_ctrl_c_ends_a_run_that_waits_for_another(ann: Project, bob: Project) -> None:
+    gate = ann.gate("slow-runs")
+    ann.variables["GATE"] = "slow-runs"
+    first = ann.start("run", "--json")
+    gate.meet()
+    second = bob.start("run", "--json")
+    wait_until_waiting(bob)
+
+    second.send_signal(signal.SIGINT)
+    bobs = bob.ended(second)
+    gate.let_through()
+
+    assert bobs.code == 130
+    assert bobs.words("state") == {"slow": "cancelled", "after": "cancelled"}
+    assert ann.ended(first).code == 0
+
+
+def test_a_run_that_was_stopped_for_long_files_nothing_that_another_has_taken_over(
+    ann: Project, bob: Project, tmp_path: Path
+) -> None:
+    hurried = tmp_path / "hurried"
+    hurried.mkdir()
+    (hurried / "sitecustomize.py").write_text(
+        "import lineal_store.claims as claims\nclaims.BEAT_SECONDS, claims.EXPIRES_SECONDS = 0.1, 1.0\n"
+    )
+    for project in (ann, bob):
+        project.variables["PYTHONPATH"] = str(hurried)
+    gate = ann.gate("slow-runs")
+    ann.variables["GATE"] = "slow-runs"
+    first = ann.start("run", "--json")
+    gate.meet()
+
+    first.send_signal(signal.SIGSTOP)
+    bobs = bob.json("run")
+    gate.let_through()
+    first.send_signal(signal.SIGCONT)
+    anns = ann.ended(first)
+
+    assert bobs.words("cache", "attempts")["slow"] == ("miss", 1)
+    assert anns.code == 0
+    assert anns.words("cache", "reason")["slow"] == ("hit", "unchanged")  # bob's
+    assert ann.journal() == ["slow", "slow", "after"]
+    assert left_in(ann) == []
+
+
+@pytest.mark.parametrize("executor", ["process", "inline"])
+def test_stages_of_one_run_that_ask_for_the_same_share_what_comes_out(
+    project: Project, executor: str
+) -> None:
+    project.keep_journal()
+    project.write(
+        "flow.py",
+        """
+        from journal import note
+        from lineal import pipeline, stage
+
+
+        @stage
+        def load(name: str) -> list[str]:
+            note(name)
+            return [name]
+
+
+        @stage
+        def join(left: list[str], right: list[str], other: list[str]) -> list[str]:
+            return left + right + other
+
+
+        @pipeline
+        def flow() -> list[str]:
+            return join(load("a"), load("a"), load("b"))
+        """,
+    )
+
+    run = project.json("run", "--executor", executor, "-j", "4")
+
+    assert sorted(project.journal()) == ["a", "b"]
+    assert run.words("state", "attempts") == {
+        "load": ("succeeded", 1),
+        "load#2": ("succeeded", 0),
+        "load#3": ("succeeded", 1),
+        "join": ("succeeded", 1),
+    }
+
+
+def wait_until_waiting(project: Project) -> None:
+    """Until a second run shows signs of life: it has claimed something, or found it claimed."""
+    signs = project.store / "claims" / "runs"
+    while len(list(signs.iterdir())) < 2:
+        pass
+
+
+def left_in(project: Project) -> list[Path]:
+    return [path for path in (project.store / "claims").rglob("*") if path.is_file()]
