@@ -96,7 +96,8 @@ class LiveDisplay:
         families = board.large_families(min(_FAMILIES_SHOWN, room // 2))
         large = {one.name for one in families}
         running = list(board.running.values())
-        running.sort(key=lambda one: family(one.stage) in large)  # single stages first, else by age
+        if large:  # single stages first, else by age
+            running.sort(key=lambda one: family(one.stage) in large)
         running = running[: room - len(families)]
         spinner = _SPINNER if self._has_signs else _ASCII_SPINNER
         turn = spinner[int(now * 10) % len(spinner)]

@@ -197,9 +197,10 @@ class Board:
             hits = [counted(len(hits), "stage")] if hits else []
         notices = [Notice(event.at, subject, "unchanged") for subject in hits]
         for held in self._held:
-            kin, running = self._of(held.stage, joins=False), self.running[held.stage]
-            kin.began, running.expected = running.since, event.expected.get(held.stage)
-            notices += self._told(held, kin, running.since)
+            if (running := self.running.get(held.stage)) is not None:
+                kin = self._of(held.stage, joins=False)
+                kin.began, running.expected = running.since, event.expected.get(held.stage)
+                notices += self._told(held, kin, running.since)
         self._held = []
         return notices
 
