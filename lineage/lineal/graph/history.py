@@ -26,7 +26,8 @@ from lineal_store.errors import CorruptRecord, InvalidName, LinealError
 _RUNS_SEARCHED = 20
 _RELATIVES_COMPARED = 20
 _RUNS_READ_AT_ONCE = 32
-_RUNS_TIMED = 21  # the newest of all pipelines, as many as three reads give; a number at which any store answers at once
+_RUNS_TIMED = 10
+_RUNS_PASSED = 85  # of all pipelines, as many as five reads give
 _STAGES_TIMED = 5_000
 _RESULTS_TIMED = 200
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -197,9 +198,9 @@ def _median(values: list[float]) -> float:
 
 def _newest_stages(store: Store, pipeline: str) -> Iterator[StageRecord]:
     read = 0
-    for run in islice(read_runs(store), _RUNS_TIMED):
-        if run.pipeline != pipeline or run.finished_at is None:
-            continue
+    newest = islice(read_runs(store), _RUNS_PASSED)
+    own = (run for run in newest if run.pipeline == pipeline and run.finished_at is not None)
+    for run in islice(own, _RUNS_TIMED):
         try:
             stages = read_stages(store, run)
         except LinealError:  # an unreadable run tells nothing
