@@ -47,6 +47,11 @@ class Session:
             overrides={"store": self._store(), "namespace": self.namespace, **overrides},
         )
 
+    def options(self) -> list[str]:
+        """The settings as words of a command line."""
+        given = {"--store": self.store, "--profile": self.profile, "--namespace": self.namespace}
+        return [word for name, value in given.items() if value is not None for word in (name, value)]
+
     def _store(self) -> str | None:
         """The store's URL; a path as a shell means it, relative to the current folder."""
         if self.store is None or "://" in self.store:

@@ -47,6 +47,22 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutionStarted:
+    """The first stage is about to be executed; told once, and never in a run of hits.
+
+    ``parents`` holds the stages that each one waits for, parents before children; ``expected`` the seconds that
+    each took of late, as far as it has a past; at most ``slots`` run at a time, where ``executor`` says.
+    """
+
+    at: datetime
+    run_id: str
+    executor: str
+    slots: int
+    parents: Mapping[str, tuple[str, ...]]
+    expected: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class StageChanged:
     """A stage entered ``state``; ``cache`` and ``reason`` are None until they are decided."""
 
@@ -81,7 +97,7 @@ class RunFinished:
     counts: Mapping[str, int]
 
 
-Event = RunStarted | StageChanged | OutputCaptured | RunFinished
+Event = RunStarted | ExecutionStarted | StageChanged | OutputCaptured | RunFinished
 Listener = Callable[[Event], None]
 
 

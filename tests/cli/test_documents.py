@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ from typing import Any
 import click
 import pytest
 
+from lineal.events import ExecutionStarted, OutputCaptured, RunStarted
+from lineal.views.progress import Board
 from lineal_cli.render.alerts import render_alerts_test
 from lineal_cli.render.artifacts import render_get, render_show
 from lineal_cli.render.code import render_fingerprint
@@ -44,6 +48,8 @@ SCHEMA_OF = {
 RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "run": ("run", lambda document: render_run(document, elapsed_seconds=4.2)),
     "run_failed": ("run_failed", lambda document: render_run(document, elapsed_seconds=2.6)),
+    "run_failed_seen": ("run_failed", lambda document: _render_seen(document)),
+    "run_failed_wide": ("run_failed", lambda document: _render_wide(document)),
     "run_unchanged": ("run_unchanged", lambda document: render_run(document, elapsed_seconds=0.21)),
     "status": ("status", render_status),
     "why": ("why", render_why),
@@ -67,6 +73,64 @@ RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "init": ("init", render_init),
     "alerts_test": ("alerts_test", render_alerts_test),
 }
+
+
+def _seen(parents: dict[str, tuple[str, ...]], failed: str, text: str) -> Board:
+    """What was seen of a run in which that stage printed that."""
+    at, board = datetime(2026, 11, 22, 17, 31, tzinfo=UTC), Board()
+    board.take(RunStarted(at, "run", "flights", tuple(parents)), 0.0)
+    board.take(ExecutionStarted(at, "run", "process", 2, parents, {}), 0.0)
+    board.take_output(OutputCaptured(at, "run", failed, 1, "output", text))
+    return board
+
+
+def _render_seen(document: Any) -> str:
+    """With what the display saw, two failures, and the command that was given."""
+    report = {
+        **document["stages"][1],
+        "id": "report",
+        "error": {"kind": "killed", "type": "", "message": "signal 9"},
+    }
+    document = {**document, "stages": [*document["stages"], {**report, "traceback": "", "attempts": 1}]}
+    parents = {
+        "ingest": (), "validate": ("ingest",), "weather": (), "train": ("validate", "weather"), "deploy": ("train",),
+        "report": ("weather",),
+    }  # fmt: skip
+    return render_run(
+        document,
+        elapsed_seconds=2.6,
+        board=_seen(parents, "validate", "reading\n10 %\r50 %\n\x1b[31mred \x1b[2J\n"),
+        again=["run", "flights.py", "note=two words", "-j", "3"],
+        settings=["--store", "s3://ml/churn"],
+    )
+
+
+def _render_wide(document: Any) -> str:
+    """A fan-out of 10,000 items: 37 fail in one place, two in another, and one thing waits for all."""
+    good, bad, waits = (document["stages"][number] for number in (2, 1, 3))
+    items = {f"score#{number}": good for number in range(1, 10_001)}
+    frames = bad["traceback"]
+    items |= {
+        f"score#{number}": {
+            **bad,
+            "error": {
+                "kind": "exception",
+                "type": "ValueError",
+                "message": f"bad row {number}",
+                "hint": None,
+            },
+            "traceback": f"{frames}ValueError: bad row {number}\n",
+        }
+        for number in range(300, 337)
+    }
+    items |= {f"score#{number}": {**bad, "traceback": "", "attempts": 1} for number in (7, 5000)}
+    items |= {f"explain#{number}": waits for number in range(300, 337)}
+    items |= {"report": waits}
+    parents: dict[str, tuple[str, ...]] = dict.fromkeys(items, ())
+    parents |= {f"explain#{number}": (f"score#{number}",) for number in range(300, 337)}
+    parents |= {"report": tuple(name for name in items if name.startswith("score"))}
+    document = {**document, "stages": [{**stage, "id": name} for name, stage in items.items()]}
+    return render_run(document, elapsed_seconds=754, board=_seen(parents, "score#300", "item 300\n"))
 
 
 @pytest.fixture(autouse=True)
@@ -133,9 +197,44 @@ def test_in_a_long_pipeline_hits_are_only_counted(document: Callable[[str], Any]
     run = document("run")
     run["stages"] += [{**run["stages"][0], "id": f"ingest#{number}"} for number in range(2, 1001)]
 
-    shown = render_run(run)
+    shown = click.unstyle(render_run(run, in_full=True))
 
-    assert "and 1000 stages unchanged" in shown.replace(",", "")
+    assert "and 1,000 stages unchanged" in shown
+    assert len(shown.splitlines()) < 30
+
+
+def test_a_failure_with_a_message_of_a_thousand_lines_is_shown_by_its_ends(
+    document: Callable[[str], Any],
+) -> None:
+    run = document("run_failed")
+    run["stages"][1]["error"]["message"] = "\n".join(f"row {number}" for number in range(1000))
+
+    shown = click.unstyle(render_run(run)).splitlines()
+
+    assert len(shown) < 70
+    assert {"row 1", "(and 960 lines more; --json has all)", "row 999"} <= set(shown)
+
+
+def test_of_a_progress_bar_in_a_log_the_last_state_is_shown() -> None:
+    log = {"stage": "train", "attempt": 1, "text": "start\r\n10 %\r50 %\r100 %\r\nend\n"}
+
+    assert render_logs({"logs": [log]}) == "start\n100 %\nend"
+
+
+def test_in_a_large_family_what_would_run_shares_a_row(document: Callable[[str], Any]) -> None:
+    status = document("status")
+    status["stages"] += [{**status["stages"][1], "id": f"score#{number}"} for number in range(2, 10_001)]
+
+    assert "score (9,999 of them)  miss: code changed" in click.unstyle(render_status(status))
+
+
+def test_in_a_large_family_stages_that_became_the_same_share_a_row(document: Callable[[str], Any]) -> None:
+    run = document("run")
+    run["stages"] += [{**run["stages"][1], "id": f"score#{number}"} for number in range(2, 10_001)]
+
+    shown = click.unstyle(render_run(run, in_full=True))
+
+    assert re.search(r"score \(9,999 of them\) +succeeded +miss: code changed +8 h 54 min", shown)
     assert len(shown.splitlines()) < 30
 
 

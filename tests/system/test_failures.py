@@ -196,7 +196,8 @@ def test_a_person_is_shown_the_own_frames_the_last_words_and_the_next_step(proje
     assert run.out.count("about to die") == 1
     assert "not run because of that: passed_on, passed_on#2" in run.out
     assert f"lineal logs {run_id} raises" in run.out
-    assert f"lineal rerun {run_id}" in run.out
+    assert "lineal run --until 'passed_on#2' --until dies" in run.out
+    assert f"lineal rerun {run_id}" in shown.out
     assert "Traceback" not in run.out + run.err
     assert logs.out == "about to die\n"
     assert (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import click
 from lineal_cli.session import Answer, Document, Session, command, split_target
 
 if TYPE_CHECKING:
-    from lineal_cli.progress import Progress
+    from lineal_cli.progress import Shown
 
 _executor = click.option("--executor", metavar="WHERE", help="Where stages run: process, inline, …")
 _jobs = click.option(
@@ -54,7 +54,14 @@ def run(session: Session, arguments: tuple[str, ...], dry_run: bool, **options: 
         plan = session.open(target).run(target, assignments, dry_run=True, **options)
         return Answer(plan, lambda: render_status(plan))
     return _executed(
-        lambda listener: session.open(target).run(target, assignments, listener=listener, **options)
+        session,
+        lambda listener: session.open(target).run(target, assignments, listener=listener, **options),
+        lambda document: [
+            "run",
+            *([target] if target else []),
+            *_shown(assignments, document),
+            *_given(options),
+        ],
     )
 
 
@@ -67,10 +74,16 @@ def rerun(session: Session, run_id: str, **options: Any) -> Answer:
 
     What is unchanged is a hit: after a failure this goes on from the last good stage.
     """
-    return _executed(lambda listener: session.open().rerun(run_id, listener=listener, **options))
+    return _executed(
+        session,
+        lambda listener: session.open().rerun(run_id, listener=listener, **options),
+        lambda _: ["rerun", run_id, *_given(options)],
+    )
 
 
-def _executed(execute: Callable[[Progress], Document]) -> Answer:
+def _executed(
+    session: Session, execute: Callable[[Shown], Document], again: Callable[[Document], list[str]]
+) -> Answer:
     from lineal_cli.progress import open_progress
     from lineal_cli.render.run import render_run
 
@@ -80,5 +93,32 @@ def _executed(execute: Callable[[Progress], Document]) -> Answer:
     elapsed = time.monotonic() - started
     code = {"failed": 1, "cancelled": 130}.get(document["state"], 0)
     return Answer(
-        document, lambda: render_run(document, elapsed_seconds=elapsed, details=progress.details), code
+        document,
+        lambda: render_run(
+            document,
+            elapsed_seconds=elapsed,
+            board=progress.board,
+            again=again(document),
+            settings=session.options(),
+        ),
+        code,
     )
+
+
+def _given(options: Mapping[str, Any]) -> list[str]:
+    """Options as words of a command line, to go on with: what was forced is not forced again."""
+    words: list[str] = []
+    for name, value in options.items():
+        option = {"params_file": "--params", "jobs": "-j"}.get(name, f"--{name.replace('_', '-')}")
+        if value is True:
+            words.append(option)
+        elif name != "force" and value not in (None, False):
+            for item in value if isinstance(value, tuple) else (value,):
+                words += [option, str(item)]
+    return words
+
+
+def _shown(assignments: Sequence[str], document: Document) -> list[str]:
+    """The assignments without the secrets in them, as the run's record has them."""
+    hidden = {name for name, value in document["parameters"].items() if value == "***"}
+    return [f"{name}=***" if (name := word.partition("=")[0]) in hidden else word for word in assignments]

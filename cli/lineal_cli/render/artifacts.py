@@ -65,7 +65,9 @@ def _run(document: Mapping[str, Any]) -> str:
         ("code", _git(document.get("git"))),
     ]
     facts = table(row for row in rows if row[1])
-    summary = render_run({"warnings": [], "outputs": {}, **document}, elapsed_seconds=document.get("seconds"))
+    summary = render_run(
+        {"warnings": [], "outputs": {}, **document}, elapsed_seconds=document.get("seconds"), in_full=True
+    )
     return f"{summary}\n\n{facts}" if facts else summary
 
 

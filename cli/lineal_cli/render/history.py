@@ -8,6 +8,7 @@ from typing import Any
 
 from lineal.api.nearest import did_you_mean
 from lineal.errors import UsageError
+from lineal.views.words import last_state
 from lineal_cli.render.text import clean, clean_log, moment, paint, paint_state, seconds, table, values
 
 Run = Mapping[str, Any]
@@ -58,7 +59,7 @@ def sort_runs(runs: Sequence[Run], key: str) -> list[Run]:
 
 def render_logs(document: Mapping[str, Any]) -> str:
     logs = document["logs"]
-    texts = [clean_log(log["text"]).rstrip("\n") for log in logs]
+    texts = [_as_shown(log["text"]).rstrip("\n") for log in logs]
     if len(logs) == 1:
         return texts[0] or "(it printed nothing)"
     if not logs:
@@ -66,6 +67,11 @@ def render_logs(document: Mapping[str, Any]) -> str:
     return "\n\n".join(
         f"{paint(_log_title(log), 'bold')}\n{text}".rstrip() for log, text in zip(logs, texts, strict=True)
     )
+
+
+def _as_shown(text: str) -> str:
+    """What a terminal would show in the end: of a progress bar its last state."""
+    return "\n".join(clean_log(last_state(line)) for line in text.split("\n"))
 
 
 def _log_title(log: Mapping[str, Any]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lineal.views.words import cells, closed, cut, family, named, outcomes, own_frames
 from lineal_cli.render.text import (
     clean,
     clean_log,
@@ -20,19 +22,32 @@ from lineal_cli.render.text import (
 )
 
 if TYPE_CHECKING:
-    from lineal_cli.progress import Details
+    from lineal.views.progress import Board
 
 Stage = Mapping[str, Any]
 FEW_STAGES = 12  # with no more than that many, the table shows hits too
+_FEW_ALIKE = 20  # stages of one family that became the same have a row each, if they are no more than that
+_FAILURES_IN_FULL = 5
+_FAILURES_NAMED = 10
+_LINES_AT_EACH_END = 20
+_LONGEST_LINE = 1000
 
 
 def render_run(
     document: Mapping[str, Any],
     *,
     elapsed_seconds: float | None = None,
-    details: Mapping[str, Details] | None = None,
+    board: Board | None = None,
+    again: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    in_full: bool = False,
 ) -> str:
-    """The summary after a run. ``details`` are by stage id."""
+    """The report after a run: the failures, where there are any, above one line that sums up.
+
+    ``board`` is what was seen of the run while it went on. ``again`` are the words of the command that was given, to be
+    given once more, and ``settings`` the options by which all commands find the same store. With ``in_full`` every stage
+    is told of, as in a report that nobody saw coming.
+    """
     stages: Sequence[Stage] = document["stages"]
     warnings = "\n".join(f"{paint('warning:', 'yellow')} {clean(text)}" for text in document["warnings"])
     if document["state"] == "succeeded" and all(stage["cache"] == "hit" for stage in stages):
@@ -40,39 +55,69 @@ def render_run(
         done = f"nothing to do, {counted(len(stages), 'stage')} unchanged{took}"
         calm = f"{clean(document['pipeline'])}: {paint(done, 'green')} · run {clean(document['run_id'])}"
         return "\n".join(part for part in (calm, warnings) if part)
-    failed = [stage for stage in stages if stage["state"] == "failed"]
     parts = [
-        *(_failure(stage, document["run_id"], (details or {}).get(stage["id"])) for stage in failed),
-        _not_run(stages),
-        stage_table(stages),
+        *_failures(stages, document["run_id"], board),
+        stage_table(stages) if in_full else "",
         _outputs(document["outputs"], made_all=document["state"] == "succeeded"),
         warnings,
         _headline(document, elapsed_seconds),
-        _next_steps(document, failed),
+        _next_steps(document, again, settings),
     ]
     return "\n\n".join(part for part in parts if part)
 
 
 def stage_table(stages: Sequence[Stage]) -> str:
-    """A row for each stage; in a long pipeline the hits are only counted."""
+    """A row for each stage; in a long pipeline the hits are only counted, and so are those that are alike."""
     shown = [stage for stage in stages if len(stages) <= FEW_STAGES or stage["cache"] != "hit"]
-    rows = [
-        (
-            clean(stage["id"]),
-            paint_state(stage["state"]),
-            cache_and_reason(stage),
-            seconds(stage["seconds"]) if stage["attempts"] else "",
-            some(
-                [f"{clean(name)} {short(output['digest'])}" for name, output in stage["outputs"].items()],
-                most=3,
-            ),
+    alike: dict[tuple[object, ...], list[Stage]] = {}
+    for stage in shown:
+        alike.setdefault((family(stage["id"]), stage["state"], stage["cache"], stage["reason"]), []).append(
+            stage
         )
-        for stage in shown
-    ]
+    rows: list[tuple[str, ...]] = []
+    for members in alike.values():
+        rows += [_row(stage) for stage in members] if len(members) <= _FEW_ALIKE else [_row_of_many(members)]
     lines = table(rows, ("stage", "state", "cache", "time", "outputs"), right=(3,)) if rows else ""
     hidden = len(stages) - len(shown)
     return "\n".join(
         part for part in (lines, f"and {counted(hidden, 'stage')} unchanged" if hidden else "") if part
+    )
+
+
+def alike(stages: Iterable[Stage]) -> list[list[Stage]]:
+    """The stages one by one; those of one family that became the same together, where they are many."""
+    found: dict[tuple[object, ...], list[Stage]] = {}
+    for stage in stages:
+        became = stage["state"], stage["cache"], stage["reason"]
+        found.setdefault((family(stage["id"]), *became), []).append(stage)
+    return [
+        group
+        for members in found.values()
+        for group in ([members] if len(members) > _FEW_ALIKE else [[stage] for stage in members])
+    ]
+
+
+def _row(stage: Stage) -> tuple[str, ...]:
+    return (
+        clean(stage["id"]),
+        paint_state(stage["state"]),
+        cache_and_reason(stage),
+        seconds(stage["seconds"]) if stage["attempts"] else "",
+        some(
+            [f"{clean(name)} {short(output['digest'])}" for name, output in stage["outputs"].items()], most=3
+        ),
+    )
+
+
+def _row_of_many(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """One row for stages of one family that became the same; the time is that of all of them together."""
+    took = sum(stage["seconds"] for stage in stages)
+    return (
+        named([stage["id"] for stage in stages]),
+        paint_state(stages[0]["state"]),
+        cache_and_reason(stages[0]),
+        seconds(took) if took else "",
+        "",
     )
 
 
@@ -85,28 +130,124 @@ def cache_and_reason(stage: Stage) -> str:
     return paint_state(cache) + (f": {why}" if why else "")
 
 
-def _failure(stage: Stage, run_id: object, details: Details | None) -> str:
+# -- what failed ------------------------------------------------------------------------------
+
+
+def _failures(stages: Sequence[Stage], run_id: object, board: Board | None) -> list[str]:
+    """What failed, each with what was not run for it; then what went on regardless."""
+    failed = [stage for stage in stages if stage["state"] == "failed"]
+    not_run = [stage["id"] for stage in stages if stage["state"] == "upstream_failed"]
+    if not failed:
+        return []
+    by_place: dict[tuple[object, ...], list[Stage]] = {}
+    for stage in failed:
+        error = stage["error"] or {}
+        place = error.get("kind"), error.get("type"), own_frames(stage)
+        by_place.setdefault((family(stage["id"]), *place), []).append(stage)
+    groups = list(by_place.values())
+    parents = board.execution.parents if board is not None and board.execution is not None else {}
+    told_apart = bool(parents) and len(groups) > 1
+    parts = []
+    for members in groups[:_FAILURES_IN_FULL]:
+        of_family = sum(family(stage["id"]) == family(members[0]["id"]) for stage in stages)
+        parts.append(
+            _failure(members, of_family, (board.tails if board is not None else {}).get(members[0]["id"], ()))
+        )
+        if told_apart:
+            below = _below(parents, [stage["id"] for stage in members])
+            parts.append(_not_run([stage_id for stage_id in not_run if stage_id in below]))
+    parts.append(_further(groups[_FAILURES_IN_FULL:]))
+    if not told_apart:
+        parts.append(_not_run(not_run))
+    if parents:
+        needed = _below(_turned(parents), [stage["id"] for stage in failed])
+        went_on = [
+            s["id"] for s in stages if s["state"] == "succeeded" and s["attempts"] and s["id"] not in needed
+        ]
+        parts.append(f"went on regardless: {named(went_on)}" if went_on else "")
+    return parts
+
+
+def _failure(group: Sequence[Stage], of_family: int, tail: Iterable[str]) -> str:
+    """Stages that failed in the same place of the same code: the first of them in full."""
+    stage = group[0]
     error = stage["error"] or {}
     what = ": ".join(clean(error[key]) for key in ("type", "message") if error.get(key))
     attempts = f" after {stage['attempts']} attempts" if stage["attempts"] > 1 else ""
     kind = f" ({error['kind'].replace('_', ' ')})" if error.get("kind") not in (None, "exception") else ""
-    lines = [paint(f"{clean(stage['id'])} failed{attempts}{kind}: ", "red") + what]
+    who, also = clean(stage["id"]), ""
+    if len(group) > 1:
+        who = clean(family(stage["id"]))
+        also = (
+            f" for {len(group):,} of {of_family:,}, first for {clean(stage['id'])}{',' if attempts else ''}"
+        )
+    what = _shortened(what)
+    lines = [paint(f"{who} failed{also}{attempts}{kind}: ", "red") + what]
     if error.get("hint"):
         lines.append(f"{paint('hint:', 'cyan')} {clean(error['hint'])}")
-    traceback = (details.traceback if details else "") or stage.get("traceback", "")
-    if traceback and not (error.get("kind") == "killed" and details and details.lines):
-        lines += ["", indent(clean(traceback).rstrip())]
-    if details and details.lines:
+    traceback, tail = own_frames(stage), list(tail)
+    if traceback and not (error.get("kind") == "killed" and tail):
+        lines += ["", indent(_shortened(clean(traceback)))]
+    if tail:
         lines += ["", paint(f"the last lines of {clean(stage['id'])}:", "dim")]
-        lines += [f"  {paint('|', 'dim')} {clean_log(line)}" for line in details.lines]
+        lines += [f"  {paint('|', 'dim')} {_readable(line)}" for line in tail]
+    if len(group) > 1:
+        others = [clean(other["id"]) for other in group[1:]]
+        lines += ["", f"failed in the same place: {some(others, most=6)}"]
     return "\n".join(lines)
 
 
-def _not_run(stages: Sequence[Stage]) -> str:
-    affected = [clean(stage["id"]) for stage in stages if stage["state"] == "upstream_failed"]
-    if not affected:
-        return ""
-    return f"not run because of that: {some(affected)}"
+def _shortened(text: str) -> str:
+    """The beginning and the end of a text that has too many lines to be read."""
+    lines = [cut(line, _LONGEST_LINE) for line in text.split("\n")]
+    if len(lines) > 2 * _LINES_AT_EACH_END:
+        left_out = paint(f"(and {len(lines) - 2 * _LINES_AT_EACH_END:,} lines more; --json has all)", "dim")
+        lines = [*lines[:_LINES_AT_EACH_END], left_out, *lines[-_LINES_AT_EACH_END:]]
+    return "\n".join(lines)
+
+
+def _readable(line: str) -> str:
+    return closed(clean_log(line)) if cells(line) <= _LONGEST_LINE else cut(clean(line), _LONGEST_LINE)
+
+
+def _further(groups: Sequence[Sequence[Stage]]) -> str:
+    """Failures that are not shown in full, a line each."""
+    lines = []
+    for members in groups[:_FAILURES_NAMED]:
+        error = members[0]["error"] or {}
+        what = ": ".join(
+            clean(error[key]).partition("\n")[0] for key in ("type", "message") if error.get(key)
+        )
+        lines.append(paint(f"{named([stage['id'] for stage in members])} failed: ", "red") + what)
+    left_out = sum(map(len, groups[_FAILURES_NAMED:]))
+    return "\n".join([*lines, f"and {left_out:,} more failed"] if left_out else lines)
+
+
+def _not_run(stage_ids: Sequence[str]) -> str:
+    return f"not run because of that: {named(stage_ids)}" if stage_ids else ""
+
+
+def _turned(parents: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The children of each stage, of its parents; or the other way round."""
+    turned: dict[str, list[str]] = {}
+    for stage_id, others in parents.items():
+        for other in others:
+            turned.setdefault(other, []).append(stage_id)
+    return turned
+
+
+def _below(parents: Mapping[str, Sequence[str]], stage_ids: Sequence[str]) -> set[str]:
+    """All that waits, directly or not, for one of these stages."""
+    children, found, new = _turned(parents), set[str](), list(stage_ids)
+    while new:
+        for child in children.get(new.pop(), ()):
+            if child not in found:
+                found.add(child)
+                new.append(child)
+    return found
+
+
+# -- the sum of it ----------------------------------------------------------------------------
 
 
 def _outputs(outputs: Mapping[str, str | None], *, made_all: bool) -> str:
@@ -120,30 +261,18 @@ def _outputs(outputs: Mapping[str, str | None], *, made_all: bool) -> str:
 
 
 def _headline(document: Mapping[str, Any], elapsed_seconds: float | None) -> str:
-    stages = document["stages"]
-    counts = {
-        "unchanged": sum(stage["cache"] == "hit" for stage in stages),
-        "ran": sum(stage["state"] == "succeeded" and stage["cache"] != "hit" for stage in stages),
-        "failed": sum(stage["state"] == "failed" for stage in stages),
-        "not run": sum(stage["state"] in ("upstream_failed", "queued", "cancelled") for stage in stages),
-        "skipped": sum(stage["state"] == "skipped" for stage in stages),
-    }
-    told = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    told = outcomes(document["stages"])
     took = f" in {seconds(elapsed_seconds)}" if elapsed_seconds is not None else ""
     state = paint_state(document["state"])
-    return f"{clean(document['pipeline'])}: {state}{took}, {told or 'no stages'} · run {clean(document['run_id'])}"
+    return f"{clean(document['pipeline'])}: {state}{took}, {told} · run {clean(document['run_id'])}"
 
 
-def _next_steps(document: Mapping[str, Any], failed: Sequence[Stage]) -> str:
-    if not failed:
+def _next_steps(document: Mapping[str, Any], again: Sequence[str], settings: Sequence[str]) -> str:
+    """The commands to look and to go on with; what has succeeded is not run again."""
+    if document["state"] not in ("failed", "cancelled") or not document["run_id"]:
         return ""
-    run_id = clean(document["run_id"])
-    began = [clean(stage["id"]) for stage in failed if stage["attempts"]]
-    logs = [("all it printed:", f"lineal logs {run_id} {_quoted(stage)}") for stage in began[:1]]
-    return table([*logs, ("try again from there:", f"lineal rerun {run_id}")])
-
-
-def _quoted(stage: str) -> str:
-    import shlex
-
-    return shlex.quote(stage)
+    run_id = str(document["run_id"])
+    began = [s["id"] for s in document["stages"] if s["state"] == "failed" and s["attempts"]]
+    steps = [("all it printed:", ["logs", run_id, stage_id, *settings]) for stage_id in began[:1]]
+    steps.append(("try again from there:", [*(again or ("rerun", run_id)), *settings]))
+    return table((what, clean(shlex.join(["lineal", *words]))) for what, words in steps)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lineal_cli.render.run import FEW_STAGES, cache_and_reason
+from lineal.views.words import named
+from lineal_cli.render.run import FEW_STAGES, alike, cache_and_reason
 from lineal_cli.render.text import clean, counted, paint, table, values
 
 
@@ -23,7 +24,7 @@ def render_status(document: Mapping[str, Any]) -> str:
     if maybe:
         title += f", {maybe} may: that depends on results not known yet"
     shown = stages if len(stages) <= FEW_STAGES else stale
-    rows = [(clean(stage["id"]), cache_and_reason(stage)) for stage in shown]
+    rows = [(named([stage["id"] for stage in group]), cache_and_reason(group[0])) for group in alike(shown)]
     lines = [title, "", table(rows, ("stage", "cache"))]
     if len(shown) < len(stages):
         lines.append(f"and {counted(len(stages) - len(shown), 'stage')} unchanged")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,15 @@ from lineal.api.run import Run
 from lineal.api.targets import Target, import_folders, resolve
 from lineal.engine.session import RunRequest
 from lineal.errors import UsageError
+from lineal.events import Listener, ignore
 from lineal.fingerprint.sources import Sources
 from lineal.stages import Pipeline
 
 
 def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object]) -> Run:
-    """Run ``pipeline`` in the project around its file, as ``lineal run`` would; no progress is shown.
+    """Run ``pipeline`` in the project around its file, as ``lineal run`` would.
 
-    A failed stage is told by the run's state; errors are raised for what cannot be run at all.
+    In a notebook it is shown what goes on; a program is left alone. A failed stage is told by the run's state; errors are raised for what cannot be run at all.
     """
     file = _file_of(pipeline)
     project = open_project(file)
@@ -40,14 +43,23 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
         strict=project.configuration.strict,
     )
     outputs = pipeline.signature.outputs.ports
-    return Run(
-        project.store, project.execute(request), {name: port.annotation for name, port in outputs.items()}
-    )
+    with _shown() as listener:
+        record = project.execute(replace(request, listener=listener))
+    return Run(project.store, record, {name: port.annotation for name, port in outputs.items()})
 
 
 def trace(what: str | Path) -> dict[str, Any]:
     """Where ``what`` comes from: the document of ``lineal trace``, for the project around the current folder."""
     return open_project().trace(str(what))
+
+
+def _shown() -> AbstractContextManager[Listener]:
+    """What shows a run where the user is: a program is left alone, and pays for no display."""
+    if "IPython" not in sys.modules:
+        return nullcontext(ignore)
+    from lineal.views.notebook import shown_here
+
+    return shown_here()
 
 
 def _file_of(pipeline: Pipeline[..., Any]) -> Path:

@@ -56,4 +56,12 @@ class Run:
         return run_document(self._record, self._record.stages)
 
     def __repr__(self) -> str:
-        return f"<run {self.run_id} of {self._record.pipeline}: {self.state}>"
+        from lineal.views.notebook import run_line
+
+        return f"<{run_line(self.document())}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of it."""
+        from lineal.views.notebook import run_html
+
+        return run_html(self.document())

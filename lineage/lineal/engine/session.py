@@ -32,8 +32,8 @@ from lineal.engine.provenance import (
 )
 from lineal.engine.runner import Runner
 from lineal.engine.variables import worker_variables
-from lineal.errors import UsageError
-from lineal.events import Event, Listener, ignore
+from lineal.errors import LinealError, UsageError
+from lineal.events import Event, ExecutionStarted, Listener, ignore
 from lineal.executors.protocol import Executor, Setup
 from lineal.fingerprint import Distributions, Fingerprinter, SummaryCache
 from lineal.fingerprint.sources import Sources
@@ -182,6 +182,7 @@ class _Session:
                 raise CodeNeeded("a stage has to be executed")
             mend_code(self._store, self._request.sources)
             self._store.runs.begin(self._run_id, seal_record(self._blank(context)))
+            self._tell_start()
 
         runner = self._runner(context, self._executor, begin, self._slots)
         try:
@@ -199,6 +200,25 @@ class _Session:
         return record
 
     # -- parts --------------------------------------------------------------------------------
+
+    def _tell_start(self) -> None:
+        request, graph = self._request, self._request.graph
+        if request.listener is ignore:
+            return
+        from lineal.graph.history import recent_seconds  # a run of hits does not look back
+
+        planned = [stage_id for stage_id in graph.nodes if stage_id in self._plan.stages]
+        names = {stage_id: graph.nodes[stage_id].stage.name for stage_id in planned}
+        try:
+            expected = recent_seconds(self._store, graph.pipeline, names)
+        except LinealError:  # a convenience must not end a run
+            expected = {}
+        parents = {stage_id: self._plan.stages[stage_id].task.parents for stage_id in planned}
+        request.listener(
+            ExecutionStarted(
+                self._clock.now(), self._run_id, request.executor, self._slots, parents, expected
+            )
+        )
 
     def _check_code(self, result: RunResult) -> None:
         """What fails without the project's code is told by a run that has it."""

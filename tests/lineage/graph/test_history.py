@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from lineal.graph.action import action_key
-from lineal.graph.history import History, Relative
+from lineal.graph.history import History, Relative, recent_seconds
 from lineal.graph.records import (
     Action,
     ActionResult,
@@ -191,3 +191,53 @@ def test_keys_that_are_none_are_passed_over(past: Past) -> None:
     past.ran(ACTION, action_key="../../etc/passwd")
 
     assert past.nearest(changed(parameters={})) is None
+
+
+def test_a_stage_is_expected_to_take_the_median_of_its_newest_executions(past: Past) -> None:
+    for seconds in (9.0, 1.0, 2.0):
+        past.ran(ACTION, attempts=1, seconds=seconds)
+
+    assert recent_seconds(past.store, "flow", {"train": "train"}) == {"train": 2.0}
+
+
+def test_what_failed_or_was_tried_again_does_not_tell_how_long_a_stage_takes(past: Past) -> None:
+    past.ran(ACTION, attempts=1, seconds=4.0)
+    past.ran(ACTION, state="failed", attempts=1, seconds=0.1)
+    past.ran(ACTION, attempts=3, seconds=0.2)
+
+    assert recent_seconds(past.store, "flow", {"train": "train"}) == {"train": 4.0}
+
+
+def test_a_stage_that_was_a_hit_ever_since_is_timed_by_its_result(past: Past) -> None:
+    past.ran(ACTION, cache="hit")
+
+    assert recent_seconds(past.store, "flow", {"train": "train"}) == {"train": 1.0}
+
+
+def test_a_stage_that_is_new_is_timed_by_the_others_of_its_name(past: Past) -> None:
+    past.ran(ACTION, attempts=1, seconds=3.0)
+
+    assert recent_seconds(past.store, "flow", {"train#2": "train", "deploy": "deploy"}) == {"train#2": 3.0}
+
+
+def test_other_pipelines_tell_nothing_about_this_one(past: Past) -> None:
+    past.ran(ACTION, attempts=1, seconds=3.0)
+
+    assert recent_seconds(past.store, "other", {"train": "train"}) == {}
+
+
+@pytest.mark.parametrize(("pipeline", "most"), [("flow", 21), ("other", 85)])
+def test_however_long_the_history_is_only_its_newest_part_is_read(
+    past: Past, monkeypatch: pytest.MonkeyPatch, pipeline: str, most: int
+) -> None:
+    read: list[str] = []
+    for _ in range(99):
+        past.ran(ACTION, attempts=1, seconds=3.0)
+    find_many = past.store.runs.find_many
+    monkeypatch.setattr(
+        past.store.runs, "find_many", lambda run_ids: read.extend(run_ids) or find_many(run_ids)
+    )
+
+    recent_seconds(past.store, pipeline, {"train": "train"})
+
+    assert len(read) <= most
