@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -105,28 +106,61 @@ def test_ctrl_c_ends_an_inline_run_too(project: Project) -> None:
     assert cancelled.words("state") == {"one": "succeeded", "two": "cancelled", "three": "cancelled"}
 
 
+LATER = """
+from lineal import pipeline, stage
+
+
+@stage(retries=3, retry_delay="1h")
+def later() -> int:
+    raise ConnectionError("not now")
+
+
+@pipeline
+def flow() -> int:
+    return later()
+"""
+
+
+def test_a_run_that_is_killed_while_it_waits_to_try_again_leaves_its_delay_to_the_next(
+    project: Project,
+) -> None:
+    project.write("flow.py", LATER)
+    first = project.start("run", "--json")
+    line_with(first, "up_for_retry")
+    first.kill()
+    first.wait()
+
+    asked = project.json("status")
+    second = project.start("run", "--json")
+    told = line_with(second, "up_for_retry")
+    second.send_signal(signal.SIGINT)
+    cancelled = project.ended(second)
+
+    assert "ConnectionError: not now (attempt 1, of run " in told
+    for answer in (asked, cancelled):
+        assert re.search(
+            r"`later` waits 3\d\d\d s more: run \S+ was stopped after attempt 1",
+            answer.document["warnings"][0],
+        )
+    assert cancelled.words("state", "attempts") == {"later": ("cancelled", 0)}
+    assert project.json("status").document["warnings"] == []  # whoever stops a run by hand ends its waits
+
+
+def line_with(run: subprocess.Popen[str], word: str) -> str:
+    """The next line on stderr with this word in it."""
+    assert run.stderr is not None
+    line = run.stderr.readline()
+    while word not in line:
+        assert line, "the command has ended"
+        line = run.stderr.readline()
+    return line
+
+
 def test_ctrl_c_does_not_wait_for_a_retry(project: Project) -> None:
-    project.write(
-        "flow.py",
-        """
-        from lineal import pipeline, stage
-
-
-        @stage(retries=3, retry_delay="1h")
-        def later() -> int:
-            raise ConnectionError("not now")
-
-
-        @pipeline
-        def flow() -> int:
-            return later()
-        """,
-    )
+    project.write("flow.py", LATER)
 
     run = project.start("run", "--json")
-    assert run.stderr is not None
-    while "up_for_retry" not in run.stderr.readline():
-        pass
+    line_with(run, "up_for_retry")
     run.send_signal(signal.SIGINT)
     cancelled = project.ended(run)
 

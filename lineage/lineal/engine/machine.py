@@ -41,7 +41,6 @@ class Task:
     parents: tuple[str, ...] = ()
     tolerated: frozenset[str] = frozenset()
     max_attempts: int = 1
-    retry_delay_seconds: float = 0.0
 
 
 # -- events -----------------------------------------------------------------------------------
@@ -60,6 +59,14 @@ class Hit:
 @dataclass(frozen=True, slots=True)
 class Missed:
     stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A miss for which an earlier run, which is gone, made ``attempts`` attempts; the delay of the next is not over."""
+
+    stage: str
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,7 @@ Event = (
     Started
     | Hit
     | Missed
+    | Resumed
     | ConditionFailed
     | Refused
     | Completed
@@ -167,8 +175,10 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class WaitToRetry:
+    """Report `RetryDue` when it is time for the attempt after the first ``attempts``."""
+
     stage: str
-    delay_seconds: float
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +249,7 @@ class Machine:
         self._status: dict[str, Status] = {task.id: "waiting" for task in tasks}
         self._story: dict[str, list[str]] = {task.id: [] for task in tasks}
         self._attempts = dict.fromkeys(self._tasks, 0)
+        self._earlier = dict.fromkeys(self._tasks, 0)  # attempts that count, of a run before this
         self._losses = dict.fromkeys(self._tasks, 0)
         self._ready: list[tuple[int, str]] = []
         self._running = 0
@@ -291,6 +302,13 @@ class Machine:
                     self._end(stage, "unknown")
                 else:
                     self._queue(stage)
+            case Resumed(stage, attempts):
+                self._expect(event, stage, "looking")
+                self._earlier[stage] = attempts
+                if self._stopping:
+                    self._end(stage, "cancelled")
+                else:
+                    self._wait(stage)
             case ConditionFailed(stage):
                 self._expect(event, stage, "looking")
                 self._end(stage, "skipped")
@@ -396,11 +414,17 @@ class Machine:
         task = self._tasks[stage]
         if self._interrupted:
             self._end(stage, "cancelled")
-        elif retryable and not self._stopping and self._attempts[stage] < task.max_attempts:
-            self._enter(stage, "up_for_retry")
-            self._out.append(WaitToRetry(stage, task.retry_delay_seconds))
+        elif retryable and not self._stopping and self._made(stage) < task.max_attempts:
+            self._wait(stage)
         else:
             self._fail(stage)
+
+    def _wait(self, stage: str) -> None:
+        self._out.append(WaitToRetry(stage, self._made(stage)))  # first, so that what is told has been kept
+        self._enter(stage, "up_for_retry")
+
+    def _made(self, stage: str) -> int:
+        return self._earlier[stage] + self._attempts[stage]
 
     def _fail(self, stage: str) -> None:
         self._end(stage, "failed")

@@ -329,7 +329,6 @@ def _task(graph: Graph, node: Node) -> Task:
         graph.parents(node.id),
         frozenset(tolerated - required),
         retries + 1,
-        node.options.retry_delay_seconds,
     )
 
 

@@ -14,7 +14,7 @@ from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import decode
 from lineal.artifacts.files import ending
-from lineal.engine import machine
+from lineal.engine import machine, retries
 from lineal.engine.cache import ActionCache, Answer, Asked, effect_claimed
 from lineal.engine.clock import Clock
 from lineal.engine.intake import Intake
@@ -22,6 +22,7 @@ from lineal.engine.interrupts import on_interrupt
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind
 from lineal.engine.progress import STATES, Attempt, RunContext, RunResult, StageProgress
+from lineal.engine.waits import Wait, Waits
 from lineal.errors import LinealError, StoreUnavailable
 from lineal.events import (
     Event,
@@ -70,7 +71,7 @@ class Runner:
 
     ``executor_of`` makes the executor when something has to be executed, never before, so that a
     run of hits starts no process; ``begin`` is called just before that, and ``judge`` when a first attempt has returned. Without ``executor_of`` nothing is executed: the
-    answer is a preview.
+    answer is a preview. ``waits`` are those for a next attempt that runs before this one left behind.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Runner:
         executor_of: Callable[[], Executor] | None = None,
         begin: Callable[[], None] = lambda: None,
         judge: Callable[[], Judge] | None = None,
+        waits: Waits | None = None,
         fail_fast: bool = False,
         clock: Clock,
         listener: Listener,
@@ -106,6 +108,9 @@ class Runner:
         self._attempts: dict[str, Attempt] = {}  # those that have not ended
         self._begun = 0
         self._retry_at: dict[str, float] = {}
+        self._waits = waits
+        self._left_behind: dict[str, Wait] = {}
+        self._kept_waits: dict[str, str] = {}  # the keys under which they are kept, by stage
         self._warnings: list[str] = []
         self._observed_warnings: dict[str, list[str]] = {}
         self._masked: set[str] = set()
@@ -160,8 +165,8 @@ class Runner:
                         looks.append(stage)
                     case machine.Execute(stage, attempt):
                         self._execute(stage, attempt)
-                    case machine.WaitToRetry(stage, delay_seconds):
-                        self._retry_at[stage] = self._clock.monotonic() + delay_seconds
+                    case machine.WaitToRetry(stage, attempts):
+                        self._wait_to_retry(stage, attempts)
                     case machine.Kill(stage):
                         self._kill(stage)
                     case machine.Enter(stage, status):
@@ -182,6 +187,8 @@ class Runner:
         elif status == "skipped" and progress.reason is None:
             progress.reason = "upstream"
         progress.state = state
+        if status in machine.ENDED and self._waits is not None and stage_id in self._kept_waits:
+            self._waits.forget(self._kept_waits[stage_id])
         self._tell(
             StageChanged(
                 self._clock.now(),
@@ -228,9 +235,41 @@ class Runner:
             self._refuse(stage_id, answer.failure)
             return machine.Refused(stage_id)
         if answer.result is None:
-            return machine.Missed(stage_id)
+            return self._take_up(answer)
         progress.outputs = answer.result.outputs
         return machine.Hit(stage_id)
+
+    def _take_up(self, answer: Answer) -> machine.Event:
+        """A miss; where a run before this one was stopped while it waited to try again, it waits for the rest of the delay."""
+        stage_id, key = answer.asked.stage.id, answer.asked.key
+        wait = self._waits.find(key) if self._waits is not None else None
+        if wait is None or answer.reason == "forced":
+            return machine.Missed(stage_id)
+        more = f"waits {wait.left_seconds:.0f} s more"
+        self._warnings.append(
+            f"`{stage_id}` {more}: run {wait.run_id} was stopped after attempt {wait.attempts}, before the next one was due; "
+            f"--force {stage_id} tries at once"
+        )
+        if self._executor_of is None:
+            return machine.Missed(stage_id)
+        self._left_behind[stage_id], self._kept_waits[stage_id] = wait, key
+        message = f"{wait.failure.message} (attempt {wait.attempts}, of run {wait.run_id}; {more})"
+        self.stages[stage_id].failure = replace(wait.failure, message=message)
+        return machine.Resumed(stage_id, wait.attempts)
+
+    def _wait_to_retry(self, stage_id: str, attempts: int) -> None:
+        wait = self._left_behind.pop(stage_id, None)
+        if wait is None:
+            failure, run_id = self.stages[stage_id].failure, self._context.run_id
+            assert failure is not None
+            options = self._plan.stages[stage_id].options
+            seconds = retries.delay_seconds(options, attempts, retries.draw_of(run_id, stage_id, attempts))
+            wait = Wait(run_id, attempts, seconds, replace(failure, traceback=""))
+            if self._waits is not None:
+                self._kept_waits[stage_id] = self.answers[stage_id].asked.key
+                self._waits.keep(self._kept_waits[stage_id], wait)
+        self._start_executor()
+        self._retry_at[stage_id] = self._clock.monotonic() + wait.left_seconds
 
     def _confirm(self) -> list[machine.Event]:
         """Look whether what the run returns of its hits is there."""
@@ -290,10 +329,7 @@ class Runner:
     # -- executing ----------------------------------------------------------------------------
 
     def _execute(self, stage_id: str, attempt: int) -> None:
-        assert self._executor_of is not None
-        if self._executor is None:
-            self._begin()
-            self._executor = self._executor_of()
+        executor = self._start_executor()
         answer = self.answers[stage_id]
         stage, asked = answer.asked.stage, answer.asked
         progress = self.stages[stage_id]
@@ -320,12 +356,20 @@ class Runner:
             seeded=stage.seeded,
             reads=stage.options.reads,
             variables=stage.options.env,
+            retry_if=stage.options.retry_on if isinstance(stage.options.retry_on, str) else None,
         )
         self._attempts[attempt_id] = Attempt(stage_id, envelope)
         self._masked.update(
             hidden.value.reveal() for hidden in asked.bound.arguments.values() if isinstance(hidden, Hidden)
         )
-        self._executor.submit(envelope)
+        executor.submit(envelope)
+
+    def _start_executor(self) -> Executor:
+        if self._executor is None:
+            assert self._executor_of is not None
+            self._begin()
+            self._executor = self._executor_of()
+        return self._executor
 
     def _kill(self, stage_id: str) -> None:
         for attempt_id, attempt in self._attempts.items():
@@ -428,9 +472,8 @@ class Runner:
             self._cache.effects.append(answer.asked, "failed", self._context.run_id)
         if outcome.lost is not None:
             return self._input_lost(stage_id, outcome.lost)
-        return machine.AttemptFailed(
-            stage_id, retryable=outcome.repeatable and progress.failure.kind != "contract"
-        )
+        worth_it = retries.is_worth_retrying(answer.asked.stage.options, progress.failure, outcome.raised)
+        return machine.AttemptFailed(stage_id, retryable=outcome.repeatable and worth_it)
 
     def _timeout(self, stage_id: str) -> Failure:
         seconds = self._plan.stages[stage_id].options.timeout_seconds

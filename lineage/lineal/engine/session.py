@@ -32,6 +32,7 @@ from lineal.engine.provenance import (
 )
 from lineal.engine.runner import Runner
 from lineal.engine.variables import worker_variables
+from lineal.engine.waits import Waits
 from lineal.errors import UsageError
 from lineal.events import Event, Listener, ignore
 from lineal.executors.protocol import Executor, Setup
@@ -277,6 +278,7 @@ class _Session:
             executor_of=executor_of,
             begin=begin,
             judge=self._judge,
+            waits=Waits(self._local / "retries", self._clock),
             fail_fast=request.fail_fast,
             clock=self._clock,
             listener=(self._untold.append if request.is_cached else request.listener)

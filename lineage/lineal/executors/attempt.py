@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lineal.artifacts import Directory, Encoded, File, decode, encode, misfit
 from lineal.artifacts.annotations import required, says_nothing, spelled
@@ -84,7 +84,7 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, noted: Noted) 
             raised=("SystemExit",),
         )
     except BaseException as error:  # noqa: BLE001 — whatever a stage raises is its outcome
-        return ended(failure=failure_of(error), raised=_class_names(error))
+        return ended(**_failed(error, envelope.retry_if))
     try:
         outputs = _put(envelope, stage, value, store)
     except StoreUnavailable as error:
@@ -123,7 +123,22 @@ def _shortened(text: str) -> str:
 
 
 def _class_names(error: BaseException) -> tuple[str, ...]:
-    return tuple(kind.__name__ for kind in type(error).__mro__ if kind is not object)
+    return tuple(class_name(kind) for kind in type(error).__mro__ if kind is not object)
+
+
+def _failed(error: BaseException, retry_if: str | None) -> dict[str, Any]:
+    """What the outcome says of ``error``, which the stage raised; the stage's own function decides on another attempt."""
+    failure, raised = failure_of(error), _class_names(error)
+    if retry_if is None:
+        return {"failure": failure, "raised": raised}
+    try:
+        repeatable = bool(cast("Callable[[BaseException], object]", import_by_name(retry_if))(error))
+    except Exception as its_own:  # noqa: BLE001 — it must not hide what happened
+        hint = (
+            f"There was no other attempt: retry_on={retry_if} raised {class_name(type(its_own))}: {its_own}"
+        )
+        return {"failure": replace(failure, hint=_shortened(hint)), "raised": raised, "repeatable": False}
+    return {"failure": failure, "raised": raised, "repeatable": repeatable}
 
 
 # -- inputs -----------------------------------------------------------------------------------

@@ -65,7 +65,8 @@ class Envelope:
 
     ``scratch`` is a private local folder that the engine makes and removes; ``seeded`` names the
     libraries whose global random generators are to be seeded too. ``reads`` and ``variables`` are the files and the
-    environment variables that the stage declares.
+    environment variables that the stage declares. ``retry_if`` is the function, ``module:qualname``, that says of an
+    exception whether another attempt is worth it.
     """
 
     attempt_id: str
@@ -78,6 +79,7 @@ class Envelope:
     seeded: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    retry_if: str | None = None
 
 
 class Entry(NamedTuple):
@@ -125,7 +127,7 @@ class Outcome:
     """How an attempt ended: with outputs whose bytes are durable, or with a failure.
 
     ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
-    exception's classes, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
+    exception's classes as `class_name` gives them, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
     not ``repeatable``, another attempt of this run could not end otherwise.
     """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,10 @@ def fail(why: str) -> int:
 
 def deeper(why: str) -> int:
     raise RuntimeError(why)
+
+
+def is_busy(error: Exception) -> bool:
+    return "busy" in str(error)
 
 
 @stage
@@ -308,6 +313,15 @@ class ExecutorTests:
         assert "executors" not in outcome.failure.traceback
         assert outcome.raised[:2] == ("RuntimeError", "Exception")
         assert not outcome.outputs
+
+    @pytest.mark.parametrize(("why", "repeatable"), [("busy", True), ("broken", False)])
+    def test_the_function_that_the_envelope_names_says_whether_to_try_again(
+        self, bench: Workbench, why: str, repeatable: bool
+    ) -> None:
+        envelope = replace(bench.envelope("fail", why=why), retry_if="stages_for_tests:is_busy")
+        bench.executor.submit(envelope)
+
+        assert bench.outcome(envelope.attempt_id).repeatable is repeatable
 
     def test_a_value_that_is_not_what_was_declared_is_a_broken_contract(self, bench: Workbench) -> None:
         outcome = bench.attempt("wrong")

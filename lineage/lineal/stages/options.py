@@ -10,10 +10,12 @@ from datetime import timedelta
 from os import PathLike, fspath
 from typing import Any, TypedDict
 
+from lineal.artifacts.codecs.protocol import class_name
 from lineal.stages.errors import StageDefinitionError
 from lineal.stages.names import check_name, nearest_hint
 
 Duration = str | float | timedelta
+RetryOn = type[BaseException] | Iterable[type[BaseException]] | Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,10 @@ class StageOptions:
     """The options of one stage, as validated.
 
     ``name`` is None for the function's own. ``retries=3`` is at most four attempts, ``timeout_seconds`` is
-    for each of them. ``resources`` are amounts by name; ``limit`` is a concurrency group, ``"warehouse:2"``.
+    for each of them. The first waits ``retry_delay_seconds``, each further one ``retry_backoff`` times as long, up to
+    ``retry_max_delay_seconds`` (`lineal.engine.retries`). ``retry_on`` names the classes of exceptions that are worth another
+    attempt, as `class_name` does, or the function that says so, as ``module:qualname``; None for every exception.
+    ``resources`` are amounts by name; ``limit`` is a concurrency group, ``"warehouse:2"``.
     ``version`` is a manual salt, ``env`` the declared environment variables, ``reads`` the declared data
     files, ``depends_on`` objects whose code counts as the stage's own. ``effect`` marks a stage that
     changes the world: it is retried only if it is ``idempotent``, doing no harm when done twice.
@@ -32,6 +37,10 @@ class StageOptions:
     name: str | None = None
     retries: int = 0
     retry_delay_seconds: float = 1.0
+    retry_backoff: float = 2.0
+    retry_max_delay_seconds: float = 600.0
+    retry_jitter: float = 0.1
+    retry_on: tuple[str, ...] | str | None = None
     timeout_seconds: float = 86400.0
     resources: Mapping[str, float] = field(default_factory=dict)
     limit: str | None = None
@@ -65,6 +74,10 @@ class StageKeywords(TypedDict, total=False):
     name: str
     retries: int
     retry_delay: Duration
+    retry_backoff: float
+    retry_max_delay: Duration
+    retry_jitter: float
+    retry_on: RetryOn | None
     timeout: Duration
     resources: Mapping[str, float]
     limit: str | None
@@ -110,6 +123,35 @@ def _count(option: str, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise _refused(option, value, "a whole number from 0")
     return value
+
+
+def _number(option: str, value: object, least: float, most: float, allowed: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise _refused(option, value, allowed)
+    return float(value)
+
+
+def _backoff(option: str, value: object) -> float:
+    return _number(option, value, 1.0, 1e6, "a factor from 1, which repeats the same delay")
+
+
+def _jitter(option: str, value: object) -> float:
+    return _number(option, value, 0.0, 1.0, "the part of a delay that chance may add, from 0 to 1")
+
+
+def _retry_on(option: str, value: object) -> tuple[str, ...] | str | None:
+    """Names instead of objects: the engine matches them with what a worker reports, and workers find functions by them."""
+    if value is None:
+        return None
+    classes = list(value) if isinstance(value, tuple | list | set | frozenset) else [value]
+    if classes and all(isinstance(one, type) and issubclass(one, BaseException) for one in classes):
+        return tuple(sorted({class_name(one) for one in classes}))
+    name = getattr(value, "__qualname__", "<none>")
+    if isinstance(value, type) or not callable(value) or "<" in name:
+        raise _refused(
+            option, value, "classes of exceptions, or a function at the top level of a module that takes one"
+        )
+    return f"{value.__module__}:{name}"
 
 
 def _duration(option: str, value: object) -> float:
@@ -193,6 +235,10 @@ _OPTIONS: dict[str, tuple[str, Callable[[str, object], object]]] = {
     "name": ("name", _name),
     "retries": ("retries", _count),
     "retry_delay": ("retry_delay_seconds", _duration),
+    "retry_backoff": ("retry_backoff", _backoff),
+    "retry_max_delay": ("retry_max_delay_seconds", _duration),
+    "retry_jitter": ("retry_jitter", _jitter),
+    "retry_on": ("retry_on", _retry_on),
     "timeout": ("timeout_seconds", _timeout),
     "resources": ("resources", _resources),
     "limit": ("limit", _limit),

@@ -28,6 +28,7 @@ from lineal.engine.machine import (
     Missed,
     OutputLost,
     Refused,
+    Resumed,
     RetryDue,
     Started,
     Stopped,
@@ -131,17 +132,40 @@ def test_a_failure_stops_its_descendants_and_not_its_siblings() -> None:
 
 
 def test_a_failed_attempt_is_retried_after_its_delay_until_no_attempt_is_left() -> None:
-    machine = Machine([Task("a", max_attempts=2, retry_delay_seconds=30)], slots=1)
+    machine = Machine([Task("a", max_attempts=2)], slots=1)
     machine.handle(Started())
     machine.handle(Missed("a"))
 
     assert machine.handle(AttemptFailed("a", retryable=True)) == [
+        WaitToRetry("a", 1),
         Enter("a", "up_for_retry"),
-        WaitToRetry("a", 30),
     ]
     assert Execute("a", 2) in machine.handle(RetryDue("a"))
     assert machine.handle(AttemptFailed("a", retryable=True)) == [Enter("a", "failed"), Finish("failed")]
     assert machine.attempts("a") == 2
+
+
+def test_a_stage_that_a_run_before_was_to_retry_waits_and_has_the_attempts_that_were_left() -> None:
+    machine = Machine([Task("a", max_attempts=3)], slots=1)
+    machine.handle(Started())
+
+    assert machine.handle(Resumed("a", 1)) == [WaitToRetry("a", 1), Enter("a", "up_for_retry")]
+    assert Execute("a", 1) in machine.handle(RetryDue("a"))
+    assert machine.handle(AttemptFailed("a", retryable=True)) == [
+        WaitToRetry("a", 2),
+        Enter("a", "up_for_retry"),
+    ]
+    machine.handle(RetryDue("a"))
+    assert machine.handle(AttemptFailed("a", retryable=True)) == [Enter("a", "failed"), Finish("failed")]
+    assert machine.attempts("a") == 2
+
+
+def test_a_stage_that_would_wait_does_not_begin_once_the_run_is_stopped() -> None:
+    machine = Machine([Task("a"), Task("b", max_attempts=3)], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Interrupted())
+
+    assert Enter("b", "cancelled") in machine.handle(Resumed("b", 1))
 
 
 def test_a_failure_that_is_not_retryable_ends_the_stage_at_once() -> None:

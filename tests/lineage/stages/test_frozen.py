@@ -89,6 +89,8 @@ def start(value: object = None, other: Optional[int] = None) -> dict[str, float]
     name="fit",
     retries=2,
     retry_delay="3s",
+    retry_backoff=3,
+    retry_on=(OSError, KeyError),
     timeout="1h",
     resources={"gpu": 1},
     limit="db:2",
@@ -276,7 +278,7 @@ def test_a_stage_is_known_by_what_planning_asks_of_it(called: Stage[..., Any]) -
         assert read_as(other.annotation) == read_as(port.annotation)
         assert list(named_classes(other.annotation)) == list(named_classes(port.annotation))
     ours, theirs = called.settings, back.options
-    for option in ("name", "retries", "retry_delay_seconds", "timeout_seconds", "resources", "limit", "cache", "version",
+    for option in ("name", "retries", "retry_delay_seconds", "retry_backoff", "retry_max_delay_seconds", "retry_jitter", "retry_on", "timeout_seconds", "resources", "limit", "cache", "version",
                    "env", "reads", "effect", "idempotent"):  # fmt: skip
         assert getattr(theirs, option) == getattr(ours, option)
 
