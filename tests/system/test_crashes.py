@@ -168,6 +168,80 @@ def test_ctrl_c_does_not_wait_for_a_retry(project: Project) -> None:
     assert cancelled.words("state", "attempts") == {"later": ("cancelled", 1)}
 
 
+STUBBORN = """
+import os
+import signal
+import subprocess
+
+from gates import wait_at
+from lineal import pipeline, stage
+
+
+def refuse(*_):
+    subprocess.Popen(["sleep", "600"], pass_fds=held())
+    wait_at("asked")
+
+
+def held():
+    return [int(fd) for fd in os.listdir("/proc/self/fd") if "in-stage" in os.path.realpath("/proc/self/fd/" + fd)]
+
+
+@stage
+def stubborn() -> int:
+    signal.signal(signal.SIGTERM, refuse)
+    wait_at("in-stage")
+    return 1
+
+
+@pipeline
+def flow() -> int:
+    return stubborn()
+"""
+
+
+def test_ctrl_c_pressed_again_kills_at_once_what_was_asked_politely_before(project: Project) -> None:
+    inside, asked = project.gate("in-stage"), project.gate("asked")
+    project.write("flow.py", STUBBORN)
+
+    run = project.start("run", "--json")
+    inside.meet()
+    run.send_signal(signal.SIGINT)
+    asked.meet()
+    run.send_signal(signal.SIGINT)
+    ended = project.ended(run)
+
+    assert ended.code == 130
+    assert ended.error["kind"] == "interrupted"  # not the run's own end, for which there was no time
+    assert inside.is_left()
+    assert project.json("runs").document["runs"][0]["state"] == "failed"
+    inside.open(), asked.open()
+    assert project.json("run").words("state") == {"stubborn": "succeeded"}
+
+
+def test_a_run_that_takes_too_long_is_stopped_with_all_that_it_started_and_can_be_taken_up_again(
+    project: Project,
+) -> None:
+    project.keep_journal()
+    gate = project.gate("in-two")
+    project.write("chain.py", CHAIN.replace("@pipeline", '@pipeline(timeout="1h")'))
+
+    late = project.json("run", "--timeout", "6s")
+    assert gate.is_left()
+    gate.open()
+    again = project.json("run")
+
+    assert late.code == 1
+    assert late.document["state"] == "failed"
+    assert late.words("state") == {"one": "succeeded", "two": "failed", "three": "upstream_failed"}
+    assert (late.stages["two"]["error"]["kind"], late.stages["two"]["attempts"]) == ("timeout", 1)
+    assert "the run was stopped after its timeout of 6 s" in late.document["warnings"]
+    assert again.words("cache") == {"one": "hit", "two": "miss", "three": "miss"}
+    assert project.journal() == ["one", "two", "two", "three"]
+    assert (
+        project.json("status").document["warnings"] == []
+    )  # the pipeline's graph, with its own timeout, is kept
+
+
 def test_ctrl_c_while_the_project_is_read_is_an_answer_too(project: Project) -> None:
     gate = project.gate("at-import")
     project.write("flow.py", "from gates import wait_at\nfrom lineal import pipeline\nwait_at('at-import')\n")

@@ -134,6 +134,11 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The run has taken longer than it may."""
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     pass
 
@@ -153,6 +158,7 @@ Event = (
     | InputHealed
     | OutputLost
     | Confirmed
+    | TimedOut
     | Interrupted
 )
 
@@ -256,7 +262,7 @@ class Machine:
         self._open = len(tasks)
         self._slots, self._fail_fast, self._preview = slots, fail_fast, preview
         self._unconfirmed = confirm
-        self._interrupted = self._stopping = self._finished = False
+        self._interrupted = self._timed_out = self._stopping = self._finished = False
         self._out: list[Instruction] = []
 
     def status(self, stage: str) -> Status:
@@ -338,6 +344,8 @@ class Machine:
                 self._make_again(stage)
             case Confirmed():
                 pass
+            case TimedOut():
+                self._time_out()
             case Interrupted():
                 self._interrupt()
 
@@ -473,8 +481,20 @@ class Machine:
     def _interrupt(self) -> None:
         if not self._interrupted:
             self._interrupted = True
-            self._out += [Kill(stage) for stage, status in self._status.items() if status == "running"]
+            self._kill_what_runs()
             self._stop_the_rest()
+
+    def _time_out(self) -> None:
+        """What runs fails when it has been stopped, what was to be tried again fails now, and nothing more is started."""
+        self._timed_out = self._stopping = True
+        self._kill_what_runs()
+        for stage in self._tasks:
+            if self._status[stage] == "up_for_retry":
+                self._end(stage, "failed")
+        self._stop_the_rest()
+
+    def _kill_what_runs(self) -> None:
+        self._out += [Kill(stage) for stage, status in self._status.items() if status == "running"]
 
     def _stop_the_rest(self) -> None:
         self._stopping = True
@@ -488,4 +508,6 @@ class Machine:
             return "cancelled"
         if statuses & {"failed", "upstream_failed"}:
             return "failed"
-        return "cancelled" if "cancelled" in statuses else "succeeded"
+        if "cancelled" in statuses:
+            return "failed" if self._timed_out else "cancelled"
+        return "succeeded"

@@ -51,12 +51,15 @@ class RunResult:
 
 @dataclass(slots=True)
 class Attempt:
-    """An attempt that the executor was given; ``deadline`` is on the monotonic clock, None until it has begun."""
+    """An attempt that the executor was given; ``deadline`` is on the monotonic clock, None until it has begun.
+
+    ``timed_out`` is what becomes of one that has taken too long, or whose run has.
+    """
 
     stage_id: str
     envelope: Envelope
     deadline: float | None = None
-    timed_out: bool = False
+    timed_out: Failure | None = None
     stopped: bool = False
 
 

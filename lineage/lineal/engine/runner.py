@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from lineal.engine import machine, retries
 from lineal.engine.cache import ActionCache, Answer, Asked, effect_claimed
 from lineal.engine.clock import Clock
 from lineal.engine.intake import Intake
-from lineal.engine.interrupts import on_interrupt
+from lineal.engine.interrupts import AtOnce, on_interrupt
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind
 from lineal.engine.progress import STATES, Attempt, RunContext, RunResult, StageProgress
@@ -71,7 +72,8 @@ class Runner:
 
     ``executor_of`` makes the executor when something has to be executed, never before, so that a
     run of hits starts no process; ``begin`` is called just before that, and ``judge`` when a first attempt has returned. Without ``executor_of`` nothing is executed: the
-    answer is a preview. ``waits`` are those for a next attempt that runs before this one left behind.
+    answer is a preview. ``waits`` are those for a next attempt that runs before this one left behind. What runs
+    when the run has taken ``timeout_seconds`` is stopped, and the run has failed.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Runner:
         begin: Callable[[], None] = lambda: None,
         judge: Callable[[], Judge] | None = None,
         waits: Waits | None = None,
+        timeout_seconds: float | None = None,
         fail_fast: bool = False,
         clock: Clock,
         listener: Listener,
@@ -108,6 +111,8 @@ class Runner:
         self._attempts: dict[str, Attempt] = {}  # those that have not ended
         self._begun = 0
         self._retry_at: dict[str, float] = {}
+        self._timeout_seconds, self._deadline = timeout_seconds, math.inf
+        self._is_late = False
         self._waits = waits
         self._left_behind: dict[str, Wait] = {}
         self._kept_waits: dict[str, str] = {}  # the keys under which they are kept, by stage
@@ -120,7 +125,12 @@ class Runner:
         self._interrupted = self._sleeping = False
 
     def run(self) -> RunResult:
-        """Run until every stage has ended; Ctrl-C stops the attempts and ends the run as cancelled."""
+        """Run until every stage has ended; Ctrl-C stops the attempts and ends the run as cancelled.
+
+        Pressed again, it kills at once all that runs, and `AtOnce` is raised.
+        """
+        if self._timeout_seconds is not None:
+            self._deadline = self._clock.monotonic() + self._timeout_seconds
         self._tell(
             RunStarted(self._clock.now(), self._context.run_id, self._plan.graph.pipeline, tuple(self.stages))
         )
@@ -130,6 +140,8 @@ class Runner:
                 while self._state is None:
                     try:
                         self._step()
+                    except AtOnce:
+                        raise
                     except KeyboardInterrupt:  # only while nothing but time passes
                         self._interrupted = True
         finally:
@@ -374,7 +386,10 @@ class Runner:
     def _kill(self, stage_id: str) -> None:
         for attempt_id, attempt in self._attempts.items():
             if attempt.stage_id == stage_id:
-                attempt.stopped = True
+                if self._is_late:
+                    attempt.timed_out = attempt.timed_out or self._too_late()
+                else:
+                    attempt.stopped = True
                 assert self._executor is not None
                 self._executor.kill(attempt_id)
 
@@ -385,6 +400,9 @@ class Runner:
             self._handle(machine.Interrupted())
             return
         now = self._clock.monotonic()
+        if self._deadline <= now:
+            self._time_out()
+            return
         due = [stage for stage, at in self._retry_at.items() if at <= now]
         if due:
             for stage_id in due:
@@ -392,17 +410,17 @@ class Runner:
             self._handle(*(machine.RetryDue(stage_id) for stage_id in due))
             return
         for attempt_id, attempt in self._attempts.items():
-            if attempt.deadline is not None and attempt.deadline <= now and not attempt.timed_out:
-                attempt.timed_out = True
+            if attempt.deadline is not None and attempt.deadline <= now and attempt.timed_out is None:
+                attempt.timed_out = self._timeout(attempt.stage_id)
                 assert self._executor is not None
                 self._executor.kill(attempt_id)
         ends = [
             attempt.deadline
             for attempt in self._attempts.values()
-            if attempt.deadline and not attempt.timed_out
+            if attempt.deadline and attempt.timed_out is None
         ]
-        moments = [*ends, *self._retry_at.values()]
-        wait_seconds = max(0.0, min(moments) - now) if moments else None
+        soonest = min([*ends, *self._retry_at.values(), self._deadline])
+        wait_seconds = max(0.0, soonest - now) if soonest < math.inf else None
         if not self._attempts:
             self._sleep(wait_seconds or 0.0)
             return
@@ -431,6 +449,23 @@ class Runner:
                     )
                 case Outcome():
                     self._handle(self._take_outcome(report))
+
+    def _time_out(self) -> None:
+        """The run has taken too long: its stages are told so, each as far as it is concerned."""
+        self._deadline, self._is_late = math.inf, True
+        self._warnings.append(f"the run was stopped after its timeout of {self._timeout_seconds:g} s")
+        for stage_id in self._retry_at:
+            self.stages[stage_id].failure = self._too_late()
+        self._retry_at.clear()
+        self._handle(machine.TimedOut())
+
+    def _too_late(self) -> Failure:
+        return Failure(
+            "timeout",
+            "TimeoutError",
+            f"the run took longer than its timeout of {self._timeout_seconds:g} s and was stopped",
+            "Run it again: it goes on after the last finished stages. A longer --timeout lets it finish at once.",
+        )
 
     def _sleep(self, seconds: float) -> None:
         self._sleeping = True  # from now on Ctrl-C raises; one that came just before is seen here
@@ -464,7 +499,7 @@ class Runner:
             progress.failure = None
             self._publish(answer, outcome, progress, log)
             return machine.Completed(stage_id)
-        failure = self._timeout(stage_id) if attempt.timed_out else outcome.failure
+        failure = attempt.timed_out or outcome.failure
         progress.failure = replace(
             failure, message=self._mask(failure.message), traceback=self._mask(failure.traceback)
         )

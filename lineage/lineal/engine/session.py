@@ -80,7 +80,8 @@ class RunRequest:
     ``module`` declares the pipeline: its importable name, also where it is what runs as ``__main__``. ``is_cached``
     says that the graph was read back, and none of the project's code imported: where that does not do, every verb
     ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
-    With ``strict`` results of stages that look at more than they declare are not cached.
+    With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
+    own, bounds the whole run.
     """
 
     graph: Graph
@@ -94,6 +95,7 @@ class RunRequest:
     executor: str = "process"
     strict: bool = False
     jobs: int | None = None
+    timeout_seconds: float | None = None
     force: Sequence[str] = ()
     only: Sequence[str] = ()
     until: Sequence[str] = ()
@@ -279,6 +281,7 @@ class _Session:
             begin=begin,
             judge=self._judge,
             waits=Waits(self._local / "retries", self._clock),
+            timeout_seconds=request.timeout_seconds or request.graph.timeout_seconds,
             fail_fast=request.fail_fast,
             clock=self._clock,
             listener=(self._untold.append if request.is_cached else request.listener)

@@ -161,7 +161,8 @@ def _duration(option: str, value: object) -> float:
         raise _refused(option, value, 'seconds, a timedelta, or text like "30s", "5m", "2h", "1d"') from None
 
 
-def _timeout(option: str, value: object) -> float:
+def read_timeout(option: str, value: object) -> float:
+    """Seconds, more than none. StageDefinitionError, which names the ``option``, for anything else."""
     seconds = _duration(option, value)
     if seconds == 0:
         raise _refused(option, value, "a time longer than zero, for instance 30 or 2h")
@@ -239,7 +240,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[str, object], object]]] = {
     "retry_max_delay": ("retry_max_delay_seconds", _duration),
     "retry_jitter": ("retry_jitter", _jitter),
     "retry_on": ("retry_on", _retry_on),
-    "timeout": ("timeout_seconds", _timeout),
+    "timeout": ("timeout_seconds", read_timeout),
     "resources": ("resources", _resources),
     "limit": ("limit", _limit),
     "cache": ("cache", _flag),

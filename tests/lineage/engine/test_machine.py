@@ -33,6 +33,7 @@ from lineal.engine.machine import (
     Started,
     Stopped,
     Task,
+    TimedOut,
     WaitToRetry,
 )
 
@@ -307,6 +308,50 @@ def test_the_error_survives_pickling() -> None:
     error = InvalidTransition("a", "running", "Hit", ("ready", "running"))
 
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_run_that_takes_too_long_fails_with_what_runs_and_starts_nothing_more() -> None:
+    machine = Machine([Task("a", max_attempts=5), Task("b"), Task("of_a", ("a",))], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"))
+
+    assert machine.handle(TimedOut()) == [Kill("a"), Enter("b", "cancelled")]
+    assert machine.handle(AttemptFailed("a", retryable=True)) == [
+        Enter("a", "failed"),
+        Enter("of_a", "upstream_failed"),
+        Finish("failed"),
+    ]
+
+
+def test_what_waits_to_be_tried_again_when_the_time_is_over_has_failed() -> None:
+    machine = Machine([Task("a", max_attempts=5)], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(AttemptFailed("a", retryable=True))
+
+    assert machine.handle(TimedOut()) == [Enter("a", "failed"), Finish("failed")]
+
+
+def test_a_run_has_failed_though_what_was_stopped_ended_well_just_then() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(TimedOut())
+
+    assert machine.handle(Completed("a")) == [
+        Enter("a", "succeeded"),
+        Enter("b", "cancelled"),
+        Finish("failed"),
+    ]
+
+
+def test_a_run_that_was_complete_when_its_time_was_over_has_succeeded() -> None:
+    machine = Machine(chain("a"), slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(TimedOut())
+
+    assert machine.handle(Completed("a")) == [Enter("a", "succeeded"), Finish("succeeded")]
 
 
 def test_a_chain_of_ten_thousand_hits_needs_no_recursion() -> None:

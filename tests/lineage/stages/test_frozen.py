@@ -294,6 +294,13 @@ def test_what_a_stage_depends_on_stands_for_the_same_code() -> None:
     assert hash(options["n"].options.depends_on) == hash(options["m"].options.depends_on)
 
 
+@pytest.mark.parametrize("seconds", [None, 7200.0])
+def test_how_long_a_run_may_take_comes_back(seconds: float | None) -> None:
+    graph = Graph("flow", {}, {}, {}, timeout_seconds=seconds)
+
+    assert thaw(freeze(graph, SOURCES)).timeout_seconds == seconds
+
+
 def test_a_traced_pipeline_comes_back() -> None:
     @pipeline
     def flow(
