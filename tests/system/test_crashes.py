@@ -444,3 +444,62 @@ def test_wherever_a_run_is_killed_the_next_one_succeeds_on_a_whole_store(project
         assert after["bad"] == []
     assert {after["filed"] for after in told} == {0, 1, 2, 3}
     assert len({after["outputs"]["result"] for after in told}) == 1
+
+
+LEARNING = """
+from gates import wait_at
+from journal import note
+import lineal
+from lineal import pipeline, stage
+
+
+@stage
+def learn() -> int:
+    saved = lineal.checkpoint_dir() / "epoch"
+    done = int(saved.read_text()) if saved.exists() else 0
+    note(f"from {done}")
+    for epoch in range(done + 1, 4):
+        saved.write_text(str(epoch))
+        wait_at(f"after-{epoch}")
+    return epoch
+
+
+@pipeline
+def flow() -> int:
+    return learn()
+"""
+
+
+def test_a_stage_goes_on_from_its_checkpoints_after_its_run_was_killed(project: Project) -> None:
+    project.keep_journal()
+    gate = project.gate("after-2")
+    project.write("flow.py", LEARNING)
+
+    run = project.start("run")
+    gate.meet()
+    kill(run)
+    assert gate.is_left()
+    gate.open()
+    again = project.json("run")
+
+    assert again.words("state") == {"learn": "succeeded"}
+    assert project.journal() == ["from 0", "from 2"]
+    assert list((project.root / ".lineal" / "checkpoints").iterdir()) == []
+    assert project.json("run", "--force", "learn").code == 0
+    assert project.journal() == ["from 0"]
+
+
+def test_two_runs_of_one_action_never_share_its_checkpoints(project: Project) -> None:
+    project.keep_journal()
+    gate = project.gate("after-2")
+    project.write("flow.py", LEARNING)
+
+    first = project.start("run", "--json")
+    gate.meet()
+    second = project.start("run", "--json")
+    line_with(second, "waiting for its checkpoints")
+    gate.open()
+    kill(first)
+
+    assert project.ended(second).words("state") == {"learn": "succeeded"}
+    assert project.journal() == ["from 0", "from 2"]

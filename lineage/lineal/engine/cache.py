@@ -30,6 +30,14 @@ class Asked:
     action: Action
     key: str
 
+    @property
+    def identity(self) -> str:
+        """The key without what sets the action apart as one of this run: by it, things are kept from one run to the next."""
+        environment = {name: text for name, text in self.action.environment.items() if name != _ASIDE}
+        if len(environment) == len(self.action.environment):
+            return self.key
+        return action_key(msgspec.structs.replace(self.action, environment=environment))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:

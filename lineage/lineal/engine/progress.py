@@ -33,13 +33,17 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What all results of a run share; ``scratch`` is a local folder that the run may fill and removes."""
+    """What all results of a run share.
+
+    ``scratch`` is a local folder that the run may fill and removes; in ``checkpoints`` each action has one that lasts until it has succeeded.
+    """
 
     run_id: str
     code_tree: Digest
     environment: Digest
     who: str
     scratch: Path
+    checkpoints: Path
 
 
 @dataclass(frozen=True, slots=True)

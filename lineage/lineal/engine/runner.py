@@ -253,7 +253,7 @@ class Runner:
 
     def _take_up(self, answer: Answer) -> machine.Event:
         """A miss; where a run before this one was stopped while it waited to try again, it waits for the rest of the delay."""
-        stage_id, key = answer.asked.stage.id, answer.asked.key
+        stage_id, key = answer.asked.stage.id, answer.asked.identity
         wait = self._waits.find(key) if self._waits is not None else None
         if wait is None or answer.reason == "forced":
             return machine.Missed(stage_id)
@@ -278,7 +278,7 @@ class Runner:
             seconds = retries.delay_seconds(options, attempts, retries.draw_of(run_id, stage_id, attempts))
             wait = Wait(run_id, attempts, seconds, replace(failure, traceback=""))
             if self._waits is not None:
-                self._kept_waits[stage_id] = self.answers[stage_id].asked.key
+                self._kept_waits[stage_id] = self.answers[stage_id].asked.identity
                 self._waits.keep(self._kept_waits[stage_id], wait)
         self._start_executor()
         self._retry_at[stage_id] = self._clock.monotonic() + wait.left_seconds
@@ -369,6 +369,7 @@ class Runner:
             reads=stage.options.reads,
             variables=stage.options.env,
             retry_if=stage.options.retry_on if isinstance(stage.options.retry_on, str) else None,
+            checkpoints=str(self._context.checkpoints / asked.identity),
         )
         self._attempts[attempt_id] = Attempt(stage_id, envelope)
         self._masked.update(
@@ -497,7 +498,10 @@ class Runner:
             return machine.Stopped(stage_id)
         if outcome.failure is None:
             progress.failure = None
+            from lineal.stages.checkpoints import remove_checkpoints  # a run of hits has none
+
             self._publish(answer, outcome, progress, log)
+            remove_checkpoints(Path(attempt.envelope.checkpoints))
             return machine.Completed(stage_id)
         failure = attempt.timed_out or outcome.failure
         progress.failure = replace(

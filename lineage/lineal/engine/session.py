@@ -137,6 +137,7 @@ class _Session:
         self._forced = set(select(graph, request.force, "--force"))
         self._selected = self._selection()
         self._local = request.root / ".lineal"
+        self._checkpoints = self._local / "checkpoints"
         code = self._code = request.code or Code.of(request.sources, request.root)
         self._distributions = code.fingerprinter.distributions
         self._slots = 1 if request.executor == "inline" else request.jobs or os.cpu_count() or 1
@@ -237,13 +238,15 @@ class _Session:
             )
 
     def _context(self, code_tree: Digest, environment: Digest) -> RunContext:
-        return RunContext(self._run_id, code_tree, environment, user_name(), self._scratch())
+        return RunContext(
+            self._run_id, code_tree, environment, user_name(), self._scratch(), self._checkpoints
+        )
 
     def _preview_context(self) -> RunContext:
         """Of a run that executes nothing: no folder is made for it."""
         nowhere = Digest.of(b"")
         scratch = Path(tempfile.gettempdir()) / f"lineal-{self._run_id}"
-        return RunContext(self._run_id, nowhere, nowhere, user_name(), scratch)
+        return RunContext(self._run_id, nowhere, nowhere, user_name(), scratch, self._checkpoints)
 
     def _scratch(self) -> Path:
         folder = self._local / "scratch" / self._run_id

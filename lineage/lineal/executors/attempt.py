@@ -25,6 +25,7 @@ from lineal.executors.observe_access import taking_note
 from lineal.executors.protocol import Argument, Envelope, Given, Held, Hidden, Items, Outcome
 from lineal.graph.records import Output
 from lineal.stages import Stage
+from lineal.stages.checkpoints import checkpoints_in
 from lineal.stages.conditions import follow
 from lineal.stages.running import outputs_in
 from lineal.stages.signature import Port
@@ -67,7 +68,11 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, noted: Noted) 
     except LinealError as error:
         return ended(failure=_contract(error))
     try:
-        with outputs_in(scratch / "output"), taking_note(noted.log):
+        with (
+            outputs_in(scratch / "output"),
+            checkpoints_in(Path(envelope.checkpoints or scratch / "checkpoints")),
+            taking_note(noted.log),
+        ):
             _seed(envelope)
             args, kwargs = stage.signature.arguments(arguments)
             value = stage.function(*args, **kwargs)
@@ -91,7 +96,8 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, noted: Noted) 
         return ended(failure=_contract(error), unavailable=error)
     except LinealError as error:
         return ended(failure=_contract(error), raised=_class_names(error))
-    return ended(outputs=outputs, side_products=side_products(noted.log.written, apart_from=scratch))
+    own = [scratch, Path(envelope.checkpoints)] if envelope.checkpoints else [scratch]
+    return ended(outputs=outputs, side_products=side_products(noted.log.written, apart_from=own))
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -66,7 +66,7 @@ class Envelope:
     ``scratch`` is a private local folder that the engine makes and removes; ``seeded`` names the
     libraries whose global random generators are to be seeded too. ``reads`` and ``variables`` are the files and the
     environment variables that the stage declares. ``retry_if`` is the function, ``module:qualname``, that says of an
-    exception whether another attempt is worth it.
+    exception whether another attempt is worth it; ``checkpoints`` the local folder that attempts at the action leave to the next.
     """
 
     attempt_id: str
@@ -80,6 +80,7 @@ class Envelope:
     reads: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
     retry_if: str | None = None
+    checkpoints: str = ""
 
 
 class Entry(NamedTuple):
