@@ -23,6 +23,8 @@ from lineal.engine.interrupts import AtOnce, on_interrupt
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind
 from lineal.engine.progress import STATES, Attempt, RunContext, RunResult, StageProgress
+from lineal.engine.versions import NAME as VERSION_OF
+from lineal.engine.versions import Versions
 from lineal.engine.waits import Wait, Waits
 from lineal.errors import LinealError, StoreUnavailable
 from lineal.events import (
@@ -88,6 +90,7 @@ class Runner:
         executor_of: Callable[[], Executor] | None = None,
         begin: Callable[[], None] = lambda: None,
         judge: Callable[[], Judge] | None = None,
+        versions: Versions | None = None,
         waits: Waits | None = None,
         timeout_seconds: float | None = None,
         fail_fast: bool = False,
@@ -113,7 +116,7 @@ class Runner:
         self._retry_at: dict[str, float] = {}
         self._timeout_seconds, self._deadline = timeout_seconds, math.inf
         self._is_late = False
-        self._waits = waits
+        self._versions, self._waits = versions or Versions(), waits
         self._left_behind: dict[str, Wait] = {}
         self._kept_waits: dict[str, str] = {}  # the keys under which they are kept, by stage
         self._warnings: list[str] = []
@@ -227,7 +230,14 @@ class Runner:
                     self.stages[stage_id].reason = "condition_false"
                     events.append(machine.ConditionFailed(stage_id))
                     continue
-                asked.append(self._cache.ask(stage, self._bind(stage)))
+                bound = self._bind(stage)
+                if stage.options.version_of is not None:
+                    failure = self._observe_version(stage, bound)
+                    if failure is not None:
+                        self._refuse(stage_id, failure)
+                        events.append(machine.Refused(stage_id))
+                        continue
+                asked.append(self._cache.ask(stage, bound))
             except StoreUnavailable:
                 raise
             except LinealError as error:
@@ -235,6 +245,32 @@ class Runner:
                 events.append(machine.Refused(stage_id))
         events += [self._take_answer(answer) for answer in self._cache.look(asked)]
         return events
+
+    def _observe_version(self, stage: PlannedStage, bound: Bound) -> Failure | None:
+        """Let the version that the stage's own function observes be part of what is asked for; what it raised, if it fails."""
+        if isinstance(stage.node.stage, FrozenStage):
+            raise CodeNeeded("the version of a source is observed")
+        self._hide_secrets(bound)
+        try:
+            bound.environment[VERSION_OF] = self._versions.observe(stage.node)
+        except LinealError:
+            raise
+        except Exception as error:  # noqa: BLE001 — whatever it raises is the stage's failure
+            from lineal.executors.attempt import failure_of
+
+            found = failure_of(error)
+            return replace(
+                found,
+                message=self._mask(found.message),
+                hint=f"version_of={stage.options.version_of} raised it, before the stage was begun.",
+                traceback=self._mask(found.traceback),
+            )
+        return None
+
+    def _hide_secrets(self, bound: Bound) -> None:
+        self._masked.update(
+            hidden.value.reveal() for hidden in bound.arguments.values() if isinstance(hidden, Hidden)
+        )
 
     def _take_answer(self, answer: Answer) -> machine.Event:
         stage_id = answer.asked.stage.id
@@ -372,9 +408,7 @@ class Runner:
             checkpoints=str(self._context.checkpoints / asked.identity),
         )
         self._attempts[attempt_id] = Attempt(stage_id, envelope)
-        self._masked.update(
-            hidden.value.reveal() for hidden in asked.bound.arguments.values() if isinstance(hidden, Hidden)
-        )
+        self._hide_secrets(asked.bound)
         executor.submit(envelope)
 
     def _start_executor(self) -> Executor:

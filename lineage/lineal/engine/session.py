@@ -32,6 +32,7 @@ from lineal.engine.provenance import (
 )
 from lineal.engine.runner import Runner
 from lineal.engine.variables import worker_variables
+from lineal.engine.versions import Versions
 from lineal.engine.waits import Waits
 from lineal.errors import UsageError
 from lineal.events import Event, Listener, ignore
@@ -137,6 +138,7 @@ class _Session:
         self._forced = set(select(graph, request.force, "--force"))
         self._selected = self._selection()
         self._local = request.root / ".lineal"
+        self._versions = Versions()
         self._checkpoints = self._local / "checkpoints"
         code = self._code = request.code or Code.of(request.sources, request.root)
         self._distributions = code.fingerprinter.distributions
@@ -270,6 +272,7 @@ class _Session:
             run_id=self._run_id,
             forced=self._forced.__contains__,
             adopts=executor_of is not None,
+            now=self._clock.now,
             strict=request.strict,
         )
         intake = Intake(self._store, request.root, self._local / "observed", keep=executor_of is not None)
@@ -283,6 +286,7 @@ class _Session:
             executor_of=executor_of,
             begin=begin,
             judge=self._judge,
+            versions=self._versions,
             waits=Waits(self._local / "retries", self._clock),
             timeout_seconds=request.timeout_seconds or request.graph.timeout_seconds,
             fail_fast=request.fail_fast,

@@ -27,7 +27,8 @@ class StageOptions:
     ``retry_max_delay_seconds`` (`lineal.engine.retries`). ``retry_on`` names the classes of exceptions that are worth another
     attempt, as `class_name` does, or the function that says so, as ``module:qualname``; None for every exception.
     ``resources`` are amounts by name; ``limit`` is a concurrency group, ``"warehouse:2"``.
-    ``version`` is a manual salt, ``env`` the declared environment variables, ``reads`` the declared data
+    ``version`` is a manual salt, ``version_of`` names the function, ``module:qualname``, that observes the version of what the stage takes from
+    elsewhere; ``refresh_seconds`` is how old a result may be to count. ``env`` the declared environment variables, ``reads`` the declared data
     files, ``depends_on`` objects whose code counts as the stage's own. ``effect`` marks a stage that
     changes the world: it is retried only if it is ``idempotent``, doing no harm when done twice.
 
@@ -46,6 +47,8 @@ class StageOptions:
     limit: str | None = None
     cache: bool = True
     version: str | None = None
+    version_of: str | None = None
+    refresh_seconds: float | None = None
     env: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     depends_on: tuple[object, ...] = ()
@@ -83,6 +86,8 @@ class StageKeywords(TypedDict, total=False):
     limit: str | None
     cache: bool
     version: str | None
+    version_of: Callable[..., Any] | None
+    refresh: Duration | None
     env: Iterable[str]
     reads: Iterable[str | PathLike[str]]
     depends_on: Iterable[object]
@@ -146,12 +151,9 @@ def _retry_on(option: str, value: object) -> tuple[str, ...] | str | None:
     classes = list(value) if isinstance(value, tuple | list | set | frozenset) else [value]
     if classes and all(isinstance(one, type) and issubclass(one, BaseException) for one in classes):
         return tuple(sorted({class_name(one) for one in classes}))
-    name = getattr(value, "__qualname__", "<none>")
-    if isinstance(value, type) or not callable(value) or "<" in name:
-        raise _refused(
-            option, value, "classes of exceptions, or a function at the top level of a module that takes one"
-        )
-    return f"{value.__module__}:{name}"
+    return _findable(
+        option, value, "classes of exceptions, or a function at the top level of a module that takes one"
+    )
 
 
 def _duration(option: str, value: object) -> float:
@@ -179,6 +181,22 @@ def _version(option: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise _refused(option, value, 'a text, for instance "2"')
     return value
+
+
+def _version_of(option: str, value: object) -> str | None:
+    return None if value is None else _findable(option, value, "a function at the top level of a module")
+
+
+def _refresh(option: str, value: object) -> float | None:
+    return None if value is None else read_timeout(option, value)
+
+
+def _findable(option: str, value: object, allowed: str) -> str:
+    """The name, ``module:qualname``, by which other processes find this function."""
+    name = getattr(value, "__qualname__", "<none>")
+    if isinstance(value, type) or not callable(value) or "<" in name:
+        raise _refused(option, value, allowed)
+    return f"{value.__module__}:{name}"
 
 
 def _limit(option: str, value: object) -> str | None:
@@ -245,6 +263,8 @@ _OPTIONS: dict[str, tuple[str, Callable[[str, object], object]]] = {
     "limit": ("limit", _limit),
     "cache": ("cache", _flag),
     "version": ("version", _version),
+    "version_of": ("version_of", _version_of),
+    "refresh": ("refresh_seconds", _refresh),
     "env": ("env", _env),
     "reads": ("reads", _reads),
     "depends_on": ("depends_on", _objects),
