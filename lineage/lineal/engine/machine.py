@@ -35,12 +35,16 @@ _LOSSES_TOLERATED = 2
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the machine knows of a stage. ``tolerated`` are the parents that it can do without when they are skipped."""
+    """What the machine knows of a stage. ``tolerated`` are the parents that it can do without when they are skipped.
+
+    Where it is ``limited``, it needs a place in a group that is shared with other runs, besides a slot.
+    """
 
     id: str
     parents: tuple[str, ...] = ()
     tolerated: frozenset[str] = frozenset()
     max_attempts: int = 1
+    limited: bool = False
 
 
 # -- events -----------------------------------------------------------------------------------
@@ -67,6 +71,27 @@ class Resumed:
 
     stage: str
     attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceTaken:
+    """``stage`` has its place in the group that limits it, until it runs no more."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlace:
+    """There is none for ``stage`` now."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFree:
+    """``stage``, for which there was none, may ask for a place again."""
+
+    stage: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +173,9 @@ Event = (
     | Hit
     | Missed
     | Resumed
+    | PlaceTaken
+    | NoPlace
+    | PlaceFree
     | ConditionFailed
     | Refused
     | Completed
@@ -169,6 +197,13 @@ Event = (
 @dataclass(frozen=True, slots=True)
 class Look:
     """Form the action of ``stage`` and ask the action cache."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class TakePlace:
+    """Take a place in the group that limits ``stage``: answer `PlaceTaken` or `NoPlace`, and `PlaceFree` after that."""
 
     stage: str
 
@@ -210,7 +245,7 @@ class Finish:
     state: Literal["succeeded", "failed", "cancelled"]
 
 
-Instruction = Look | Execute | WaitToRetry | Kill | Enter | Confirm | Finish
+Instruction = Look | TakePlace | Execute | WaitToRetry | Kill | Enter | Confirm | Finish
 
 
 class InvalidTransition(LinealError):
@@ -280,7 +315,7 @@ class Machine:
         while self._ready and self._running < self._slots:
             _, stage = heappop(self._ready)
             if self._status[stage] == "ready":
-                self._execute(stage)
+                self._begin(stage)
         if not self._open and not self._finished:
             verdict = self._verdict()
             if verdict == "succeeded" and self._unconfirmed:
@@ -315,6 +350,14 @@ class Machine:
                     self._end(stage, "cancelled")
                 else:
                     self._wait(stage)
+            case PlaceTaken(stage):
+                self._running -= 1
+                if self._status[stage] == "ready":  # else it was cancelled meanwhile
+                    self._execute(stage)
+            case NoPlace(stage):
+                self._running -= 1
+            case PlaceFree(stage):
+                heappush(self._ready, (self._place[stage], stage))
             case ConditionFailed(stage):
                 self._expect(event, stage, "looking")
                 self._end(stage, "skipped")
@@ -411,6 +454,14 @@ class Machine:
             return
         self._enter(stage, "ready")
         heappush(self._ready, (self._place[stage], stage))
+
+    def _begin(self, stage: str) -> None:
+        """Execute it, once it has its place in a group; the slot is kept for it as long as that takes."""
+        if self._tasks[stage].limited:
+            self._running += 1
+            self._out.append(TakePlace(stage))
+        else:
+            self._execute(stage)
 
     def _execute(self, stage: str) -> None:
         self._attempts[stage] += 1

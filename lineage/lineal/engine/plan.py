@@ -330,6 +330,7 @@ def _task(graph: Graph, node: Node) -> Task:
         graph.parents(node.id),
         frozenset(tolerated - required),
         retries + 1,
+        node.options.limit is not None,
     )
 
 

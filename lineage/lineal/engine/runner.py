@@ -20,6 +20,7 @@ from lineal.engine.cache import ActionCache, Answer, Asked, effect_claimed
 from lineal.engine.clock import Clock
 from lineal.engine.intake import Intake
 from lineal.engine.interrupts import AtOnce, on_interrupt
+from lineal.engine.limits import Limits, Place
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind
 from lineal.engine.progress import STATES, Attempt, RunContext, RunResult, StageProgress
@@ -90,6 +91,7 @@ class Runner:
         executor_of: Callable[[], Executor] | None = None,
         begin: Callable[[], None] = lambda: None,
         judge: Callable[[], Judge] | None = None,
+        limits: Limits | None = None,
         versions: Versions | None = None,
         waits: Waits | None = None,
         timeout_seconds: float | None = None,
@@ -116,6 +118,9 @@ class Runner:
         self._retry_at: dict[str, float] = {}
         self._timeout_seconds, self._deadline = timeout_seconds, math.inf
         self._is_late = False
+        self._limits = limits
+        self._places: dict[str, Place] = {}
+        self._without_place: list[str] = []
         self._versions, self._waits = versions or Versions(), waits
         self._left_behind: dict[str, Wait] = {}
         self._kept_waits: dict[str, str] = {}  # the keys under which they are kept, by stage
@@ -150,6 +155,8 @@ class Runner:
         finally:
             if self._executor is not None:
                 self._executor.close()
+            for place in self._places.values():
+                place.release()
             shutil.rmtree(self._context.scratch, ignore_errors=True)
         counts: dict[str, int] = {}
         for stage in self.stages.values():
@@ -178,6 +185,8 @@ class Runner:
                 match instruction:
                     case machine.Look(stage):
                         looks.append(stage)
+                    case machine.TakePlace(stage):
+                        self._late.append(self._take_place(stage))
                     case machine.Execute(stage, attempt):
                         self._execute(stage, attempt)
                     case machine.WaitToRetry(stage, attempts):
@@ -202,6 +211,8 @@ class Runner:
         elif status == "skipped" and progress.reason is None:
             progress.reason = "upstream"
         progress.state = state
+        if status != "running" and stage_id in self._places:
+            self._places.pop(stage_id).release()
         if status in machine.ENDED and self._waits is not None and stage_id in self._kept_waits:
             self._waits.forget(self._kept_waits[stage_id])
         self._tell(
@@ -376,6 +387,36 @@ class Runner:
 
     # -- executing ----------------------------------------------------------------------------
 
+    def _take_place(self, stage_id: str) -> machine.Event:
+        assert self._limits is not None
+        place = self._limits.take(self._limit_of(stage_id))
+        if place is None:
+            self._without_place.append(stage_id)
+            return machine.NoPlace(stage_id)
+        self._places[stage_id] = place
+        return machine.PlaceTaken(stage_id)
+
+    def _find_free_places(self) -> list[machine.Event]:
+        """Those stages without a place that may ask for one again: the first of each group that has one now."""
+        found: list[machine.Event] = []
+        groups: dict[str, bool] = {}
+        for stage_id in list(self._without_place):
+            limit = self._limit_of(stage_id)
+            if self._machine.status(stage_id) != "ready":  # it was cancelled
+                self._without_place.remove(stage_id)
+            elif limit not in groups:
+                assert self._limits is not None
+                groups[limit] = self._limits.is_free(limit)
+                if groups[limit]:
+                    self._without_place.remove(stage_id)
+                    found.append(machine.PlaceFree(stage_id))
+        return found
+
+    def _limit_of(self, stage_id: str) -> str:
+        limit = self._plan.stages[stage_id].options.limit
+        assert limit is not None
+        return limit
+
     def _execute(self, stage_id: str, attempt: int) -> None:
         executor = self._start_executor()
         answer = self.answers[stage_id]
@@ -438,6 +479,9 @@ class Runner:
         if self._deadline <= now:
             self._time_out()
             return
+        if self._without_place and (free := self._find_free_places()):
+            self._handle(*free)
+            return
         due = [stage for stage, at in self._retry_at.items() if at <= now]
         if due:
             for stage_id in due:
@@ -455,6 +499,8 @@ class Runner:
             if attempt.deadline and attempt.timed_out is None
         ]
         soonest = min([*ends, *self._retry_at.values(), self._deadline])
+        if self._without_place:
+            soonest = min(soonest, now + _LONGEST_WAIT_SECONDS)
         wait_seconds = max(0.0, soonest - now) if soonest < math.inf else None
         if not self._attempts:
             self._sleep(wait_seconds or 0.0)

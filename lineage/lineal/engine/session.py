@@ -19,6 +19,7 @@ from lineal.artifacts.values import encode_value
 from lineal.engine.cache import ActionCache, Answer
 from lineal.engine.clock import Clock, SystemClock
 from lineal.engine.intake import Intake
+from lineal.engine.limits import Limits
 from lineal.engine.plan import Plan, ancestors, plan_run
 from lineal.engine.progress import RunContext, RunResult, StageProgress
 from lineal.engine.provenance import (
@@ -286,6 +287,7 @@ class _Session:
             executor_of=executor_of,
             begin=begin,
             judge=self._judge,
+            limits=self._limits(),
             versions=self._versions,
             waits=Waits(self._local / "retries", self._clock),
             timeout_seconds=request.timeout_seconds or request.graph.timeout_seconds,
@@ -295,6 +297,12 @@ class _Session:
             if executor_of
             else ignore,
         )
+
+    def _limits(self) -> Limits:
+        """Groups that all who use a local store share; where it is elsewhere, the runs of this project do."""
+        backend = self._store.backend
+        beside = None if backend.remote else backend.local_path("limits")
+        return Limits(beside.with_name(".limits") if beside is not None else self._local / "limits")
 
     def _judge(self) -> Judge:
         from lineal.engine.observation import Judge  # a run of hits judges nothing

@@ -26,12 +26,16 @@ from lineal.engine.machine import (
     Look,
     Machine,
     Missed,
+    NoPlace,
     OutputLost,
+    PlaceFree,
+    PlaceTaken,
     Refused,
     Resumed,
     RetryDue,
     Started,
     Stopped,
+    TakePlace,
     Task,
     TimedOut,
     WaitToRetry,
@@ -115,6 +119,43 @@ def test_no_more_attempts_run_at_once_than_there_are_slots() -> None:
 
     assert [one for one in started if isinstance(one, Execute)] == [Execute("a", 1), Execute("b", 1)]
     assert Execute("c", 1) in machine.handle(Completed("b"))
+
+
+def test_a_limited_stage_runs_when_it_has_its_place() -> None:
+    machine = Machine([Task("a", limited=True)], slots=1)
+    machine.handle(Started())
+
+    assert machine.handle(Missed("a")) == [Enter("a", "ready"), TakePlace("a")]
+    assert machine.handle(PlaceTaken("a")) == [Enter("a", "running"), Execute("a", 1)]
+    assert machine.handle(Completed("a")) == [Enter("a", "succeeded"), Finish("succeeded")]
+
+
+def test_a_stage_without_a_place_leaves_its_slot_to_others_and_asks_again_when_there_is_one() -> None:
+    machine = Machine([Task("a", limited=True), Task("b")], slots=1)
+    machine.handle(Started())
+
+    assert machine.handle(Missed("a"), Missed("b"))[-1] == TakePlace("a")
+    assert machine.handle(NoPlace("a")) == [Enter("b", "running"), Execute("b", 1)]
+    assert machine.handle(PlaceFree("a")) == []  # it has no slot
+    assert machine.handle(Completed("b")) == [Enter("b", "succeeded"), TakePlace("a")]
+    assert machine.handle(PlaceTaken("a"))[-1] == Execute("a", 1)
+
+
+def test_a_place_that_comes_too_late_starts_nothing() -> None:
+    machine = Machine([Task("a", limited=True)], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+
+    assert machine.handle(Interrupted(), PlaceTaken("a")) == [Enter("a", "cancelled"), Finish("cancelled")]
+
+
+def test_a_stage_that_waits_for_a_place_is_cancelled_with_its_run() -> None:
+    machine = Machine([Task("a", limited=True)], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(NoPlace("a"))
+
+    assert machine.handle(Interrupted()) == [Enter("a", "cancelled"), Finish("cancelled")]
 
 
 def test_a_failure_stops_its_descendants_and_not_its_siblings() -> None:
