@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lineal.errors import LinealError
     from lineal.fingerprint import fingerprint
     from lineal.stages import pipeline, stage, unless, when
+    from lineal.stages.checkpoints import checkpoint_dir
     from lineal.stages.running import output
     from lineal_store import open_store
 
@@ -27,6 +28,7 @@ __all__ = [
     "Run",
     "Schema",
     "Secret",
+    "checkpoint_dir",
     "field",
     "fingerprint",
     "open_store",
@@ -48,6 +50,7 @@ _HOMES = {
     "Run": "lineal.api",
     "Schema": "lineal.artifacts",
     "Secret": "lineal.artifacts",
+    "checkpoint_dir": "lineal.stages.checkpoints",
     "field": "lineal.artifacts",
     "fingerprint": "lineal.fingerprint",
     "open_store": "lineal_store",

@@ -11,7 +11,7 @@ from lineal_store.errors import CorruptRecord, InvalidName, StoreUnavailable
 from lineal_store.protocols import Backend, Upload
 from lineal_store.sealed import seal, unseal
 
-REASONS = ("forced", "quarantined", "lost", "corrupt")
+REASONS = ("forced", "expired", "quarantined", "lost", "corrupt")
 """Why a result may be retired."""
 
 _RETIRED = "refs/retired/"

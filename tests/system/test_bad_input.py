@@ -428,3 +428,10 @@ def test_whatever_the_project_prints_stdout_holds_one_document(project: Project)
         assert ended.code == 0
         assert isinstance(json.loads(ended.out), dict)
         assert "at import" in ended.err
+
+
+@pytest.mark.parametrize("timeout", ["soon", "0", "-1s", "1 week"])
+def test_a_timeout_that_is_no_time_is_refused(flow: Project, timeout: str) -> None:
+    error = refused(flow, "run", "flow.py:flow", f"--timeout={timeout}")
+
+    assert error["message"] == f"--timeout {timeout} is no time"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -105,33 +106,140 @@ def test_ctrl_c_ends_an_inline_run_too(project: Project) -> None:
     assert cancelled.words("state") == {"one": "succeeded", "two": "cancelled", "three": "cancelled"}
 
 
+LATER = """
+from lineal import pipeline, stage
+
+
+@stage(retries=3, retry_delay="1h")
+def later() -> int:
+    raise ConnectionError("not now")
+
+
+@pipeline
+def flow() -> int:
+    return later()
+"""
+
+
+def test_a_run_that_is_killed_while_it_waits_to_try_again_leaves_its_delay_to_the_next(
+    project: Project,
+) -> None:
+    project.write("flow.py", LATER)
+    first = project.start("run", "--json")
+    line_with(first, " retry ")
+    first.kill()
+    first.wait()
+
+    asked = project.json("status")
+    second = project.start("run", "--json")
+    told = line_with(second, " retry ")
+    second.send_signal(signal.SIGINT)
+    cancelled = project.ended(second)
+
+    assert "ConnectionError: not now (attempt 1, of run " in told
+    for answer in (asked, cancelled):
+        assert re.search(
+            r"`later` waits 3\d\d\d s more: run \S+ was stopped after attempt 1",
+            answer.document["warnings"][0],
+        )
+    assert cancelled.words("state", "attempts") == {"later": ("cancelled", 0)}
+    assert project.json("status").document["warnings"] == []  # whoever stops a run by hand ends its waits
+
+
+def line_with(run: subprocess.Popen[str], word: str) -> str:
+    """The next line on stderr with this word in it."""
+    assert run.stderr is not None
+    line = run.stderr.readline()
+    while word not in line:
+        assert line, "the command has ended"
+        line = run.stderr.readline()
+    return line
+
+
 def test_ctrl_c_does_not_wait_for_a_retry(project: Project) -> None:
-    project.write(
-        "flow.py",
-        """
-        from lineal import pipeline, stage
-
-
-        @stage(retries=3, retry_delay="1h")
-        def later() -> int:
-            raise ConnectionError("not now")
-
-
-        @pipeline
-        def flow() -> int:
-            return later()
-        """,
-    )
+    project.write("flow.py", LATER)
 
     run = project.start("run", "--json")
-    assert run.stderr is not None
-    while "up_for_retry" not in run.stderr.readline():
-        pass
+    line_with(run, " retry ")
     run.send_signal(signal.SIGINT)
     cancelled = project.ended(run)
 
     assert cancelled.code == 130
     assert cancelled.words("state", "attempts") == {"later": ("cancelled", 1)}
+
+
+STUBBORN = """
+import os
+import signal
+import subprocess
+
+from gates import wait_at
+from lineal import pipeline, stage
+
+
+def refuse(*_):
+    subprocess.Popen(["sleep", "600"], pass_fds=held())
+    wait_at("asked")
+
+
+def held():
+    return [int(fd) for fd in os.listdir("/proc/self/fd") if "in-stage" in os.path.realpath("/proc/self/fd/" + fd)]
+
+
+@stage
+def stubborn() -> int:
+    signal.signal(signal.SIGTERM, refuse)
+    wait_at("in-stage")
+    return 1
+
+
+@pipeline
+def flow() -> int:
+    return stubborn()
+"""
+
+
+def test_ctrl_c_pressed_again_kills_at_once_what_was_asked_politely_before(project: Project) -> None:
+    inside, asked = project.gate("in-stage"), project.gate("asked")
+    project.write("flow.py", STUBBORN)
+
+    run = project.start("run", "--json")
+    inside.meet()
+    run.send_signal(signal.SIGINT)
+    asked.meet()
+    run.send_signal(signal.SIGINT)
+    ended = project.ended(run)
+
+    assert ended.code == 130
+    assert ended.error["kind"] == "interrupted"  # not the run's own end, for which there was no time
+    assert inside.is_left()
+    assert project.json("runs").document["runs"][0]["state"] == "failed"
+    inside.open(), asked.open()
+    assert project.json("run").words("state") == {"stubborn": "succeeded"}
+
+
+def test_a_run_that_takes_too_long_is_stopped_with_all_that_it_started_and_can_be_taken_up_again(
+    project: Project,
+) -> None:
+    project.keep_journal()
+    gate = project.gate("in-two")
+    project.write("chain.py", CHAIN.replace("@pipeline", '@pipeline(timeout="1h")'))
+
+    late = project.json("run", "--timeout", "6s")
+    assert gate.is_left()
+    gate.open()
+    again = project.json("run")
+
+    assert late.code == 1
+    assert late.document["state"] == "failed"
+    assert late.words("state") == {"one": "succeeded", "two": "failed", "three": "upstream_failed"}
+    assert (late.stages["two"]["error"]["kind"], late.stages["two"]["attempts"]) == ("timeout", 1)
+    assert "the run was stopped after its timeout of 6 s" in late.document["warnings"]
+    assert again.words("cache") == {"one": "hit", "two": "miss", "three": "miss"}
+    assert project.journal() == ["one", "two", "two", "three"]
+    assert (
+        project.json("status").document["warnings"] == []
+    )  # the pipeline's graph, with its own timeout, is kept
 
 
 def test_ctrl_c_while_the_project_is_read_is_an_answer_too(project: Project) -> None:
@@ -336,3 +444,62 @@ def test_wherever_a_run_is_killed_the_next_one_succeeds_on_a_whole_store(project
         assert after["bad"] == []
     assert {after["filed"] for after in told} == {0, 1, 2, 3}
     assert len({after["outputs"]["result"] for after in told}) == 1
+
+
+LEARNING = """
+from gates import wait_at
+from journal import note
+import lineal
+from lineal import pipeline, stage
+
+
+@stage
+def learn() -> int:
+    saved = lineal.checkpoint_dir() / "epoch"
+    done = int(saved.read_text()) if saved.exists() else 0
+    note(f"from {done}")
+    for epoch in range(done + 1, 4):
+        saved.write_text(str(epoch))
+        wait_at(f"after-{epoch}")
+    return epoch
+
+
+@pipeline
+def flow() -> int:
+    return learn()
+"""
+
+
+def test_a_stage_goes_on_from_its_checkpoints_after_its_run_was_killed(project: Project) -> None:
+    project.keep_journal()
+    gate = project.gate("after-2")
+    project.write("flow.py", LEARNING)
+
+    run = project.start("run")
+    gate.meet()
+    kill(run)
+    assert gate.is_left()
+    gate.open()
+    again = project.json("run")
+
+    assert again.words("state") == {"learn": "succeeded"}
+    assert project.journal() == ["from 0", "from 2"]
+    assert list((project.root / ".lineal" / "checkpoints").iterdir()) == []
+    assert project.json("run", "--force", "learn").code == 0
+    assert project.journal() == ["from 0"]
+
+
+def test_two_runs_of_one_action_never_share_its_checkpoints(project: Project) -> None:
+    project.keep_journal()
+    gate = project.gate("after-2")
+    project.write("flow.py", LEARNING.replace("@stage", "@stage(cache=False)"))
+
+    first = project.start("run", "--json")
+    gate.meet()
+    second = project.start("run", "--json")
+    line_with(second, "waiting for its checkpoints")
+    gate.open()
+    kill(first)
+
+    assert project.ended(second).words("state") == {"learn": "succeeded"}
+    assert project.journal() == ["from 0", "from 2"]

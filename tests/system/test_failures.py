@@ -322,6 +322,87 @@ def test_attempts_are_repeated_as_often_as_declared(project: Project) -> None:
     assert [(log["attempt"], log["text"]) for log in logs] == [(1, "try 1\n"), (2, "try 2\n"), (3, "try 3\n")]
 
 
+def test_attempts_are_repeated_for_the_failures_that_are_named(project: Project) -> None:
+    project.write("failures.py", "class Busy(Exception):\n    pass\n\n\nclass VeryBusy(Busy):\n    pass\n")
+    project.write(
+        "flow.py",
+        """
+        import os
+        import signal
+        import time
+
+        from failures import Busy, VeryBusy
+        from lineal import pipeline, stage
+
+
+        def is_server_error(error):
+            return getattr(error, "status", 0) >= 500
+
+
+        class Answered(Exception):
+            def __init__(self, status):
+                super().__init__(status)
+                self.status = status
+
+
+        def again(on):
+            return {"retries": 1, "retry_delay": 0, "retry_on": on}
+
+
+        @stage(**again(Busy))
+        def subclass() -> int:
+            raise VeryBusy()
+
+
+        @stage(**again(Busy))
+        def another() -> int:
+            raise KeyError("x")
+
+
+        @stage(**again(is_server_error))
+        def unavailable() -> int:
+            raise Answered(503)
+
+
+        @stage(**again(is_server_error))
+        def forbidden() -> int:
+            raise Answered(403)
+
+
+        @stage(**again(Busy))
+        def killed() -> int:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+        @stage(timeout="200ms", **again(Busy))
+        def slow() -> int:
+            time.sleep(60)
+
+
+        @stage(timeout="200ms", **again((Busy, TimeoutError)))
+        def slow_again() -> int:
+            time.sleep(60)
+
+
+        @pipeline
+        def flow() -> None:
+            subclass(), another(), unavailable(), forbidden(), killed(), slow(), slow_again()
+        """,
+    )
+
+    run = project.json("run")
+
+    assert run.words("attempts") == {
+        "subclass": 2,
+        "another": 1,
+        "unavailable": 2,
+        "forbidden": 1,
+        "killed": 2,
+        "slow": 1,
+        "slow_again": 2,
+    }
+
+
 def test_a_stage_that_prints_much_hangs_nothing_and_its_output_is_kept(project: Project) -> None:
     project.write(
         "flow.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import py_compile
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -264,3 +265,59 @@ def test_why_names_what_changed(flow: Project) -> None:
     ]
     assert "numeric/units.py" in text.out
     assert "numeric.units:unit" in text.out
+
+
+def test_a_stage_that_asks_a_database_runs_again_when_the_observed_version_is_another(
+    project: Project,
+) -> None:
+    database = project.root.parent / "flights.db"
+    project.write(
+        "flow.py",
+        """
+        import sqlite3
+
+        from lineal import pipeline, stage
+
+
+        def newest(database: str) -> tuple[str, int]:
+            with sqlite3.connect(database) as connection:
+                return connection.execute("select max(day), count(*) from flights").fetchone()
+
+
+        @stage(version_of=newest)
+        def read(database: str) -> list[str]:
+            with sqlite3.connect(database) as connection:
+                return [day for day, in connection.execute("select day from flights")]
+
+
+        @stage
+        def count(days: list[str]) -> int:
+            return len(days)
+
+
+        @pipeline
+        def flow(database: str) -> int:
+            return count(read(database))
+        """,
+    )
+
+    def insert(day: str) -> None:
+        with sqlite3.connect(database) as connection:
+            connection.execute("create table if not exists flights (day text)")
+            connection.execute("insert into flights values (?)", [day])
+
+    insert("2026-11-21")
+    first = project.json("run", f"database={database}")
+    same = project.json("run", f"database={database}")
+    insert("2026-11-22")
+    why = project.json("why", "flow.py", f"database={database}")
+    other = project.json("run", f"database={database}")
+
+    assert first.words("cache") == {"read": "miss", "count": "miss"}
+    assert same.words("cache") == {"read": "hit", "count": "hit"}
+    changes = why.document["stages"][0]["changes"]
+    assert [(change["kind"], change["name"], change["diff"]) for change in changes] == [
+        ("environment", "version_of", None)
+    ]
+    assert other.words("reason") == {"read": "environment", "count": "input"}
+    assert project.value(other.document["outputs"]["result"]) == b"2"

@@ -32,6 +32,7 @@ _jobs = click.option(
 @click.option("--only", multiple=True, metavar="STAGE", help="Run this stage alone; the others must be hits.")
 @click.option("--until", multiple=True, metavar="STAGE", help="Run this stage and what it needs.")
 @click.option("--fail-fast", is_flag=True, help="Start nothing more after a failure.")
+@click.option("--timeout", metavar="TIME", help="Stop the run after this time: 90s, 30m, 2h.")
 @_jobs
 @_executor
 @click.option(

@@ -77,14 +77,16 @@ class Project:
         until: Sequence[str] = (),
         fail_fast: bool = False,
         jobs: int | None = None,
+        timeout: str | None = None,
         executor: str | None = None,
         listener: Listener | None = None,
     ) -> Document:
-        """Run what is invalid, or with ``dry_run`` say what would run."""
+        """Run what is invalid, or with ``dry_run`` say what would run. ``timeout`` is a duration, ``"2h"``."""
         from lineal.engine.session import preview_run
         from lineal.views.runs import run_document
 
         executor = _known_executor(executor or self.configuration.executor)
+        timeout_seconds = None if timeout is None else _timeout(timeout)
 
         def act(request: RunRequest) -> RunRecord:
             request = replace(
@@ -94,6 +96,7 @@ class Project:
                 until=until,
                 fail_fast=fail_fast,
                 jobs=jobs,
+                timeout_seconds=timeout_seconds,
                 executor=executor,
                 listener=listener or ignore,
             )
@@ -554,6 +557,20 @@ def _known_executor(name: str) -> str:
     if name not in ("process", "inline"):
         raise UsageError(f"there is no executor {name}", "Use process or inline.")
     return name
+
+
+def _timeout(text: str) -> float:
+    from lineal.stages import parse_duration
+
+    try:
+        seconds = parse_duration(float(text) if text.replace(".", "", 1).isdecimal() else text)
+    except ValueError:
+        seconds = 0.0
+    if seconds == 0.0:
+        raise UsageError(
+            f"--timeout {text} is no time", "Give seconds, or a number with its unit: 90s, 30m, 2h, 1d."
+        )
+    return seconds
 
 
 def _outside(value: object, annotation: object) -> object:

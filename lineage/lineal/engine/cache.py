@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -30,6 +31,14 @@ class Asked:
     action: Action
     key: str
 
+    @property
+    def identity(self) -> str:
+        """The key without what sets the action apart as one of this run: by it, things are kept from one run to the next."""
+        environment = {name: text for name, text in self.action.environment.items() if name != _ASIDE}
+        if len(environment) == len(self.action.environment):
+            return self.key
+        return action_key(msgspec.structs.replace(self.action, environment=environment))
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -54,7 +63,7 @@ class ActionCache:
     """Looks actions up in ``store``.
 
     ``forced`` says which stages are to be executed whatever is filed; ``run_id`` makes the actions of stages that
-    are never reused (``cache=False``) distinct. With ``adopts`` a result that is found upstream is filed here too; with
+    are never reused (``cache=False``) distinct; ``now`` tells the age of a result. With ``adopts`` a result that is found upstream is filed here too; with
     ``strict`` none counts whose stage looked at more than it declares.
     """
 
@@ -67,10 +76,11 @@ class ActionCache:
         run_id: str,
         forced: Callable[[str], bool],
         adopts: bool,
+        now: Callable[[], datetime],
         strict: bool = False,
     ) -> None:
         self._store, self._run_id, self._forced, self._adopts = store, run_id, forced, adopts
-        self._strict = strict
+        self._strict, self._now = strict, now
         self._doubted: set[str] = set()
         self._pipeline, self._foreseen = pipeline, False
         self._history = History(store, pipeline)
@@ -153,6 +163,8 @@ class ActionCache:
         if result is not None and self._strict and result.observed.warnings:
             refused = f"strict is set, and {result.observed.warnings[0]}"
             return Answer(asked, "miss", "uncached", retire=retire, refused=refused)
+        if result is not None and (too_old := self._too_old(asked, result)):
+            return Answer(asked, "miss", "retired", retire=(generation, "expired"), refused=too_old)
         if result is not None:
             return Answer(asked, "hit", "unchanged", result)
         nearest = self._history.find_nearest(stage.id, asked.action, stage.manifest)
@@ -162,6 +174,18 @@ class ActionCache:
             return Answer(asked, "miss", "retired")
         reason = "new" if nearest is None else reason_of(nearest.changes)
         return Answer(asked, "miss", reason, nearest=nearest)
+
+    def _too_old(self, asked: Asked, result: ActionResult) -> str:
+        """Why the result is older than the stage allows; nothing where it is not."""
+        refresh = asked.stage.options.refresh_seconds
+        if refresh is None:
+            return ""
+        age = self._now() - datetime.fromisoformat(result.started_at) - timedelta(seconds=result.seconds)
+        if age.total_seconds() < refresh:
+            return ""
+        return (
+            f"its result is {_rounded(age)} old, and refresh= allows {_rounded(timedelta(seconds=refresh))}"
+        )
 
     def _filed(self, keys: list[str]) -> dict[str, Filed]:
         """The results filed under ``keys``.
@@ -243,6 +267,14 @@ def _is_aside(relative: Relative, action: Action) -> bool:
     """Whether that earlier action is ``action`` itself, put aside."""
     environment = {name: text for name, text in relative.result.action.environment.items() if name != _ASIDE}
     return msgspec.structs.replace(relative.result.action, environment=environment) == action
+
+
+def _rounded(duration: timedelta) -> str:
+    seconds = duration.total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _is_result_of(filed: Filed, action: Action) -> bool:

@@ -44,7 +44,6 @@ class Task:
     parents: tuple[str, ...] = ()
     tolerated: frozenset[str] = frozenset()
     max_attempts: int = 1
-    retry_delay_seconds: float = 0.0
 
 
 # -- events -----------------------------------------------------------------------------------
@@ -74,8 +73,16 @@ class Shared:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """A miss for which an earlier run, which is gone, made ``attempts`` attempts; the delay of the next is not over."""
+
+    stage: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
-    """No other run executes the action of ``stage``, and none will before this one has ended it."""
+    """No other run executes the action of ``stage``, none will before this one has ended it, and it has its place."""
 
     stage: str
 
@@ -90,6 +97,20 @@ class Elsewhere:
 @dataclass(frozen=True, slots=True)
 class LookDue:
     """The other run has ended ``stage``, or has died."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoPlace:
+    """There is no place in the group that limits ``stage``."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFree:
+    """``stage``, for which there was no place, may ask for one again."""
 
     stage: str
 
@@ -173,6 +194,11 @@ class Confirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The run has taken longer than it may."""
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     pass
 
@@ -182,9 +208,12 @@ Event = (
     | Hit
     | Missed
     | Shared
+    | Resumed
     | Claimed
     | Elsewhere
     | LookDue
+    | NoPlace
+    | PlaceFree
     | ConditionFailed
     | Refused
     | Returned
@@ -197,6 +226,7 @@ Event = (
     | InputHealed
     | OutputLost
     | Confirmed
+    | TimedOut
     | Interrupted
 )
 
@@ -213,7 +243,10 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Make sure that no other run executes the action of ``stage``."""
+    """Claim what ``stage`` needs to be executed: its action, and a place in the group that limits it.
+
+    The answer is `Claimed`, `Elsewhere` or `NoPlace`, and `PlaceFree` after that.
+    """
 
     stage: str
 
@@ -233,8 +266,10 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class WaitToRetry:
+    """Report `RetryDue` when it is time for the attempt after the first ``attempts``."""
+
     stage: str
-    delay_seconds: float
+    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +342,7 @@ class Machine:
         self._status: dict[str, Status] = {task.id: "waiting" for task in tasks}
         self._story: dict[str, list[str]] = {task.id: [] for task in tasks}
         self._attempts = dict.fromkeys(self._tasks, 0)
+        self._earlier = dict.fromkeys(self._tasks, 0)  # attempts that count, of a run before this
         self._losses = dict.fromkeys(self._tasks, 0)
         self._followers: dict[str, list[str]] = {}  # look again when it has ended
         self._ready: list[tuple[int, str]] = []
@@ -314,7 +350,7 @@ class Machine:
         self._open = len(tasks)
         self._slots, self._fail_fast, self._preview = slots, fail_fast, preview
         self._unconfirmed, self._claims = confirm, claims
-        self._interrupted = self._stopping = self._finished = False
+        self._interrupted = self._timed_out = self._stopping = self._finished = False
         self._out: list[Instruction] = []
 
     def status(self, stage: str) -> Status:
@@ -369,6 +405,13 @@ class Machine:
                 self._expect(event, stage, "looking")
                 self._status[stage] = "waiting"
                 self._followers.setdefault(leader, []).append(stage)
+            case Resumed(stage, attempts):
+                self._expect(event, stage, "looking")
+                self._earlier[stage] = attempts
+                if self._stopping:
+                    self._end(stage, "cancelled")
+                else:
+                    self._wait(stage)
             case Claimed(stage):
                 self._expect(event, stage, "claiming")
                 self._execute(stage)
@@ -380,6 +423,12 @@ class Machine:
             case LookDue(stage):
                 if self._status[stage] == "elsewhere":  # else it was cancelled meanwhile
                     self._settle(stage)
+            case NoPlace(stage):
+                self._expect(event, stage, "claiming")
+                self._running -= 1
+                self._status[stage] = "ready"
+            case PlaceFree(stage):
+                heappush(self._ready, (self._place[stage], stage))
             case ConditionFailed(stage):
                 self._expect(event, stage, "looking")
                 self._end(stage, "skipped")
@@ -418,6 +467,8 @@ class Machine:
                 self._make_again(stage)
             case Confirmed():
                 pass
+            case TimedOut():
+                self._time_out()
             case Interrupted():
                 self._interrupt()
 
@@ -502,11 +553,17 @@ class Machine:
         task = self._tasks[stage]
         if self._interrupted:
             self._end(stage, "cancelled")
-        elif retryable and not self._stopping and self._attempts[stage] < task.max_attempts:
-            self._enter(stage, "up_for_retry")
-            self._out.append(WaitToRetry(stage, task.retry_delay_seconds))
+        elif retryable and not self._stopping and self._made(stage) < task.max_attempts:
+            self._wait(stage)
         else:
             self._fail(stage)
+
+    def _wait(self, stage: str) -> None:
+        self._out.append(WaitToRetry(stage, self._made(stage)))  # first, so that what is told has been kept
+        self._enter(stage, "up_for_retry")
+
+    def _made(self, stage: str) -> int:
+        return self._earlier[stage] + self._attempts[stage]
 
     def _fail(self, stage: str) -> None:
         self._end(stage, "failed")
@@ -555,8 +612,20 @@ class Machine:
     def _interrupt(self) -> None:
         if not self._interrupted:
             self._interrupted = True
-            self._out += [Kill(stage) for stage, status in self._status.items() if status == "running"]
+            self._kill_what_runs()
             self._stop_the_rest()
+
+    def _time_out(self) -> None:
+        """What runs fails when it has been stopped, what was to be tried again fails now, and nothing more is started."""
+        self._timed_out = self._stopping = True
+        self._kill_what_runs()
+        for stage in self._tasks:
+            if self._status[stage] == "up_for_retry":
+                self._end(stage, "failed")
+        self._stop_the_rest()
+
+    def _kill_what_runs(self) -> None:
+        self._out += [Kill(stage) for stage, status in self._status.items() if status == "running"]
 
     def _stop_the_rest(self) -> None:
         self._stopping = True
@@ -570,4 +639,6 @@ class Machine:
             return "cancelled"
         if statuses & {"failed", "upstream_failed"}:
             return "failed"
-        return "cancelled" if "cancelled" in statuses else "succeeded"
+        if "cancelled" in statuses:
+            return "failed" if self._timed_out else "cancelled"
+        return "succeeded"

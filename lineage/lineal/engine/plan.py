@@ -114,6 +114,7 @@ class Bound:
     parameters: dict[str, Any] = field(default_factory=dict)
     origins: dict[str, Origin] = field(default_factory=dict)
     code: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def plan_run(
@@ -266,7 +267,7 @@ def action_of(stage: PlannedStage, bound: Bound) -> Action:
         fingerprint=stage.fingerprint.hex,
         inputs=bound.inputs,
         parameters=bound.parameters,
-        environment=dict(stage.environment),
+        environment={**stage.environment, **bound.environment},
         schemas=dict(stage.schemas),
         code=bound.code,
         version=stage.options.version,
@@ -329,7 +330,6 @@ def _task(graph: Graph, node: Node) -> Task:
         graph.parents(node.id),
         frozenset(tolerated - required),
         retries + 1,
-        node.options.retry_delay_seconds,
     )
 
 

@@ -33,13 +33,17 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What all results of a run share; ``scratch`` is a local folder that the run may fill and removes."""
+    """What all results of a run share.
+
+    ``scratch`` is a local folder that the run may fill and removes; in ``checkpoints`` each action has one that lasts until it has succeeded.
+    """
 
     run_id: str
     code_tree: Digest
     environment: Digest
     who: str
     scratch: Path
+    checkpoints: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,15 @@ class RunResult:
 
 @dataclass(slots=True)
 class Attempt:
-    """An attempt that the executor was given; ``deadline`` is on the monotonic clock, None until it has begun."""
+    """An attempt that the executor was given; ``deadline`` is on the monotonic clock, None until it has begun.
+
+    ``timed_out`` is what becomes of one that has taken too long, or whose run has.
+    """
 
     stage_id: str
     envelope: Envelope
     deadline: float | None = None
-    timed_out: bool = False
+    timed_out: Failure | None = None
     stopped: bool = False
 
 

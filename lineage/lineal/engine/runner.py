@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -15,15 +16,19 @@ from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import decode
 from lineal.artifacts.files import ending
-from lineal.engine import machine
+from lineal.engine import machine, retries
 from lineal.engine.cache import ActionCache, Answer, Asked, effect_claimed
 from lineal.engine.clock import Clock
 from lineal.engine.commit import Committed, Committer, Made
 from lineal.engine.intake import Intake
-from lineal.engine.interrupts import on_interrupt
+from lineal.engine.interrupts import AtOnce, on_interrupt
+from lineal.engine.limits import Limits, Place
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind
 from lineal.engine.progress import STATES, Attempt, Poll, RunContext, RunResult, StageProgress
+from lineal.engine.versions import NAME as VERSION_OF
+from lineal.engine.versions import Versions
+from lineal.engine.waits import Wait, Waits
 from lineal.errors import LinealError, StoreUnavailable
 from lineal.events import (
     Event,
@@ -75,7 +80,8 @@ class Runner:
 
     ``executor_of`` makes the executor when something has to be executed, never before, so that a
     run of hits starts no process; ``begin`` is called just before that, and ``judge`` when a first attempt has returned. Without ``executor_of`` nothing is executed: the
-    answer is a preview.
+    answer is a preview. ``waits`` are those for a next attempt that runs before this one left behind. What runs
+    when the run has taken ``timeout_seconds`` is stopped, and the run has failed.
     """
 
     def __init__(
@@ -90,6 +96,10 @@ class Runner:
         executor_of: Callable[[], Executor] | None = None,
         begin: Callable[[], None] = lambda: None,
         judge: Callable[[], Judge] | None = None,
+        limits: Limits | None = None,
+        versions: Versions | None = None,
+        waits: Waits | None = None,
+        timeout_seconds: float | None = None,
         fail_fast: bool = False,
         clock: Clock,
         listener: Listener,
@@ -112,6 +122,14 @@ class Runner:
         self._attempts: dict[str, Attempt] = {}  # those that have not ended
         self._begun = 0
         self._retry_at: dict[str, float] = {}
+        self._timeout_seconds, self._deadline = timeout_seconds, math.inf
+        self._is_late = False
+        self._limits = limits
+        self._places: dict[str, Place] = {}
+        self._without_place: list[str] = []
+        self._versions, self._waits = versions or Versions(), waits
+        self._left_behind: dict[str, Wait] = {}
+        self._kept_waits: dict[str, str] = {}  # the keys under which they are kept, by stage
         self._warnings: list[str] = []
         self._observed_warnings: dict[str, list[str]] = {}
         self._masked: set[str] = set()
@@ -127,7 +145,12 @@ class Runner:
         self._interrupted = self._sleeping = False
 
     def run(self) -> RunResult:
-        """Run until every stage has ended; Ctrl-C stops the attempts and ends the run as cancelled."""
+        """Run until every stage has ended; Ctrl-C stops the attempts and ends the run as cancelled.
+
+        Pressed again, it kills at once all that runs, and `AtOnce` is raised.
+        """
+        if self._timeout_seconds is not None:
+            self._deadline = self._clock.monotonic() + self._timeout_seconds
         self._tell(
             RunStarted(self._clock.now(), self._context.run_id, self._plan.graph.pipeline, tuple(self.stages))
         )
@@ -137,6 +160,8 @@ class Runner:
                 while self._state is None:
                     try:
                         self._step()
+                    except AtOnce:
+                        raise
                     except KeyboardInterrupt:  # only while nothing but time passes
                         self._interrupted = True
         finally:
@@ -144,6 +169,8 @@ class Runner:
                 self._executor.close()
             if self._claims is not None:
                 self._claims.close()
+            for place in self._places.values():
+                place.release()
             shutil.rmtree(self._context.scratch, ignore_errors=True)
         counts: dict[str, int] = {}
         for stage in self.stages.values():
@@ -178,8 +205,8 @@ class Runner:
                         self._look_later(stage)
                     case machine.Execute(stage, attempt):
                         self._execute(stage, attempt)
-                    case machine.WaitToRetry(stage, delay_seconds):
-                        self._retry_at[stage] = self._clock.monotonic() + delay_seconds
+                    case machine.WaitToRetry(stage, attempts):
+                        self._wait_to_retry(stage, attempts)
                     case machine.Kill(stage):
                         self._kill(stage)
                     case machine.Enter(stage, status):
@@ -206,6 +233,10 @@ class Runner:
         elif status == "skipped" and progress.reason is None:
             progress.reason = "upstream"
         progress.state = state
+        if status != "running" and stage_id in self._places:
+            self._places.pop(stage_id).release()
+        if status in machine.ENDED and self._waits is not None and stage_id in self._kept_waits:
+            self._waits.forget(self._kept_waits[stage_id])
         self._tell(
             StageChanged(
                 self._clock.now(),
@@ -232,7 +263,14 @@ class Runner:
                     self.stages[stage_id].reason = "condition_false"
                     events.append(machine.ConditionFailed(stage_id))
                     continue
-                asked.append(self._cache.ask(stage, self._bind(stage)))
+                bound = self._bind(stage)
+                if stage.options.version_of is not None:
+                    failure = self._observe_version(stage, bound)
+                    if failure is not None:
+                        self._refuse(stage_id, failure)
+                        events.append(machine.Refused(stage_id))
+                        continue
+                asked.append(self._cache.ask(stage, bound))
             except StoreUnavailable:
                 raise
             except LinealError as error:
@@ -240,6 +278,32 @@ class Runner:
                 events.append(machine.Refused(stage_id))
         events += [self._take_answer(answer) for answer in self._cache.look(asked)]
         return events
+
+    def _observe_version(self, stage: PlannedStage, bound: Bound) -> Failure | None:
+        """Let the version that the stage's own function observes be part of what is asked for; what it raised, if it fails."""
+        if isinstance(stage.node.stage, FrozenStage):
+            raise CodeNeeded("the version of a source is observed")
+        self._hide_secrets(bound)
+        try:
+            bound.environment[VERSION_OF] = self._versions.observe(stage.node)
+        except LinealError:
+            raise
+        except Exception as error:  # noqa: BLE001 — whatever it raises is the stage's failure
+            from lineal.executors.attempt import failure_of
+
+            found = failure_of(error)
+            return replace(
+                found,
+                message=self._mask(found.message),
+                hint=f"version_of={stage.options.version_of} raised it, before the stage was begun.",
+                traceback=self._mask(found.traceback),
+            )
+        return None
+
+    def _hide_secrets(self, bound: Bound) -> None:
+        self._masked.update(
+            hidden.value.reveal() for hidden in bound.arguments.values() if isinstance(hidden, Hidden)
+        )
 
     def _take_answer(self, answer: Answer) -> machine.Event:
         stage_id = answer.asked.stage.id
@@ -256,9 +320,41 @@ class Runner:
             if leader != stage_id:
                 return machine.Shared(stage_id, leader)
             self._leading[stage_id] = answer.asked.key
-            return machine.Missed(stage_id)
+            return self._take_up(answer)
         progress.outputs = answer.result.outputs
         return machine.Hit(stage_id)
+
+    def _take_up(self, answer: Answer) -> machine.Event:
+        """A miss; where a run before this one was stopped while it waited to try again, it waits for the rest of the delay."""
+        stage_id, key = answer.asked.stage.id, answer.asked.identity
+        wait = self._waits.find(key) if self._waits is not None else None
+        if wait is None or answer.reason == "forced":
+            return machine.Missed(stage_id)
+        more = f"waits {wait.left_seconds:.0f} s more"
+        self._warnings.append(
+            f"`{stage_id}` {more}: run {wait.run_id} was stopped after attempt {wait.attempts}, before the next one was due; "
+            f"--force {stage_id} tries at once"
+        )
+        if self._executor_of is None:
+            return machine.Missed(stage_id)
+        self._left_behind[stage_id], self._kept_waits[stage_id] = wait, key
+        message = f"{wait.failure.message} (attempt {wait.attempts}, of run {wait.run_id}; {more})"
+        self.stages[stage_id].failure = replace(wait.failure, message=message)
+        return machine.Resumed(stage_id, wait.attempts)
+
+    def _wait_to_retry(self, stage_id: str, attempts: int) -> None:
+        wait = self._left_behind.pop(stage_id, None)
+        if wait is None:
+            failure, run_id = self.stages[stage_id].failure, self._context.run_id
+            assert failure is not None
+            options = self._plan.stages[stage_id].options
+            seconds = retries.delay_seconds(options, attempts, retries.draw_of(run_id, stage_id, attempts))
+            wait = Wait(run_id, attempts, seconds, replace(failure, traceback=""))
+            if self._waits is not None:
+                self._kept_waits[stage_id] = self.answers[stage_id].asked.identity
+                self._waits.keep(self._kept_waits[stage_id], wait)
+        self._start_executor()
+        self._retry_at[stage_id] = self._clock.monotonic() + wait.left_seconds
 
     def _confirm(self) -> list[machine.Event]:
         """Look whether what the run returns of its hits is there."""
@@ -318,32 +414,49 @@ class Runner:
     # -- other runs ---------------------------------------------------------------------------
 
     def _claim(self, stage_id: str) -> machine.Event:
-        """See to it that no other run executes the same."""
-        answer = self.answers[stage_id]
-        if self._executor is None:
-            self._begin_executing()
-        if answer.cache == "off":  # it is this run's own
-            return machine.Claimed(stage_id)
-        assert self._claims is not None
-        key = answer.asked.key
-        if self._claims.claim(key) is not None:
+        """See to it that the stage has its place, and that no other run executes the same."""
+        self._start_executor()
+        limit = self._plan.stages[stage_id].options.limit
+        place = None
+        if limit is not None:
+            assert self._limits is not None
+            place = self._limits.take(limit)
+            if place is None:
+                self._without_place.append(stage_id)
+                return machine.NoPlace(stage_id)
+        if not self._claim_action(self.answers[stage_id]):
+            if place is not None:
+                place.release()
             return machine.Elsewhere(stage_id)
-        # Between our look and our claim another run may have begun, and ended.
-        if answer.retire is None and self._store.actions.find([key]):
-            return machine.Elsewhere(stage_id)
+        if place is not None:
+            self._places[stage_id] = place
         return machine.Claimed(stage_id)
 
-    def _begin_executing(self) -> None:
-        assert self._executor_of is not None
-        self._begin()
-        scratch = self._context.scratch
-        try:
-            scratch.mkdir(parents=True)
-        except OSError as error:
-            raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
-        self._executor = self._executor_of()
-        self._claims = self._store.claims(self._context.run_id)
-        self._claims.keep_beating()
+    def _claim_action(self, answer: Answer) -> bool:
+        if answer.cache == "off":  # it is this run's own
+            return True
+        assert self._claims is not None
+        if self._claims.claim(answer.asked.key) is not None:
+            return False
+        # Between our look and our claim another run may have begun, and ended.
+        return answer.retire is not None or not self._store.actions.find([answer.asked.key])
+
+    def _find_free_places(self) -> list[machine.Event]:
+        """Those stages without a place that may ask for one again: the first of each group that has one now."""
+        found: list[machine.Event] = []
+        groups: dict[str, bool] = {}
+        for stage_id in list(self._without_place):
+            limit = self._plan.stages[stage_id].options.limit
+            assert limit is not None
+            if self._machine.status(stage_id) != "ready":  # it was cancelled
+                self._without_place.remove(stage_id)
+            elif limit not in groups:
+                assert self._limits is not None
+                groups[limit] = self._limits.is_free(limit)
+                if groups[limit]:
+                    self._without_place.remove(stage_id)
+                    found.append(machine.PlaceFree(stage_id))
+        return found
 
     def _look_later(self, stage_id: str) -> None:
         poll = Poll(0.0, *(_POLLS_REMOTE if self._store.backend.remote else _POLLS))
@@ -393,12 +506,26 @@ class Runner:
             seeded=stage.seeded,
             reads=stage.options.reads,
             variables=stage.options.env,
+            retry_if=stage.options.retry_on if isinstance(stage.options.retry_on, str) else None,
+            checkpoints=str(self._context.checkpoints / asked.identity),
         )
         self._attempts[attempt_id] = Attempt(stage_id, envelope)
-        self._masked.update(
-            hidden.value.reveal() for hidden in asked.bound.arguments.values() if isinstance(hidden, Hidden)
-        )
+        self._hide_secrets(asked.bound)
         self._executor.submit(envelope)
+
+    def _start_executor(self) -> Executor:
+        if self._executor is None:
+            assert self._executor_of is not None
+            self._begin()
+            scratch = self._context.scratch
+            try:
+                scratch.mkdir(parents=True)
+            except OSError as error:
+                raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
+            self._executor = self._executor_of()
+            self._claims = self._store.claims(self._context.run_id)
+            self._claims.keep_beating()
+        return self._executor
 
     def _carried(self, bound: Bound) -> Mapping[str, bytes]:
         """The bytes of those inputs that are not in the store yet."""
@@ -410,7 +537,10 @@ class Runner:
     def _kill(self, stage_id: str) -> None:
         for attempt_id, attempt in self._attempts.items():
             if attempt.stage_id == stage_id:
-                attempt.stopped = True
+                if self._is_late:
+                    attempt.timed_out = attempt.timed_out or self._too_late()
+                else:
+                    attempt.stopped = True
                 assert self._executor is not None
                 self._executor.kill(attempt_id)
 
@@ -421,6 +551,12 @@ class Runner:
             self._handle(machine.Interrupted())
             return
         now = self._clock.monotonic()
+        if self._deadline <= now:
+            self._time_out()
+            return
+        if self._without_place and (free := self._find_free_places()):
+            self._handle(*free)
+            return
         due = [stage for stage, at in self._retry_at.items() if at <= now]
         if due:
             for stage_id in due:
@@ -432,18 +568,20 @@ class Runner:
             self._handle(*free)
             return
         for attempt_id, attempt in self._attempts.items():
-            if attempt.deadline is not None and attempt.deadline <= now and not attempt.timed_out:
-                attempt.timed_out = True
+            if attempt.deadline is not None and attempt.deadline <= now and attempt.timed_out is None:
+                attempt.timed_out = self._timeout(attempt.stage_id)
                 assert self._executor is not None
                 self._executor.kill(attempt_id)
         ends = [
             attempt.deadline
             for attempt in self._attempts.values()
-            if attempt.deadline and not attempt.timed_out
+            if attempt.deadline and attempt.timed_out is None
         ]
         polls = [poll.at for poll in self._elsewhere.values()]
-        moments = [*ends, *polls, *self._retry_at.values()]
-        wait_seconds = max(0.0, min(moments) - now) if moments else None
+        soonest = min([*ends, *polls, *self._retry_at.values(), self._deadline])
+        if self._without_place:
+            soonest = min(soonest, now + _LONGEST_WAIT_SECONDS)
+        wait_seconds = max(0.0, soonest - now) if soonest < math.inf else None
         if not self._attempts:
             if self._committer.waits:
                 self._handle(*self._commit())
@@ -474,6 +612,23 @@ class Runner:
             case Outcome():
                 return self._take_outcome(report)
         return ()
+
+    def _time_out(self) -> None:
+        """The run has taken too long: its stages are told so, each as far as it is concerned."""
+        self._deadline, self._is_late = math.inf, True
+        self._warnings.append(f"the run was stopped after its timeout of {self._timeout_seconds:g} s")
+        for stage_id in self._retry_at:
+            self.stages[stage_id].failure = self._too_late()
+        self._retry_at.clear()
+        self._handle(machine.TimedOut())
+
+    def _too_late(self) -> Failure:
+        return Failure(
+            "timeout",
+            "TimeoutError",
+            f"the run took longer than its timeout of {self._timeout_seconds:g} s and was stopped",
+            "Run it again: it goes on after the last finished stages. A longer --timeout lets it finish at once.",
+        )
 
     def _sleep(self, seconds: float) -> None:
         self._sleeping = True  # from now on Ctrl-C raises; one that came just before is seen here
@@ -507,8 +662,8 @@ class Runner:
             progress.logs.append(str(self._store.blobs.put(log)))
         if attempt.stopped:
             return [machine.Stopped(stage_id)]
-        assert outcome.failure is not None
-        failure = self._timeout(stage_id) if attempt.timed_out else outcome.failure
+        failure = attempt.timed_out or outcome.failure
+        assert failure is not None
         progress.failure = replace(
             failure, message=self._mask(failure.message), traceback=self._mask(failure.traceback)
         )
@@ -516,8 +671,8 @@ class Runner:
             self._cache.effects.append(answer.asked, "failed", self._context.run_id)
         if outcome.lost is not None:  # who made it has ended for the machine, once its result is filed
             return [*self._commit(), self._input_lost(stage_id, outcome.lost)]
-        retryable = outcome.repeatable and progress.failure.kind != "contract"
-        return [machine.AttemptFailed(stage_id, retryable)]
+        worth_it = retries.is_worth_retrying(answer.asked.stage.options, progress.failure, outcome.raised)
+        return [machine.AttemptFailed(stage_id, retryable=outcome.repeatable and worth_it)]
 
     def _timeout(self, stage_id: str) -> Failure:
         seconds = self._plan.stages[stage_id].options.timeout_seconds
@@ -603,6 +758,9 @@ class Runner:
                 f"{asked.stage.id} is not deterministic: run {committed.other_run} made other bytes of the same action; "
                 "its result, filed first, is used"
             )
+        from lineal.stages.checkpoints import remove_checkpoints  # a run of hits has none
+
+        remove_checkpoints(self._context.checkpoints / answer.asked.identity)
         progress.outputs = committed.outputs
         if answer.retire is not None or asked is not answer.asked:
             self.answers[asked.stage.id] = Answer(asked, answer.cache, answer.reason, seen=answer.seen)

@@ -19,6 +19,7 @@ from lineal.artifacts.values import encode_value
 from lineal.engine.cache import ActionCache, Answer
 from lineal.engine.clock import Clock, SystemClock
 from lineal.engine.intake import Intake
+from lineal.engine.limits import Limits
 from lineal.engine.plan import Plan, ancestors, plan_run
 from lineal.engine.progress import RunContext, RunResult, StageProgress
 from lineal.engine.provenance import (
@@ -32,6 +33,8 @@ from lineal.engine.provenance import (
 )
 from lineal.engine.runner import Runner
 from lineal.engine.variables import worker_variables
+from lineal.engine.versions import Versions
+from lineal.engine.waits import Waits
 from lineal.errors import LinealError, UsageError
 from lineal.events import Event, ExecutionStarted, Listener, ignore
 from lineal.executors.protocol import Executor, Setup
@@ -79,7 +82,8 @@ class RunRequest:
     ``module`` declares the pipeline: its importable name, also where it is what runs as ``__main__``. ``is_cached``
     says that the graph was read back, and none of the project's code imported: where that does not do, every verb
     ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
-    With ``strict`` results of stages that look at more than they declare are not cached.
+    With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
+    own, bounds the whole run.
     """
 
     graph: Graph
@@ -93,6 +97,7 @@ class RunRequest:
     executor: str = "process"
     strict: bool = False
     jobs: int | None = None
+    timeout_seconds: float | None = None
     force: Sequence[str] = ()
     only: Sequence[str] = ()
     until: Sequence[str] = ()
@@ -134,6 +139,8 @@ class _Session:
         self._forced = set(select(graph, request.force, "--force"))
         self._selected = self._selection()
         self._local = request.root / ".lineal"
+        self._versions = Versions()
+        self._checkpoints = self._local / "checkpoints"
         code = self._code = request.code or Code.of(request.sources, request.root)
         self._distributions = code.fingerprinter.distributions
         self._slots = 1 if request.executor == "inline" else request.jobs or os.cpu_count() or 1
@@ -254,13 +261,15 @@ class _Session:
             )
 
     def _context(self, code_tree: Digest, environment: Digest) -> RunContext:
-        return RunContext(self._run_id, code_tree, environment, user_name(), self._scratch())
+        return RunContext(
+            self._run_id, code_tree, environment, user_name(), self._scratch(), self._checkpoints
+        )
 
     def _preview_context(self) -> RunContext:
         """Of a run that executes nothing: no folder is made for it."""
         nowhere = Digest.of(b"")
         scratch = Path(tempfile.gettempdir()) / f"lineal-{self._run_id}"
-        return RunContext(self._run_id, nowhere, nowhere, user_name(), scratch)
+        return RunContext(self._run_id, nowhere, nowhere, user_name(), scratch, self._checkpoints)
 
     def _scratch(self) -> Path:
         folder = self._local / "scratch" / self._run_id
@@ -284,6 +293,7 @@ class _Session:
             run_id=self._run_id,
             forced=self._forced.__contains__,
             adopts=executor_of is not None,
+            now=self._clock.now,
             strict=request.strict,
         )
         intake = Intake(self._store, request.root, self._local / "observed", keep=executor_of is not None)
@@ -297,12 +307,22 @@ class _Session:
             executor_of=executor_of,
             begin=begin,
             judge=self._judge,
+            limits=self._limits(),
+            versions=self._versions,
+            waits=Waits(self._local / "retries", self._clock),
+            timeout_seconds=request.timeout_seconds or request.graph.timeout_seconds,
             fail_fast=request.fail_fast,
             clock=self._clock,
             listener=(self._untold.append if request.is_cached else request.listener)
             if executor_of
             else ignore,
         )
+
+    def _limits(self) -> Limits:
+        """Groups that all who use a local store share; where it is elsewhere, the runs of this project do."""
+        backend = self._store.backend
+        beside = None if backend.remote else backend.local_path("limits")
+        return Limits(beside.with_name(".limits") if beside is not None else self._local / "limits")
 
     def _judge(self) -> Judge:
         from lineal.engine.observation import Judge  # a run of hits judges nothing

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lineal.artifacts import Directory, Encoded, File, decode, encode, misfit
 from lineal.artifacts.annotations import required, says_nothing, spelled
@@ -26,6 +26,7 @@ from lineal.executors.observe_access import taking_note
 from lineal.executors.protocol import Argument, Envelope, Given, Held, Hidden, Items, Outcome
 from lineal.graph.records import Output
 from lineal.stages import Stage
+from lineal.stages.checkpoints import checkpoints_in
 from lineal.stages.conditions import follow
 from lineal.stages.running import outputs_in
 from lineal.stages.signature import Port
@@ -68,7 +69,11 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Input
     except LinealError as error:
         return ended(failure=_contract(error))
     try:
-        with outputs_in(scratch / "output"), taking_note(noted.log):
+        with (
+            outputs_in(scratch / "output"),
+            checkpoints_in(Path(envelope.checkpoints or scratch / "checkpoints")),
+            taking_note(noted.log),
+        ):
             _seed(envelope)
             args, kwargs = stage.signature.arguments(arguments)
             value = stage.function(*args, **kwargs)
@@ -85,17 +90,18 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Input
             raised=("SystemExit",),
         )
     except BaseException as error:  # noqa: BLE001 — whatever a stage raises is its outcome
-        return ended(failure=failure_of(error), raised=_class_names(error))
+        return ended(**_failed(error, envelope.retry_if))
     try:
         outputs, carried = _put(envelope, stage, value, store)
     except StoreUnavailable as error:
         return ended(failure=_contract(error), unavailable=error)
     except LinealError as error:
         return ended(failure=_contract(error), raised=_class_names(error))
+    own = [scratch, Path(envelope.checkpoints)] if envelope.checkpoints else [scratch]
     return ended(
         outputs=outputs,
         carried=carried,
-        side_products=side_products(noted.log.written, apart_from=scratch),
+        side_products=side_products(noted.log.written, apart_from=own),
     )
 
 
@@ -128,7 +134,22 @@ def _shortened(text: str) -> str:
 
 
 def _class_names(error: BaseException) -> tuple[str, ...]:
-    return tuple(kind.__name__ for kind in type(error).__mro__ if kind is not object)
+    return tuple(class_name(kind) for kind in type(error).__mro__ if kind is not object)
+
+
+def _failed(error: BaseException, retry_if: str | None) -> dict[str, Any]:
+    """What the outcome says of ``error``, which the stage raised; the stage's own function decides on another attempt."""
+    failure, raised = failure_of(error), _class_names(error)
+    if retry_if is None:
+        return {"failure": failure, "raised": raised}
+    try:
+        repeatable = bool(cast("Callable[[BaseException], object]", import_by_name(retry_if))(error))
+    except Exception as its_own:  # noqa: BLE001 — it must not hide what happened
+        hint = (
+            f"There was no other attempt: retry_on={retry_if} raised {class_name(type(its_own))}: {its_own}"
+        )
+        return {"failure": replace(failure, hint=_shortened(hint)), "raised": raised, "repeatable": False}
+    return {"failure": failure, "raised": raised, "repeatable": repeatable}
 
 
 # -- inputs -----------------------------------------------------------------------------------

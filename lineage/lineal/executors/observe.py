@@ -165,15 +165,15 @@ class Observer:
         return found
 
 
-def side_products(written: Iterable[str], *, apart_from: Path) -> tuple[SideProduct, ...]:
-    """The regular files among ``written`` that are still there, outside the folder ``apart_from``."""
+def side_products(written: Iterable[str], *, apart_from: Iterable[Path]) -> tuple[SideProduct, ...]:
+    """The regular files among ``written`` that are still there, outside the folders ``apart_from``."""
     found: dict[str, SideProduct] = {}
-    scratch = Path(os.path.realpath(apart_from))
+    own = [Path(os.path.realpath(folder)) for folder in apart_from]
     for name in written:
         path = Path(os.path.realpath(name))
         if len(found) == _MOST_SIDE_PRODUCTS:
             break
-        if path.suffix == ".pyc" or path.is_relative_to(scratch):
+        if path.suffix == ".pyc" or any(path.is_relative_to(folder) for folder in own):
             continue
         try:
             if stat.S_ISREG(path.stat().st_mode):

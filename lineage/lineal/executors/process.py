@@ -81,10 +81,8 @@ class ProcessExecutor:
             _kill_tree(self._zygote.pid)
 
     def close(self) -> None:
-        for attempt_id in list(self._running):
-            self.kill(attempt_id)
         if self._connection is not None:
-            self._connection.close()
+            self._connection.close()  # the zygote then kills, at once, the workers and all that they started
         if self._zygote is not None:
             try:
                 self._zygote.wait(KILL_GRACE_SECONDS)

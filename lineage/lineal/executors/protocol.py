@@ -66,8 +66,9 @@ class Envelope:
     ``scratch`` is the path of a private local folder, which is made where it is needed, in a folder that is there, and which
     the engine removes; ``seeded`` names the
     libraries whose global random generators are to be seeded too. ``reads`` and ``variables`` are the files and the
-    environment variables that the stage declares. ``carried`` are the bytes of inputs that the store does not hold yet,
-    by digest.
+    environment variables that the stage declares. ``retry_if`` is the function, ``module:qualname``, that says of an
+    exception whether another attempt is worth it; ``checkpoints`` the local folder that attempts at the action leave to the
+    next. ``carried`` are the bytes of inputs that the store does not hold yet, by digest.
     """
 
     attempt_id: str
@@ -81,6 +82,8 @@ class Envelope:
     seeded: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    retry_if: str | None = None
+    checkpoints: str = ""
 
 
 class Entry(NamedTuple):
@@ -129,7 +132,7 @@ class Outcome:
 
     The bytes of outputs are durable, but for small ones, which are ``carried`` along by digest: to write many of them at
     once is the engine's part. ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
-    exception's classes, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
+    exception's classes as `class_name` gives them, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
     not ``repeatable``, another attempt of this run could not end otherwise.
     """
 

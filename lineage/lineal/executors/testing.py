@@ -24,7 +24,7 @@ import sys
 import time
 from typing import NamedTuple
 
-from lineal import Directory, File, Secret, output, stage
+from lineal import Directory, File, Secret, checkpoint_dir, output, stage
 
 
 class Two(NamedTuple):
@@ -103,6 +103,18 @@ def fail(why: str) -> int:
 
 def deeper(why: str) -> int:
     raise RuntimeError(why)
+
+
+@stage
+def save(text: str) -> str:
+    saved = checkpoint_dir() / "saved.txt"
+    before = saved.read_text() if saved.exists() else ""
+    saved.write_text(before + text)
+    return before
+
+
+def is_busy(error: Exception) -> bool:
+    return "busy" in str(error)
 
 
 @stage
@@ -332,6 +344,26 @@ class ExecutorTests:
         assert "executors" not in outcome.failure.traceback
         assert outcome.raised[:2] == ("RuntimeError", "Exception")
         assert not outcome.outputs
+
+    @pytest.mark.parametrize(("why", "repeatable"), [("busy", True), ("broken", False)])
+    def test_the_function_that_the_envelope_names_says_whether_to_try_again(
+        self, bench: Workbench, why: str, repeatable: bool
+    ) -> None:
+        envelope = replace(bench.envelope("fail", why=why), retry_if="stages_for_tests:is_busy")
+        bench.executor.submit(envelope)
+
+        assert bench.outcome(envelope.attempt_id).repeatable is repeatable
+
+    def test_attempts_with_one_folder_for_checkpoints_find_there_what_was_saved(
+        self, bench: Workbench, tmp_path: Path
+    ) -> None:
+        for saved, found in (("a", b'""'), ("b", b'"a"')):
+            envelope = replace(bench.envelope("save", text=saved), checkpoints=str(tmp_path / "kept"))
+            bench.executor.submit(envelope)
+
+            outcome = bench.outcome(envelope.attempt_id)
+            assert bench.bytes_of(outcome) == found
+            assert outcome.side_products == ()
 
     def test_a_value_that_is_not_what_was_declared_is_a_broken_contract(self, bench: Workbench) -> None:
         outcome = bench.attempt("wrong")

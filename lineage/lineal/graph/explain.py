@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -293,6 +294,8 @@ def _environment(difference: Difference) -> Change:
     name, old, new = difference.name, difference.before, difference.after
     if name == "python":
         return _told(difference, f"Python {old} → {new}")
+    if name == "version_of" and None not in (old, new):
+        return _told(difference, f"what version_of observed: {_observed(old)} → {_observed(new)}")
     if name.startswith("$"):
         return _variable(name[1:], old, new)
     if name.startswith("module "):
@@ -302,6 +305,14 @@ def _environment(difference: Difference) -> Change:
     if new is None:
         return _told(difference, f"{name} {old} is reached no more")
     return _told(difference, f"{name} {old} → {new}")
+
+
+def _observed(text: object) -> str:
+    """A version that `version_of` observed, as it would be written in Python; of a long one there is the hash alone."""
+    try:
+        return show_value(json.loads(str(text)))
+    except ValueError:
+        return str(text)
 
 
 def _variable(name: str, old: object, new: object) -> Change:

@@ -14,7 +14,7 @@ Records = Mapping[str, Mapping[int, bytes]]
 """The records of results, by action key and generation."""
 
 _History = Sequence[tuple[Filed, Retirement | None]]
-_RETIRED_FOR_GOOD = ("forced", "quarantined")  # what was lost or corrupt is welcome back
+_RETIRED_FOR_GOOD = ("forced", "expired", "quarantined")  # what was lost or corrupt is welcome back
 
 
 class Filing(NamedTuple):

@@ -33,7 +33,7 @@ from lineal_store.sealed import seal, unseal
 if TYPE_CHECKING:
     from lineal.stages.stage import Stage
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same graph is written as other bytes."""
 
 MAX_BYTES = 1 << 26
@@ -170,6 +170,7 @@ class _Writer:
                 [name, encode_value(value, name=name)] for name, value in graph.parameters.items()
             ],
             "logical_date": encode_value(graph.logical_date),
+            "timeout_seconds": graph.timeout_seconds,
             "stages": self._stages,
             "options": self._options,
             "nodes": nodes,
@@ -314,6 +315,7 @@ def _graph(record: Any) -> Graph:
         nodes,
         {name: _bound(found) for name, found in record["outputs"]},
         decode_value(record["logical_date"]),
+        record["timeout_seconds"],
     )
 
 

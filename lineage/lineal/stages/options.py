@@ -10,10 +10,12 @@ from datetime import timedelta
 from os import PathLike, fspath
 from typing import Any, TypedDict
 
+from lineal.artifacts.codecs.protocol import class_name
 from lineal.stages.errors import StageDefinitionError
 from lineal.stages.names import check_name, nearest_hint
 
 Duration = str | float | timedelta
+RetryOn = type[BaseException] | Iterable[type[BaseException]] | Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,12 @@ class StageOptions:
     """The options of one stage, as validated.
 
     ``name`` is None for the function's own. ``retries=3`` is at most four attempts, ``timeout_seconds`` is
-    for each of them. ``resources`` are amounts by name; ``limit`` is a concurrency group, ``"warehouse:2"``.
-    ``version`` is a manual salt, ``env`` the declared environment variables, ``reads`` the declared data
+    for each of them. The first waits ``retry_delay_seconds``, each further one ``retry_backoff`` times as long, up to
+    ``retry_max_delay_seconds`` (`lineal.engine.retries`). ``retry_on`` names the classes of exceptions that are worth another
+    attempt, as `class_name` does, or the function that says so, as ``module:qualname``; None for every exception.
+    ``resources`` are amounts by name; ``limit`` is a concurrency group, ``"warehouse:2"``.
+    ``version`` is a manual salt, ``version_of`` names the function, ``module:qualname``, that observes the version of what the stage takes from
+    elsewhere; ``refresh_seconds`` is how old a result may be to count. ``env`` the declared environment variables, ``reads`` the declared data
     files, ``depends_on`` objects whose code counts as the stage's own. ``effect`` marks a stage that
     changes the world: it is retried only if it is ``idempotent``, doing no harm when done twice.
 
@@ -32,11 +38,17 @@ class StageOptions:
     name: str | None = None
     retries: int = 0
     retry_delay_seconds: float = 1.0
+    retry_backoff: float = 2.0
+    retry_max_delay_seconds: float = 600.0
+    retry_jitter: float = 0.1
+    retry_on: tuple[str, ...] | str | None = None
     timeout_seconds: float = 86400.0
     resources: Mapping[str, float] = field(default_factory=dict)
     limit: str | None = None
     cache: bool = True
     version: str | None = None
+    version_of: str | None = None
+    refresh_seconds: float | None = None
     env: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     depends_on: tuple[object, ...] = ()
@@ -65,11 +77,17 @@ class StageKeywords(TypedDict, total=False):
     name: str
     retries: int
     retry_delay: Duration
+    retry_backoff: float
+    retry_max_delay: Duration
+    retry_jitter: float
+    retry_on: RetryOn | None
     timeout: Duration
     resources: Mapping[str, float]
     limit: str | None
     cache: bool
     version: str | None
+    version_of: Callable[..., Any] | None
+    refresh: Duration | None
     env: Iterable[str]
     reads: Iterable[str | PathLike[str]]
     depends_on: Iterable[object]
@@ -112,6 +130,32 @@ def _count(option: str, value: object) -> int:
     return value
 
 
+def _number(option: str, value: object, least: float, most: float, allowed: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
+        raise _refused(option, value, allowed)
+    return float(value)
+
+
+def _backoff(option: str, value: object) -> float:
+    return _number(option, value, 1.0, 1e6, "a factor from 1, which repeats the same delay")
+
+
+def _jitter(option: str, value: object) -> float:
+    return _number(option, value, 0.0, 1.0, "the part of a delay that chance may add, from 0 to 1")
+
+
+def _retry_on(option: str, value: object) -> tuple[str, ...] | str | None:
+    """Names instead of objects: the engine matches them with what a worker reports, and workers find functions by them."""
+    if value is None:
+        return None
+    classes = list(value) if isinstance(value, tuple | list | set | frozenset) else [value]
+    if classes and all(isinstance(one, type) and issubclass(one, BaseException) for one in classes):
+        return tuple(sorted({class_name(one) for one in classes}))
+    return _findable(
+        option, value, "classes of exceptions, or a function at the top level of a module that takes one"
+    )
+
+
 def _duration(option: str, value: object) -> float:
     try:
         return parse_duration(value)
@@ -119,7 +163,8 @@ def _duration(option: str, value: object) -> float:
         raise _refused(option, value, 'seconds, a timedelta, or text like "30s", "5m", "2h", "1d"') from None
 
 
-def _timeout(option: str, value: object) -> float:
+def read_timeout(option: str, value: object) -> float:
+    """Seconds, more than none. StageDefinitionError, which names the ``option``, for anything else."""
     seconds = _duration(option, value)
     if seconds == 0:
         raise _refused(option, value, "a time longer than zero, for instance 30 or 2h")
@@ -136,6 +181,22 @@ def _version(option: str, value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise _refused(option, value, 'a text, for instance "2"')
     return value
+
+
+def _version_of(option: str, value: object) -> str | None:
+    return None if value is None else _findable(option, value, "a function at the top level of a module")
+
+
+def _refresh(option: str, value: object) -> float | None:
+    return None if value is None else read_timeout(option, value)
+
+
+def _findable(option: str, value: object, allowed: str) -> str:
+    """The name, ``module:qualname``, by which other processes find this function."""
+    name = getattr(value, "__qualname__", "<none>")
+    if isinstance(value, type) or not callable(value) or "<" in name:
+        raise _refused(option, value, allowed)
+    return f"{value.__module__}:{name}"
 
 
 def _limit(option: str, value: object) -> str | None:
@@ -193,11 +254,17 @@ _OPTIONS: dict[str, tuple[str, Callable[[str, object], object]]] = {
     "name": ("name", _name),
     "retries": ("retries", _count),
     "retry_delay": ("retry_delay_seconds", _duration),
-    "timeout": ("timeout_seconds", _timeout),
+    "retry_backoff": ("retry_backoff", _backoff),
+    "retry_max_delay": ("retry_max_delay_seconds", _duration),
+    "retry_jitter": ("retry_jitter", _jitter),
+    "retry_on": ("retry_on", _retry_on),
+    "timeout": ("timeout_seconds", read_timeout),
     "resources": ("resources", _resources),
     "limit": ("limit", _limit),
     "cache": ("cache", _flag),
     "version": ("version", _version),
+    "version_of": ("version_of", _version_of),
+    "refresh": ("refresh_seconds", _refresh),
     "env": ("env", _env),
     "reads": ("reads", _reads),
     "depends_on": ("depends_on", _objects),

@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, overload
 
 from lineal.artifacts import is_marked
 from lineal.artifacts.annotations import union_members
@@ -16,6 +16,7 @@ from lineal.stages.binding import bind, check_argument, mismatch
 from lineal.stages.conditions import Condition
 from lineal.stages.errors import ParameterError, PipelineError, StageDefinitionError
 from lineal.stages.names import OUTPUT_NAME, check_name, nearest_hint
+from lineal.stages.options import Duration, read_timeout
 from lineal.stages.promise import Promise, negated, promised_condition, require_current
 from lineal.stages.signature import Signature, read_signature
 from lineal.stages.stage import check_function
@@ -30,15 +31,19 @@ R = TypeVar("R")
 
 
 class Pipeline(Generic[P, R]):
-    """A declared wiring of stages. Run it with ``.run(...)``; inside another pipeline, call it."""
+    """A declared wiring of stages. Run it with ``.run(...)``; inside another pipeline, call it.
+
+    ``timeout_seconds`` is how long a run of it may take, or None.
+    """
 
     __wrapped__: Callable[P, R]
     __name__: str
     __qualname__: str
 
-    def __init__(self, function: Callable[P, R]) -> None:
+    def __init__(self, function: Callable[P, R], timeout_seconds: float | None = None) -> None:
         functools.update_wrapper(self, function)
         self.function = function
+        self.timeout_seconds = timeout_seconds
         self.name = check_name(self.__name__, "pipeline")
         self.module = self.__module__
         self.qualname = self.__qualname__
@@ -80,7 +85,7 @@ class Pipeline(Generic[P, R]):
                     "Write `with when(...):`, and put the stages into the block.",
                 ).at(line)
             outputs = _outputs(self.name, returned)
-        return Graph(self.name, bound, tracer.nodes, outputs, logical_date)
+        return Graph(self.name, bound, tracer.nodes, outputs, logical_date, self.timeout_seconds)
 
     def run(self, **parameters: object) -> Run:
         """Run what is not in the store yet, and return the run."""
@@ -127,10 +132,24 @@ class Pipeline(Generic[P, R]):
         return bound
 
 
-def pipeline(function: Callable[P, R], /) -> Pipeline[P, R]:
-    """Declare a pipeline. StageDefinitionError where the function cannot be one."""
+@overload
+def pipeline(function: Callable[P, R], /, *, timeout: Duration | None = None) -> Pipeline[P, R]: ...
+@overload
+def pipeline(*, timeout: Duration | None = None) -> Callable[[Callable[P, R]], Pipeline[P, R]]: ...
+def pipeline(function: Any = None, /, *, timeout: Duration | None = None) -> Any:
+    """Declare a pipeline: ``@pipeline``, or ``@pipeline(timeout="2h")`` for how long a run of it may take.
+
+    StageDefinitionError for a timeout that is none, or where the function cannot be a pipeline.
+    """
+    timeout_seconds = None if timeout is None else read_timeout("timeout", timeout)
+    if function is None:
+        return lambda decorated: _declare(decorated, timeout_seconds)
+    return _declare(function, timeout_seconds)
+
+
+def _declare(function: Any, timeout_seconds: float | None) -> Pipeline[Any, Any]:
     check_function(function, "pipeline")
-    return Pipeline(function)
+    return Pipeline(function, timeout_seconds)
 
 
 class Block:

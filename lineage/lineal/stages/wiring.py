@@ -151,7 +151,7 @@ class Graph:
     """Every call of every stage that a pipeline makes with these parameters.
 
     ``nodes`` are in call order. ``outputs`` is what the pipeline returned, by name; ``logical_date``
-    is the date that the run is for, or None.
+    is the date that the run is for, or None; ``timeout_seconds`` is how long a run may take, or None.
     """
 
     pipeline: str
@@ -159,6 +159,7 @@ class Graph:
     nodes: Mapping[str, Node]
     outputs: Mapping[str, Binding]
     logical_date: date | None = None
+    timeout_seconds: float | None = None
     _parents: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def parents(self, node_id: str) -> tuple[str, ...]:

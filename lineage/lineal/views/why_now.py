@@ -146,12 +146,12 @@ class _Now:
             return  # the stage's error says it
         if stage.reason == "lost":
             yield from self._lost(asked.key)
+        elif answer.refused:
+            yield answer.refused
         elif stage.reason == "retired":
             yield from self._retired(asked.key)
         elif stage.reason == "uncached" and stage.cache == "off":
             yield _UNCACHED
-        elif answer.refused:
-            yield answer.refused
         elif stage.reason == "uncached":
             effects = Effects(self._request.store, self._request.namespace, self._request.graph.pipeline)
             newest = effects.newest(asked)

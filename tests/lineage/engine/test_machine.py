@@ -31,8 +31,11 @@ from lineal.engine.machine import (
     LookLater,
     Machine,
     Missed,
+    NoPlace,
     OutputLost,
+    PlaceFree,
     Refused,
+    Resumed,
     RetryDue,
     Returned,
     Shared,
@@ -40,6 +43,7 @@ from lineal.engine.machine import (
     Stopped,
     Superseded,
     Task,
+    TimedOut,
     WaitToRetry,
 )
 
@@ -146,7 +150,7 @@ def test_of_stages_that_ask_for_one_action_one_executes_it_and_the_others_look_a
         Execute("a", 1),
     ]
     assert machine.handle(Returned("a")) == []
-    assert machine.handle(Completed("a")) == [Enter("a", "succeeded"), Look("b")]
+    assert machine.handle(Returned("a"), Completed("a")) == [Enter("a", "succeeded"), Look("b")]
     assert machine.handle(Hit("b")) == [Enter("b", "succeeded"), Look("of_b")]
 
 
@@ -225,6 +229,28 @@ def test_no_more_attempts_run_at_once_than_there_are_slots() -> None:
     assert Execute("c", 1) in machine.handle(Returned("b"), Completed("b"))
 
 
+def test_a_stage_without_a_place_leaves_its_slot_to_others_and_asks_again_when_there_is_one() -> None:
+    machine = Machine([Task("a"), Task("b")], slots=1, claims=True)
+    machine.handle(Started())
+
+    assert machine.handle(Missed("a"), Missed("b"))[-1] == Claim("a")
+    assert machine.handle(NoPlace("a")) == [Claim("b")]
+    assert machine.handle(Claimed("b")) == [Enter("b", "running"), Execute("b", 1)]
+    assert machine.handle(PlaceFree("a")) == []  # it has no slot
+    assert machine.handle(Returned("b"), Completed("b")) == [Enter("b", "succeeded"), Claim("a")]
+    assert machine.handle(Claimed("a"))[-1] == Execute("a", 1)
+
+
+def test_a_stage_that_waits_for_a_place_is_cancelled_with_its_run() -> None:
+    machine = Machine([Task("a")], slots=1, claims=True)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(NoPlace("a"))
+
+    assert machine.handle(Interrupted()) == [Enter("a", "cancelled"), Finish("cancelled")]
+    assert machine.handle(PlaceFree("a")) == []
+
+
 def test_a_failure_stops_its_descendants_and_not_its_siblings() -> None:
     machine = Machine([Task("a"), Task("b"), Task("of_a", ("a",)), Task("of_both", ("of_a", "b"))], slots=2)
     machine.handle(Started())
@@ -241,17 +267,40 @@ def test_a_failure_stops_its_descendants_and_not_its_siblings() -> None:
 
 
 def test_a_failed_attempt_is_retried_after_its_delay_until_no_attempt_is_left() -> None:
-    machine = Machine([Task("a", max_attempts=2, retry_delay_seconds=30)], slots=1)
+    machine = Machine([Task("a", max_attempts=2)], slots=1)
     machine.handle(Started())
     machine.handle(Missed("a"))
 
     assert machine.handle(AttemptFailed("a", retryable=True)) == [
+        WaitToRetry("a", 1),
         Enter("a", "up_for_retry"),
-        WaitToRetry("a", 30),
     ]
     assert Execute("a", 2) in machine.handle(RetryDue("a"))
     assert machine.handle(AttemptFailed("a", retryable=True)) == [Enter("a", "failed"), Finish("failed")]
     assert machine.attempts("a") == 2
+
+
+def test_a_stage_that_a_run_before_was_to_retry_waits_and_has_the_attempts_that_were_left() -> None:
+    machine = Machine([Task("a", max_attempts=3)], slots=1)
+    machine.handle(Started())
+
+    assert machine.handle(Resumed("a", 1)) == [WaitToRetry("a", 1), Enter("a", "up_for_retry")]
+    assert Execute("a", 1) in machine.handle(RetryDue("a"))
+    assert machine.handle(AttemptFailed("a", retryable=True)) == [
+        WaitToRetry("a", 2),
+        Enter("a", "up_for_retry"),
+    ]
+    machine.handle(RetryDue("a"))
+    assert machine.handle(AttemptFailed("a", retryable=True)) == [Enter("a", "failed"), Finish("failed")]
+    assert machine.attempts("a") == 2
+
+
+def test_a_stage_that_would_wait_does_not_begin_once_the_run_is_stopped() -> None:
+    machine = Machine([Task("a"), Task("b", max_attempts=3)], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Interrupted())
+
+    assert Enter("b", "cancelled") in machine.handle(Resumed("b", 1))
 
 
 def test_a_failure_that_is_not_retryable_ends_the_stage_at_once() -> None:
@@ -393,6 +442,50 @@ def test_the_error_survives_pickling() -> None:
     error = InvalidTransition("a", "running", "Hit", ("ready", "running"))
 
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_a_run_that_takes_too_long_fails_with_what_runs_and_starts_nothing_more() -> None:
+    machine = Machine([Task("a", max_attempts=5), Task("b"), Task("of_a", ("a",))], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"))
+
+    assert machine.handle(TimedOut()) == [Kill("a"), Enter("b", "cancelled")]
+    assert machine.handle(AttemptFailed("a", retryable=True)) == [
+        Enter("a", "failed"),
+        Enter("of_a", "upstream_failed"),
+        Finish("failed"),
+    ]
+
+
+def test_what_waits_to_be_tried_again_when_the_time_is_over_has_failed() -> None:
+    machine = Machine([Task("a", max_attempts=5)], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(AttemptFailed("a", retryable=True))
+
+    assert machine.handle(TimedOut()) == [Enter("a", "failed"), Finish("failed")]
+
+
+def test_a_run_has_failed_though_what_was_stopped_ended_well_just_then() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(TimedOut())
+
+    assert machine.handle(Returned("a"), Completed("a")) == [
+        Enter("a", "succeeded"),
+        Enter("b", "cancelled"),
+        Finish("failed"),
+    ]
+
+
+def test_a_run_that_was_complete_when_its_time_was_over_has_succeeded() -> None:
+    machine = Machine(chain("a"), slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(TimedOut())
+
+    assert machine.handle(Returned("a"), Completed("a")) == [Enter("a", "succeeded"), Finish("succeeded")]
 
 
 def test_a_chain_of_ten_thousand_hits_needs_no_recursion() -> None:

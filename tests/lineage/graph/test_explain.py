@@ -224,6 +224,14 @@ def test_python_and_declared_variables_are_told_and_secrets_are_not() -> None:
     assert "hush" not in repr(changes)
 
 
+def test_versions_that_were_observed_are_shown_as_they_were_returned() -> None:
+    before, after = ({"version_of": text} for text in ('{"tuple": ["2026-11-21", 1]}', "xxh3:0123"))
+
+    (change,) = explain(side(environment=before), side(environment=after))
+
+    assert change.title == "what version_of observed: ('2026-11-21', 1) → xxh3:0123"
+
+
 def test_parameters_are_told_as_they_were_written() -> None:
     before = {
         "rate": 0.1,

@@ -642,7 +642,9 @@ def test_that_a_good_result_there_is_retired_here_is_said(world: World) -> None:
     assert "still good" in warning
 
 
-@pytest.mark.parametrize(("reason", "offered"), [("quarantined", False), ("forced", False), ("lost", True)])
+@pytest.mark.parametrize(
+    ("reason", "offered"), [("quarantined", False), ("forced", False), ("expired", False), ("lost", True)]
+)
 def test_a_result_that_was_retired_there_comes_back_only_if_its_bytes_were_the_reason(
     world: World, reason: str, offered: bool
 ) -> None:

@@ -89,6 +89,8 @@ def start(value: object = None, other: Optional[int] = None) -> dict[str, float]
     name="fit",
     retries=2,
     retry_delay="3s",
+    retry_backoff=3,
+    retry_on=(OSError, KeyError),
     timeout="1h",
     resources={"gpu": 1},
     limit="db:2",
@@ -276,7 +278,7 @@ def test_a_stage_is_known_by_what_planning_asks_of_it(called: Stage[..., Any]) -
         assert read_as(other.annotation) == read_as(port.annotation)
         assert list(named_classes(other.annotation)) == list(named_classes(port.annotation))
     ours, theirs = called.settings, back.options
-    for option in ("name", "retries", "retry_delay_seconds", "timeout_seconds", "resources", "limit", "cache", "version",
+    for option in ("name", "retries", "retry_delay_seconds", "retry_backoff", "retry_max_delay_seconds", "retry_jitter", "retry_on", "timeout_seconds", "resources", "limit", "cache", "version",
                    "env", "reads", "effect", "idempotent"):  # fmt: skip
         assert getattr(theirs, option) == getattr(ours, option)
 
@@ -290,6 +292,13 @@ def test_what_a_stage_depends_on_stands_for_the_same_code() -> None:
     ours = [entry_of(each, SOURCES) for each in train.settings.depends_on]
     assert [entry_of(each, SOURCES) for each in options["n"].options.depends_on] == ours
     assert hash(options["n"].options.depends_on) == hash(options["m"].options.depends_on)
+
+
+@pytest.mark.parametrize("seconds", [None, 7200.0])
+def test_how_long_a_run_may_take_comes_back(seconds: float | None) -> None:
+    graph = Graph("flow", {}, {}, {}, timeout_seconds=seconds)
+
+    assert thaw(freeze(graph, SOURCES)).timeout_seconds == seconds
 
 
 def test_a_traced_pipeline_comes_back() -> None:

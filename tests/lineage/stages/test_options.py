@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 
@@ -46,11 +47,17 @@ def test_options_are_read_into_their_units() -> None:
         name="fit",
         retries=3,
         retry_delay="30s",
+        retry_backoff=3,
+        retry_max_delay="10m",
+        retry_jitter=0.5,
+        retry_on=[TimeoutError, ConnectionError, subprocess.TimeoutExpired],
         timeout="2h",
         resources={"gpu": 1},
         limit="warehouse:2",
         cache=False,
         version="2",
+        version_of=is_busy,
+        refresh="1d",
         env=["OMP_NUM_THREADS", "HOME", "HOME"],
         reads=[Path("config/a.yaml"), "b.csv"],
         depends_on=[len],
@@ -64,11 +71,17 @@ def test_options_are_read_into_their_units() -> None:
         name="fit",
         retries=3,
         retry_delay_seconds=30.0,
+        retry_backoff=3.0,
+        retry_max_delay_seconds=600.0,
+        retry_jitter=0.5,
+        retry_on=("ConnectionError", "TimeoutError", "subprocess.TimeoutExpired"),
         timeout_seconds=7200.0,
         resources={"gpu": 1.0},
         limit="warehouse:2",
         cache=False,
         version="2",
+        version_of=f"{__name__}:is_busy",
+        refresh_seconds=86400.0,
         env=("HOME", "OMP_NUM_THREADS"),
         reads=("config/a.yaml", "b.csv"),
         depends_on=(len,),
@@ -87,6 +100,22 @@ def test_options_are_read_into_their_units() -> None:
         ("retries", 1.5),
         ("retries", True),
         ("retry_delay", "soon"),
+        ("version_of", lambda: 1),
+        ("version_of", "flow:newest"),
+        ("version_of", int),
+        ("refresh", 0),
+        ("refresh", "daily"),
+        ("retry_backoff", 0.5),
+        ("retry_backoff", float("nan")),
+        ("retry_backoff", "2"),
+        ("retry_max_delay", -1),
+        ("retry_jitter", 1.5),
+        ("retry_jitter", True),
+        ("retry_on", ()),
+        ("retry_on", "ConnectionError"),
+        ("retry_on", int),
+        ("retry_on", [int]),
+        ("retry_on", lambda error: True),
         ("timeout", 0),
         ("timeout", None),
         ("resources", {"gpu": "1"}),
@@ -128,6 +157,25 @@ def test_the_error_names_the_option_and_what_it_takes() -> None:
     )
 
 
+def is_busy(error: Exception) -> bool:
+    return "busy" in str(error)
+
+
+def test_a_function_that_decides_on_retries_is_kept_by_its_name_for_workers_to_find() -> None:
+    assert StageOptions().changed({"retry_on": is_busy}).retry_on == f"{__name__}:is_busy"
+
+
+def test_a_function_that_workers_could_not_find_is_refused() -> None:
+    def hidden(error: Exception) -> bool:
+        return True
+
+    with pytest.raises(StageDefinitionError, match="retry_on") as refused:
+        stage(retry_on=hidden)
+
+    assert refused.value.hint is not None
+    assert "top level of a module" in refused.value.hint
+
+
 def test_an_unknown_option_is_answered_with_the_nearest_one() -> None:
     with pytest.raises(StageDefinitionError, match="a stage has no option retrys") as refused:
         stage(retrys=3)  # type: ignore[call-overload]
@@ -140,4 +188,4 @@ def test_an_unknown_option_that_is_like_none_is_answered_with_all_of_them() -> N
         stage(zzz=3)  # type: ignore[call-overload]
 
     assert refused.value.hint is not None
-    assert refused.value.hint.startswith("The options are: name, retries, retry_delay, timeout")
+    assert refused.value.hint.startswith("The options are: name, retries, retry_delay, retry_backoff")

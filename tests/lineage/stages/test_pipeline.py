@@ -536,3 +536,20 @@ def test_a_pipeline_looks_like_its_function() -> None:
     assert (flights.name, flights.qualname, flights.module) == ("flights", "flights", __name__)
     assert list(inspect.signature(flights).parameters) == ["run_date", "source", "rate"]
     assert repr(flights) == f"<pipeline flights of {__name__}>"
+
+
+def test_a_pipeline_may_say_how_long_a_run_of_it_may_take() -> None:
+    @pipeline(timeout="2h")
+    def bounded() -> None: ...
+
+    @pipeline
+    def unbounded() -> None: ...
+
+    assert bounded.trace({}).timeout_seconds == 7200.0
+    assert unbounded.trace({}).timeout_seconds is None
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "soon", True])
+def test_a_timeout_that_is_none_is_refused_at_decoration(timeout: object) -> None:
+    with pytest.raises(StageDefinitionError, match=f"timeout={timeout!r} cannot be used"):
+        pipeline(timeout=timeout)  # type: ignore[call-overload]
