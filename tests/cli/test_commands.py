@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 RUN_OPTIONS = {
-    "force": (), "only": (), "until": (), "fail_fast": False, "jobs": None, "executor": None, "params_file": None,
+    "force": (), "only": (), "until": (), "fail_fast": False, "jobs": None, "timeout": None, "executor": None, "params_file": None,
 }  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def test_run_passes_target_parameters_and_options(
 
     called = call(
         "run", "flights.py:flights", "run_date=2013-06-30", "--force", "train", "--force", "eval*", "--until",
-        "deploy", "--fail-fast", "-j", "3", "--executor", "inline", "--params", "p.toml", "--json",
+        "deploy", "--fail-fast", "-j", "3", "--timeout", "2h", "--executor", "inline", "--params", "p.toml", "--json",
     )  # fmt: skip
 
     assert (called.exit_code, called.document) == (0, document("run"))
@@ -38,6 +38,7 @@ def test_run_passes_target_parameters_and_options(
         "until": ("deploy",),
         "fail_fast": True,
         "jobs": 3,
+        "timeout": "2h",
         "executor": "inline",
         "params_file": Path("p.toml"),
     }
