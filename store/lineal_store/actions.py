@@ -33,11 +33,15 @@ class Filed:
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """Why a generation is no longer offered as a hit: one of REASONS, by whom, and when (aware UTC)."""
+    """Why a generation is no longer offered as a hit: one of REASONS, by whom, and when (aware UTC).
+
+    ``why`` is what they said about it, if anything.
+    """
 
     reason: str
     by: str
     at: datetime
+    why: str = ""
 
 
 class Actions:
@@ -93,7 +97,7 @@ class Actions:
             transient=True,
         )
 
-    def retire(self, key: str, generation: int, reason: str, *, by: str, at: datetime) -> None:
+    def retire(self, key: str, generation: int, reason: str, *, by: str, at: datetime, why: str = "") -> None:
         """No longer offer ``generation`` of ``key`` as a hit; nothing happens when it was retired before.
 
         ``reason`` is one of REASONS; ``at`` is aware. ValueError for a generation that is still to come.
@@ -108,6 +112,8 @@ class Actions:
             if generation > self._generations().get(key, 0):
                 raise ValueError(f"{key} has no generation {generation} yet")
         record = {"at": at.astimezone(UTC).isoformat(), "by": by, "reason": reason}
+        if why:
+            record["why"] = why
         self._backend.create([Upload(name, seal(record))])
         current = self._generations()
         current[key] = max(current.get(key, 0), generation + 1)
@@ -188,11 +194,11 @@ def _parse(pattern: re.Pattern[str], name: str) -> tuple[str, int]:
 
 def _decode_retirement(name: str, data: bytes) -> Retirement:
     record = unseal(data, what=name)
-    if isinstance(record, dict) and set(record) == {"at", "by", "reason"}:
-        at, by, reason = record["at"], record["by"], record["reason"]
-        if isinstance(at, str) and isinstance(by, str) and reason in REASONS:
+    if isinstance(record, dict) and set(record) - {"why"} == {"at", "by", "reason"}:
+        at, by, reason, why = record["at"], record["by"], record["reason"], record.get("why", "")
+        if isinstance(at, str) and isinstance(by, str) and isinstance(why, str) and reason in REASONS:
             try:
-                return Retirement(str(reason), by, datetime.fromisoformat(at).astimezone(UTC))
+                return Retirement(str(reason), by, datetime.fromisoformat(at).astimezone(UTC), why)
             except (ValueError, OverflowError):
                 pass
     raise CorruptRecord(name, "it is no retirement")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 RUN_OPTIONS = {
-    "force": (), "only": (), "until": (), "fail_fast": False, "jobs": None, "timeout": None, "executor": None, "params_file": None,
+    "force": (), "only": (), "until": (), "fail_fast": False, "jobs": None, "timeout": None, "why": None, "executor": None, "params_file": None,
 }  # fmt: skip
 
 
@@ -24,7 +24,7 @@ def test_run_passes_target_parameters_and_options(
     project.answers["run"] = document("run")
 
     called = call(
-        "run", "flights.py:flights", "run_date=2013-06-30", "--force", "train", "--force", "eval*", "--until",
+        "run", "flights.py:flights", "run_date=2013-06-30", "--force", "train", "--force", "eval*", "--why", "a broken sensor", "--until",
         "deploy", "--fail-fast", "-j", "3", "--timeout", "2h", "--executor", "inline", "--params", "p.toml", "--json",
     )  # fmt: skip
 
@@ -35,6 +35,7 @@ def test_run_passes_target_parameters_and_options(
     assert without_listener(options) == {
         **RUN_OPTIONS,
         "force": ("train", "eval*"),
+        "why": "a broken sensor",
         "until": ("deploy",),
         "fail_fast": True,
         "jobs": 3,

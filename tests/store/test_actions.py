@@ -87,6 +87,14 @@ def test_the_history_of_a_key_tells_every_generation(store: Store) -> None:
     assert store.actions.history(C) == []
 
 
+def test_whoever_retires_a_result_may_say_why(store: Store) -> None:
+    store.actions.publish([(A, b"0")])
+    store.actions.retire(A, 0, "forced", by="ann", at=NOON, why="the sensor was broken")
+
+    ((_, retirement),) = store.actions.history(A)
+    assert retirement == Retirement("forced", "ann", NOON, "the sensor was broken")
+
+
 def test_listing_gives_what_is_current(store: Store) -> None:
     store.actions.publish([(key, b"old") for key in (C, B, A)])
     retire(store.actions, B)

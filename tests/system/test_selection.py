@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from support import Project
@@ -213,3 +214,24 @@ def test_branches_run_side_by_side(project: Project) -> None:
 
     assert run.code == 0
     assert project.value(run.document["outputs"]["result"]) == b'"from left"'
+
+
+def test_who_forced_a_stage_and_why_is_told_afterwards(flow: Project) -> None:
+    flow.json("run")
+    forced = flow.json("run", "--force", "clean", "--why", "the sensor was broken", LOGNAME="ann")
+
+    past = flow.json("why", forced.document["run_id"], "clean").document["stages"][0]
+    now = flow.json("why", "flow.py", "clean").document["stages"][0]
+
+    assert (past["reason"], now["cache"]) == ("forced", "hit")
+    for notes in (past["notes"], now["notes"]):
+        assert any(
+            re.search(r"was retired \S+ \S+ by ann: forced \(the sensor was broken\)", note) for note in notes
+        )
+
+
+def test_a_reason_without_anything_forced_is_refused(flow: Project) -> None:
+    refused = flow.json("run", "--why", "the sensor was broken")
+
+    assert refused.code == 2
+    assert refused.error["message"] == "--why is given, and nothing is forced"

@@ -29,6 +29,7 @@ _jobs = click.option(
 @click.argument("arguments", nargs=-1, metavar="[TARGET] [NAME=VALUE]...")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would run, as `lineal status` does.")
 @click.option("--force", multiple=True, metavar="STAGE", help="Run this stage again, hit or not.")
+@click.option("--why", metavar="TEXT", help="Why stages are forced: kept with what that supersedes.")
 @click.option("--only", multiple=True, metavar="STAGE", help="Run this stage alone; the others must be hits.")
 @click.option("--until", multiple=True, metavar="STAGE", help="Run this stage and what it needs.")
 @click.option("--fail-fast", is_flag=True, help="Start nothing more after a failure.")

@@ -73,6 +73,7 @@ class Project:
         params_file: Path | None = None,
         dry_run: bool = False,
         force: Sequence[str] = (),
+        why: str | None = None,
         only: Sequence[str] = (),
         until: Sequence[str] = (),
         fail_fast: bool = False,
@@ -81,17 +82,23 @@ class Project:
         executor: str | None = None,
         listener: Listener | None = None,
     ) -> Document:
-        """Run what is invalid, or with ``dry_run`` say what would run. ``timeout`` is a duration, ``"2h"``."""
+        """Run what is invalid, or with ``dry_run`` say what would run. ``timeout`` is a duration, ``"2h"``.
+
+        ``why`` is recorded with results that ``force`` supersedes.
+        """
         from lineal.engine.session import preview_run
         from lineal.views.runs import run_document
 
         executor = _known_executor(executor or self.configuration.executor)
+        if why is not None and not force:
+            raise UsageError("--why is given, and nothing is forced", "It says why --force STAGE is used.")
         timeout_seconds = None if timeout is None else _timeout(timeout)
 
         def act(request: RunRequest) -> RunRecord:
             request = replace(
                 request,
                 force=force,
+                why=why or "",
                 only=only,
                 until=until,
                 fail_fast=fail_fast,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from lineal.engine.cache import Asked
 from lineal.engine.clock import Clock
+from lineal.engine.progress import RunContext
 from lineal.graph.records import ActionResult, Output, seal_record, unseal_record
 from lineal_store import Store
 
@@ -50,15 +51,16 @@ class Committed:
 
 
 class Committer:
-    """Gathers results until they are committed to ``store``; ``who`` is told as having retired what they supersede.
+    """Gathers results until they are committed to ``store``.
 
-    ``lost`` says which keys are no longer this run's to file results under.
+    ``context`` says who retires what they supersede, and why; ``lost`` which keys are no longer this run's to file
+    results under.
     """
 
     def __init__(
-        self, store: Store, who: str, clock: Clock, lost: Callable[[Iterable[str]], Container[str]]
+        self, store: Store, context: RunContext, clock: Clock, lost: Callable[[Iterable[str]], Container[str]]
     ) -> None:
-        self._store, self._who, self._clock, self._lost = store, who, clock, lost
+        self._store, self._context, self._clock, self._lost = store, context, clock, lost
         self._made: list[Made] = []
         self._contents: dict[str, bytes] = {}
         self._bytes = 0
@@ -106,7 +108,12 @@ class Committer:
             if each.retire is not None:
                 generation, reason = each.retire
                 self._store.actions.retire(
-                    each.asked.key, generation, reason, by=self._who, at=self._clock.now()
+                    each.key,
+                    generation,
+                    reason,
+                    by=self._context.who,
+                    at=self._clock.now(),
+                    why=self._context.why if reason == "forced" else "",
                 )
         filed = self._store.actions.publish([(each.asked.key, seal_record(each.result)) for each in ours])
         committed = {

@@ -35,7 +35,7 @@ class StageProgress:
 class RunContext:
     """What all results of a run share.
 
-    ``scratch`` is a local folder that the run may fill and removes; in ``checkpoints`` each action has one that lasts until it has succeeded.
+    ``why`` is what whoever forces stages says about it. ``scratch`` is a local folder that the run may fill and removes; in ``checkpoints`` each action has one that lasts until it has succeeded.
     """
 
     run_id: str
@@ -44,6 +44,7 @@ class RunContext:
     who: str
     scratch: Path
     checkpoints: Path
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class Runner:
         self._masked: set[str] = set()
         self._manifests: dict[str, str] = {}
         self._claims: Claims | None = None
-        self._committer = Committer(store, context.who, clock, self._lost)
+        self._committer = Committer(store, context, clock, self._lost)
         self._elsewhere: dict[str, Poll] = {}
         self._executing: dict[str, str] = {}  # by action key, the stage that executes it
         self._leading: dict[str, str] = {}  # the other way round

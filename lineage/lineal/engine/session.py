@@ -83,7 +83,7 @@ class RunRequest:
     says that the graph was read back, and none of the project's code imported: where that does not do, every verb
     ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
     With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
-    own, bounds the whole run.
+    own, bounds the whole run. ``why`` is recorded with results that ``force`` supersedes.
     """
 
     graph: Graph
@@ -99,6 +99,7 @@ class RunRequest:
     jobs: int | None = None
     timeout_seconds: float | None = None
     force: Sequence[str] = ()
+    why: str = ""
     only: Sequence[str] = ()
     until: Sequence[str] = ()
     fail_fast: bool = False
@@ -262,7 +263,13 @@ class _Session:
 
     def _context(self, code_tree: Digest, environment: Digest) -> RunContext:
         return RunContext(
-            self._run_id, code_tree, environment, user_name(), self._scratch(), self._checkpoints
+            self._run_id,
+            code_tree,
+            environment,
+            user_name(),
+            self._scratch(),
+            self._checkpoints,
+            self._request.why,
         )
 
     def _preview_context(self) -> RunContext:

@@ -124,7 +124,12 @@ def _recreate_past(
         for number, _, retirement in result.retired:
             assert retirement is not None
             destination.actions.retire(
-                result.key, number, retirement.reason, by=retirement.by, at=retirement.at
+                result.key,
+                number,
+                retirement.reason,
+                by=retirement.by,
+                at=retirement.at,
+                why=retirement.why,
             )
             past.append((result.key, Upload(result_name(result.key, number), own[number])))
     made = destination.backend.create([upload for _, upload in past])

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lineal.graph.change import Change
+from lineal.graph.explain import moment
 from lineal.graph.history import Failed
 from lineal.graph.records import ActionResult, StageRecord
 from lineal.views.plain import plain_value
+from lineal_store import Retirement
 
 Document = dict[str, Any]
 
@@ -51,6 +53,12 @@ def stage_document(
         "failed_before": None if failed is None else _failed(failed),
         "notes": list(notes),
     }
+
+
+def retired(retirement: Retirement) -> str:
+    """When a result was retired, by whom, and why, in words."""
+    said = f" ({retirement.why})" if retirement.why else ""
+    return f"{moment(retirement.at.isoformat())} by {retirement.by}: {retirement.reason}{said}"
 
 
 def _result(key: str, result: ActionResult) -> Document:

@@ -17,14 +17,14 @@ from lineal.engine.plan import PlannedStage, ancestors, plan_run
 from lineal.engine.session import RunRequest
 from lineal.fingerprint.declared import entry_of, hash_reads
 from lineal.graph.change import Change
-from lineal.graph.explain import Side, explain, moment
+from lineal.graph.explain import Side, explain
 from lineal.graph.history import History, Relative
 from lineal.graph.records import Action, ActionResult, Origin, RunRecord, SeenBlindSpot, StageRecord
 from lineal.stages.frozen import Encoded
 from lineal.stages.wiring import Constant
 from lineal.views.contents import Contents
 from lineal.views.sides import Sides
-from lineal.views.why import Document, stage_document, why_document
+from lineal.views.why import Document, retired, stage_document, why_document
 from lineal_store import Digest
 
 _MOST_BLIND_SPOTS = 3
@@ -84,7 +84,10 @@ class _Now:
         if answer is None:
             return self._undecided(stage)
         if answer.result is not None and stage.cache == "hit":
-            notes = _unseen(answer.result, answer.asked.stage.manifest.blind_spots)
+            notes = [
+                *_unseen(answer.result, answer.asked.stage.manifest.blind_spots),
+                *self._retired(answer.asked.key, "an earlier result of it"),
+            ]
             return stage_document(stage, nearest=(answer.asked.key, answer.result), notes=notes)
         nearest, changes = answer.nearest, list[Change]()
         if nearest is not None:
@@ -149,7 +152,7 @@ class _Now:
         elif answer.refused:
             yield answer.refused
         elif stage.reason == "retired":
-            yield from self._retired(asked.key)
+            yield from self._retired(asked.key, "its result")
         elif stage.reason == "uncached" and stage.cache == "off":
             yield _UNCACHED
         elif stage.reason == "uncached":
@@ -174,11 +177,12 @@ class _Now:
                 there = "is not in the store any more" if size is None else f"has {size:,} bytes left"
                 yield f"its output `{name}` ({output.digest[:19]}, {output.size_bytes:,} bytes) {there}"
 
-    def _retired(self, key: str) -> Iterator[str]:
+    def _retired(self, key: str, what: str) -> Iterator[str]:
+        if not self._request.store.actions.generation(key):
+            return
         for _, retirement in reversed(self._request.store.actions.history(key)):
             if retirement is not None:
-                at = moment(retirement.at.isoformat())
-                yield f"its result was retired {at} by {retirement.by}: {retirement.reason}"
+                yield f"{what} was retired {retired(retirement)}"
                 return
 
     # -- stages that cannot be asked for ------------------------------------------------------

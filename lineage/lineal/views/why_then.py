@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -10,11 +10,12 @@ from msgspec.structs import replace
 from lineal.fingerprint.ways import Entries
 from lineal.graph.explain import Side, explain, explain_parameters
 from lineal.graph.history import History, Relative, find_run
-from lineal.graph.records import ActionResult, Input, Manifest, Origin, RunRecord, StageRecord
+from lineal.graph.records import ActionResult, Input, Manifest, Origin, RunRecord, StageRecord, unseal_record
 from lineal.views.contents import Contents
 from lineal.views.sides import Sides
-from lineal.views.why import Document, stage_document, why_document
+from lineal.views.why import Document, retired, stage_document, why_document
 from lineal_store import Store
+from lineal_store.errors import CorruptRecord
 
 
 def explain_run_of_the_past(
@@ -89,13 +90,28 @@ class _Then:
         return stage_document(stage, nearest=(nearest.key, nearest.result), changes=changes)
 
     def _refusal(self, stage: StageRecord) -> list[str]:
-        """Why the newest result before did not count, where it was seen to depend on more than it declares."""
+        """Why the newest result before did not count: it was superseded, or seen to depend on more than it declares."""
+        if stage.reason in ("forced", "retired") and stage.action_key is not None:
+            return list(self._superseded(stage.action_key))
         if stage.reason != "uncached" or stage.cache != "miss":
             return []
         newest = self._history.find_newest(stage.id)
         return (
             [newest.result.observed.refused] if newest is not None and newest.result.observed.refused else []
         )
+
+    def _superseded(self, key: str) -> Iterator[str]:
+        """How the result was retired that the one of this run stands for."""
+        before = None
+        for filed, retirement in self._store.actions.history(key):
+            try:
+                run_id = unseal_record(filed.data, ActionResult).run_id
+            except CorruptRecord:
+                run_id = ""
+            if run_id == self._run.run_id and before is not None:
+                yield f"the result before it was retired {retired(before)}"
+                return
+            before = retirement
 
     def _result(self, stage: StageRecord) -> ActionResult | None:
         """What this run filed, or of a hit found. What another filed under the same key was asked the same."""
