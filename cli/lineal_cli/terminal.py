@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TextIO
 
 import click
@@ -118,7 +119,7 @@ class LiveDisplay:
 
     def _draw(self, told: Sequence[Notice], picture: Sequence[str], width: int) -> None:
         self._has_told = self._has_told or bool(told)
-        lines = [*(notice_line(notice, self._width, paint) for notice in told), *picture]
+        lines = [*(self._line(notice, width - 1) for notice in told), *picture]
         with self._screen:
             up = sum(max(1, -(-length // max(width, 1))) for length in self._drawn)
             text = (
@@ -128,6 +129,13 @@ class LiveDisplay:
             )
             self._drawn = [cells(line) for line in picture]
             self._send(text)
+
+    def _line(self, notice: Notice, width: int) -> str:
+        """A notice on one line; the report has what there is no room for."""
+        line = notice_line(notice, self._width, paint)
+        room = cells(notice.said) - (cells(line) - width)
+        fits = cells(line) <= width or room < 1
+        return line if fits else notice_line(replace(notice, said=cut(notice.said, room)), self._width, paint)
 
     def _send(self, text: str) -> None:
         with suppress(OSError, ValueError):  # a run does not end because nobody reads along

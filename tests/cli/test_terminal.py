@@ -200,6 +200,19 @@ def test_failures_stay_in_sight() -> None:
     assert run.drawn()[0] == "12:03:04  score#18     failed     ValueError: bad row 17  0.50 s"
 
 
+def test_a_long_message_takes_one_line_for_the_report_has_all_of_it() -> None:
+    run = Shown("train")
+    failure = Failure("contract", "SchemaViolated", 100 * "too long ")
+    run.happens(changed("train", "running"), changed("train", "failed", failure=failure, seconds=0.5))
+
+    line = run.drawn()[0]
+
+    assert line.startswith("12:03:04  train  failed     SchemaViolated: too long") and line.endswith(
+        "…  0.50 s"
+    )
+    assert cells(line) == 79
+
+
 def test_a_terminal_that_became_narrower_is_cleared_of_what_has_wrapped() -> None:
     run = Shown("ingest", "train")
     run.happens(changed("train", "running"), wrote("train", 200 * "x"))
