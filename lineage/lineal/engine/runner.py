@@ -320,6 +320,7 @@ class Runner:
             seeded=stage.seeded,
             reads=stage.options.reads,
             variables=stage.options.env,
+            resources=stage.options.resources,
         )
         self._attempts[attempt_id] = Attempt(stage_id, envelope)
         self._masked.update(

@@ -35,6 +35,7 @@ from lineal.engine.variables import worker_variables
 from lineal.errors import UsageError
 from lineal.events import Event, Listener, ignore
 from lineal.executors.protocol import Executor, Setup
+from lineal.executors.threads import bounds
 from lineal.fingerprint import Distributions, Fingerprinter, SummaryCache
 from lineal.fingerprint.sources import Sources
 from lineal.graph.records import (
@@ -328,6 +329,7 @@ class _Session:
             self._variables,
             self._main_module(),
             self._in_place(),
+            tuple(bounds(self._slots, {*os.environ, *self._declared})),
         )
 
     def _in_place(self) -> tuple[str, ...]:

@@ -65,7 +65,8 @@ class Envelope:
 
     ``scratch`` is a private local folder that the engine makes and removes; ``seeded`` names the
     libraries whose global random generators are to be seeded too. ``reads`` and ``variables`` are the files and the
-    environment variables that the stage declares.
+    environment variables that the stage declares, ``resources`` the amounts that it says it needs: of ``memory`` (bytes)
+    it gets no more, and ``cpu`` is how many threads its libraries start.
     """
 
     attempt_id: str
@@ -78,6 +79,7 @@ class Envelope:
     seeded: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 class Entry(NamedTuple):
@@ -164,7 +166,8 @@ class Setup:
     ``sources`` are the project's source files by their path below ``root``, those outside it by their absolute path;
     ``import_roots`` come first on ``sys.path``, in order; ``in_place`` are folders outside the root whose modules are
     the project's as well; ``modules`` are imported before the first attempt. ``variables`` is the whole environment.
-    ``main_module`` is the importable name of what runs as ``__main__`` in the engine's process.
+    ``main_module`` is the importable name of what runs as ``__main__`` in the engine's process. ``bounded`` are those of
+    ``variables`` that only say how many threads libraries start, and may be set to what a stage declares.
     """
 
     store: Place
@@ -175,6 +178,7 @@ class Setup:
     variables: Mapping[str, str]
     main_module: str | None = None
     in_place: tuple[str, ...] = ()
+    bounded: tuple[str, ...] = ()
 
 
 Report = Begun | Captured | Outcome
