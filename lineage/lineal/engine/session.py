@@ -59,6 +59,11 @@ if TYPE_CHECKING:
     from lineal.engine.observation import Judge
 
 
+_CLUSTER_SLOTS = (
+    256  # attempts that a cluster is given at once; what it has no room for waits in the executor
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Code:
     """The project's code, and what is known of it; ``remembered`` is kept from one process to the next."""
@@ -137,7 +142,8 @@ class _Session:
         self._local = request.root / ".lineal"
         code = self._code = request.code or Code.of(request.sources, request.root)
         self._distributions = code.fingerprinter.distributions
-        self._slots = 1 if request.executor == "inline" else request.jobs or os.cpu_count() or 1
+        default = _CLUSTER_SLOTS if request.executor.startswith("dask://") else os.cpu_count() or 1
+        self._slots = 1 if request.executor == "inline" else request.jobs or default
         self._declared = sorted({name for node in graph.nodes.values() for name in node.options.env})
         self._variables = worker_variables(request.executor, self._slots, self._declared)
         self._plan: Plan = plan_run(
@@ -311,7 +317,21 @@ class _Session:
 
             observer = Observer(Places(setup.root, setup.in_place, setup.store), installed())
             return InlineExecutor(self._store, lambda module, qualname: stages[module, qualname], observer)
-        from lineal.executors.process import ProcessExecutor  # a run of hits needs neither
+        if self._request.executor.startswith("dask://"):
+            from lineal.executors.dask import DaskExecutor
+
+            reached: dict[str, str] = {}
+            for stage in self._plan.stages.values():
+                reached.update(stage.fingerprint.distributions)
+            return DaskExecutor(
+                self._request.executor,
+                setup,
+                self._store,
+                self._slots,
+                declared=self._declared,
+                distributions=reached,
+            )
+        from lineal.executors.process import ProcessExecutor  # a run of hits needs none of them
 
         return ProcessExecutor(setup, self._slots)
 

@@ -66,7 +66,11 @@ class ProcessExecutor:
         self._read_at = self._measured_at = 0.0
 
     def submit(self, envelope: Envelope) -> None:
-        attempt = self._running[envelope.attempt_id] = _Attempt(envelope)
+        self.take(Order.of(envelope))
+
+    def take(self, order: Order) -> None:
+        """Begin the attempt of an envelope that came as a pickle, which this process need not be able to read."""
+        attempt = self._running[order.attempt_id] = _Attempt(order)
         if self._not_imported is not None:
             self._end(attempt, self._not_imported, repeatable=False)
             return
@@ -113,12 +117,13 @@ class ProcessExecutor:
     def _connected(self) -> Line:
         if self._line is None:
             ours, theirs = socket.socketpair()
+            root = self._setup.root
             with theirs:
                 self._zygote = subprocess.Popen(
                     [sys.executable, "-P", "-m", "lineal.executors.zygote", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     env=dict(self._setup.variables),
-                    cwd=self._setup.root,
+                    cwd=root if os.path.isdir(root) else None,  # noqa: PTH112  another machine need not have it
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
                 )
@@ -263,7 +268,7 @@ class ProcessExecutor:
             if worker is not None and worker.pid == pid:
                 self._hear(worker)  # what it said last
                 worker.is_reaped, worker.status = True, status
-                if attempt.envelope.attempt_id in self._running and attempt.ending is None:
+                if attempt.order.attempt_id in self._running and attempt.ending is None:
                     self._died(attempt)
 
     def _dismiss_spares(self) -> None:
@@ -328,7 +333,7 @@ class ProcessExecutor:
 
     def _end(self, attempt: _Attempt, failure: Failure, *, repeatable: bool = True) -> None:
         outcome = Outcome(
-            attempt.envelope.attempt_id,
+            attempt.order.attempt_id,
             failure=failure,
             raised=(failure.type,),
             seconds=time.monotonic() - attempt.began_at,
@@ -337,7 +342,7 @@ class ProcessExecutor:
         self._finish(attempt, outcome)
 
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
-        del self._running[attempt.envelope.attempt_id]
+        del self._running[attempt.order.attempt_id]
         if (rest := attempt.read_log(to_the_end=True)) is not None:
             self._reports.append(rest)
         if attempt.has_log:
@@ -360,7 +365,7 @@ class ProcessExecutor:
             return
         self._measured_at = now
         for attempt in self._running.values():
-            limit = attempt.envelope.resources.get("memory")
+            limit = attempt.order.resources.get("memory")
             if limit is None or not attempt.has_begun or attempt.ending is not None:
                 continue
             used = attempt.memory_bytes(above=limit)
@@ -392,16 +397,15 @@ class _Ending:
 class _Attempt:
     """The executor's notes on an attempt that has not ended."""
 
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope = envelope
-        self.order = Order.of(envelope)
+    def __init__(self, order: Order) -> None:
+        self.order = order
         self.worker: _Worker | None = None
         self.ending: _Ending | None = None
         self.has_begun = self.is_second = False
         self.is_killed = False  # since the engine asked for it
         self.is_stopped = False  # since the executor wants so: an outcome that still comes does not count
         self.began_at = time.monotonic()
-        self.log = Path(envelope.scratch) / LOG_FILE
+        self.log = Path(order.scratch) / LOG_FILE
         self._read = 0
         self._family: Family | None = None
         self._oom_kills: int | None = None
@@ -436,7 +440,7 @@ class _Attempt:
             return None
         whole = new if to_the_end else new[: new.rfind(b"\n") + 1]
         self._read += len(whole)
-        return Captured(self.envelope.attempt_id, whole.decode(errors="replace")) if whole else None
+        return Captured(self.order.attempt_id, whole.decode(errors="replace")) if whole else None
 
     def last_lines(self, count: int = 20) -> str:
         try:

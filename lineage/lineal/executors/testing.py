@@ -166,6 +166,11 @@ def disturb(folder: str) -> int:
 
 
 @stage
+def variables(names: list[str]) -> list[str | None]:
+    return [os.environ.get(name) for name in names]
+
+
+@stage
 def threads() -> str:
     return os.environ["OMP_NUM_THREADS"]
 

@@ -7,6 +7,7 @@ import pickle
 import socket
 import struct
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,12 +152,16 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An envelope as a pickle: it may name classes of the project, and only the worker imports for it."""
+    """An envelope as a pickle: it may name classes of the project, and only the worker imports for it.
+
+    ``scratch`` is the folder to work in, whatever the envelope says.
+    """
 
     attempt_id: str
     scratch: str
+    resources: Mapping[str, float]
     envelope: bytes
 
     @classmethod
     def of(cls, envelope: Envelope) -> Order:
-        return cls(envelope.attempt_id, envelope.scratch, pickle.dumps(envelope))
+        return cls(envelope.attempt_id, envelope.scratch, dict(envelope.resources), pickle.dumps(envelope))

@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -248,9 +249,9 @@ def _work(line: Line, store: Store, observer: Observer, bounded: Collection[str]
         try:
             _redirect(Path(order.scratch) / LOG_FILE)
             os.environ["LINEAL_ATTEMPT"] = order.attempt_id
-            envelope: Envelope = pickle.loads(order.envelope)
-            if "cpu" in envelope.resources:
-                threads.limit(max(1, int(envelope.resources["cpu"])), bounded)
+            if "cpu" in order.resources:
+                threads.limit(max(1, int(order.resources["cpu"])), bounded)
+            envelope: Envelope = replace(pickle.loads(order.envelope), scratch=order.scratch)
             outcome = perform(envelope, stage_named, store, observer)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(order.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
