@@ -107,19 +107,9 @@ FLOW = """
         return 1
 
 
-    @stage(resources={"gpu": 1})
-    def modest() -> int:
-        return 1
-
-
     @pipeline
     def too_much() -> int:
         return greedy()
-
-
-    @pipeline
-    def enough() -> int:
-        return modest()
 """
 
 
@@ -153,18 +143,18 @@ def test_a_chain_that_fans_out_and_in_is_run_by_workers_and_is_a_hit_at_home(flo
     assert set(first.words("state").values()) == {"succeeded"}
     assert flow.command("get", "fan@latest", "-o", "total.json").code == 0
     assert (flow.root / "total.json").read_text() == "20"
-    assert "reading no mode" in flow.command("logs", first.document["run_id"], "numbers").out
+    assert "reading no mode" in first.err
 
     again = run(flow, "fan", "source=numbers.txt", "--executor", "process")
     assert set(again.words("cache").values()) == {"hit"}
 
 
 def test_a_failure_is_told_with_the_users_own_frames(flow: Project) -> None:
-    ended = run(flow, "failing")
+    ended = flow.command("run", "flow.py:failing")
 
     assert ended.code == 1
-    assert ended.stages["breaks"]["error"]["message"] == "no such luck"
-    assert "in breaks" in flow.command("run", "flow.py:failing").out
+    assert "RuntimeError: no such luck" in ended.out
+    assert "in breaks" in ended.out
 
 
 def test_a_timeout_ends_all_that_the_stage_started(flow: Project, tmp_path: Path) -> None:
@@ -219,7 +209,6 @@ def test_a_resource_that_no_worker_has_is_told_at_once(flow: Project) -> None:
     assert error["type"] == "NoSuchWorker"
     assert "gpu 3" in error["message"]
     assert '--resources "gpu=3"' in error["hint"]
-    assert run(flow, "enough").code == 0
 
 
 def test_a_store_that_workers_do_not_see_is_told(flow: Project, cluster: Cluster, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ class DaskUnavailable(LinealError):
 class Patience:
     """How long, in seconds, what may never come is waited for.
 
-    ``silence``: a scheduler, or a worker with attempts, that says nothing. ``stop``: the end of an attempt that was to be
+    ``silence``: a scheduler, or a worker with attempts, that says nothing; a worker in place of the last one. ``stop``: the end of an attempt that was to be
     stopped. ``events``: what an attempt wrote, when its outcome is there. ``close``: workers that tidy up.
     """
 
@@ -90,6 +90,7 @@ class DaskExecutor:
         self._job = _job(setup, store, declared, distributions or {})
         self._news: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._sites: dict[str, _Site] = {}
+        self._seen: list[Mapping[str, float]] = []  # what workers had, gone ones included: they may come back
         self._running: dict[str, _Attempt] = {}
         self._reports: list[Report] = []
         self._heard_at = time.monotonic()
@@ -109,7 +110,7 @@ class DaskExecutor:
             with suppress(TimeoutError):
                 self._client.wait_for_workers(1, timeout=_CONNECT_SECONDS)
             found = self._look({})
-            self._sites = self._fit(found)
+            self._use(self._fit(found))
             self._client.subscribe_topic(topic_of(self._job.run_id), self._heard)
         except BaseException:
             self._client.close()
@@ -121,7 +122,9 @@ class DaskExecutor:
 
     def submit(self, envelope: Envelope) -> None:
         attempt = self._running[envelope.attempt_id] = _Attempt(envelope)
-        if not any(_has(site.resources, attempt.resources) for site in self._sites.values()):
+        while self._take_news(0.0):
+            pass  # nobody may have listened for long
+        if not any(_has(resources, attempt.resources) for resources in self._seen):
             self._end(attempt, self._no_site(attempt), repeatable=False)
         else:
             self._hand_out()
@@ -249,23 +252,34 @@ class DaskExecutor:
 
     def _listen(self, timeout_seconds: float) -> None:
         """Take what comes in time, and give up what is lost."""
-        try:
-            what, news = self._news.get(timeout=timeout_seconds)
-        except queue.Empty:
-            pass
-        else:
-            if what == "sites":
-                self._heard_at = time.monotonic()
-                self._sites = {one.address: one for one in news.values() if one.fitness.problem is None}
-            elif what == "event":
-                self._take_event(*news)
-            else:
-                self._take_answer(*news)
+        while self._take_news(timeout_seconds):
+            timeout_seconds = 0.0  # all that is there: silence is judged by it
         now = time.monotonic()
         silent = now - self._heard_at > self._patience.silence
         for attempt in list(self._running.values()):
             self._check(attempt, now, silent=silent)
         self._hand_out()
+
+    def _take_news(self, timeout_seconds: float) -> bool:
+        """Take one piece of news, and say whether there was one in time."""
+        try:
+            what, news = (
+                self._news.get(timeout=timeout_seconds) if timeout_seconds else self._news.get_nowait()
+            )
+        except queue.Empty:
+            return False
+        if what == "sites":
+            self._heard_at = time.monotonic()
+            self._use({one.address: one for one in news.values() if one.fitness.problem is None})
+        elif what == "event":
+            self._take_event(*news)
+        else:
+            self._take_answer(*news)
+        return True
+
+    def _use(self, sites: dict[str, _Site]) -> None:
+        self._sites = sites
+        self._seen += [site.resources for site in sites.values() if site.resources not in self._seen]
 
     def _take_event(self, process: str, attempt_id: str, what: str, text: str) -> None:
         now = time.monotonic()
@@ -302,7 +316,9 @@ class DaskExecutor:
         elif silent:
             self._end(attempt, _lost("the Dask scheduler"))
         elif site is None:
-            if not any(_has(one.resources, attempt.resources) for one in self._sites.values()):
+            if any(_has(one.resources, attempt.resources) for one in self._sites.values()):
+                attempt.has_place_at = now
+            elif now - attempt.has_place_at > self._patience.silence:
                 self._end(attempt, self._no_site(attempt))
         elif self._sites.get(site.address) is not site or (
             attempt.has_begun and now - attempt.heard_at > self._patience.silence
@@ -315,13 +331,16 @@ class DaskExecutor:
             )
 
     def _no_site(self, attempt: _Attempt) -> Failure:
+        if not self._sites:
+            hint = "Start some, and run again: what is done is not done again."
+            return Failure("killed", "WorkerLost", f"no Dask worker is left at {self._address}", hint)
         wanted = ", ".join(f"{name} {amount:g}" for name, amount in sorted(attempt.resources.items()))
         found = sorted({f"{k} {v:g}" for site in self._sites.values() for k, v in site.resources.items()})
         option = " ".join(f"{name}={amount:g}" for name, amount in sorted(attempt.resources.items()))
         return Failure(
             "contract",
             "NoSuchWorker",
-            f"the stage needs {wanted or 'a worker'}, and no Dask worker at {self._address} has that: there is "
+            f"the stage needs {wanted}, and no Dask worker at {self._address} has that: there is "
             f"{', '.join(found) or 'none of it'}",
             f'Start a worker that has it, with `dask worker … --resources "{option}"`, or ask for less.',
         )
@@ -378,6 +397,7 @@ class _Attempt:
     order: Order = field(init=False)
     resources: Mapping[str, float] = field(init=False)
     log: Path = field(init=False)
+    has_place_at: float = field(default_factory=time.monotonic)  # when a worker last had all that it needs
     site: _Site | None = None
     future: Future[Any] | None = None
     has_begun: bool = False

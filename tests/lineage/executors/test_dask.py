@@ -85,7 +85,7 @@ class TestDaskExecutor(IsolatedExecutorTests):
             bench = Workbench(
                 tmp_path,
                 lambda setup, store, slots: DaskExecutor(
-                    own.address, setup, store, slots, patience=Patience(silence=2, close=2)
+                    own.address, setup, store, slots, patience=Patience(silence=1, close=1)
                 ),
             )
             attempt_id = bench.submit("sleep", seconds=600.0)
@@ -98,6 +98,26 @@ class TestDaskExecutor(IsolatedExecutorTests):
 
         assert outcome.failure is not None
         assert (outcome.failure.type, outcome.repeatable) == ("WorkerLost", True)
+
+    def test_an_attempt_waits_for_a_worker_in_place_of_the_last_one(self, tmp_path: Path) -> None:
+        with dask_clusters.cluster(tmp_path / "own") as own:
+            worker = own.add_worker(threads=1)
+            own.wait_for_workers(1)
+            bench = Workbench(
+                tmp_path,
+                lambda setup, store, slots: DaskExecutor(own.address, setup, store, slots),
+            )
+            running = bench.submit("sleep", seconds=600.0)
+            waiting = bench.submit("add", a=1, b=1)
+            worker.kill()
+
+            failure = bench.outcome(running).failure
+            own.add_worker(threads=1)
+
+            assert bench.bytes_of(bench.outcome(waiting)) == b"2"
+            assert failure is not None
+            assert (failure.kind, failure.type) == ("killed", "WorkerLost")
+            bench.executor.close()
 
     @pytest.mark.parametrize(
         ("change", "told"),
