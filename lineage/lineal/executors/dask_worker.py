@@ -89,9 +89,11 @@ def attempt(job: Job, process: str, key: str, order: Order) -> Answer:
     """Run an attempt in this process, if it is the one that is meant."""
     from distributed import get_worker
 
-    if process != _PROCESS or (job.run_id, order.attempt_id) in _refused:
+    if process != _PROCESS:
         return Answer(_not_here(order.attempt_id), 0)
-    return _host_of(job, get_worker()).run(key, order)
+    while (answer := _host_of(job, get_worker()).run(key, order)) is None:
+        pass  # it was just ending, for want of work
+    return answer
 
 
 def kill(run_id: str, attempt_id: str) -> None:
@@ -123,16 +125,20 @@ class Host:
         self._keys: dict[str, str] = {}
         self._answers: dict[str, Future[Answer]] = {}
         self._told: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.has_ended = False
         self._thread = threading.Thread(target=self._serve, name=f"lineal-{job.run_id}", daemon=True)
         self._thread.start()
 
-    def run(self, key: str, order: Order) -> Answer:
-        """The end of an attempt, waited for; ``key`` is what Dask calls it."""
-        scratch = self._folder / order.attempt_id
-        scratch.mkdir()
+    def run(self, key: str, order: Order) -> Answer | None:
+        """The end of an attempt, waited for; None where the host has ended. ``key`` is what Dask calls it."""
         answer: Future[Answer] = Future()
-        self._keys[order.attempt_id], self._answers[order.attempt_id] = key, answer
-        self._orders.put(replace(order, scratch=str(scratch)))
+        scratch = self._folder / order.attempt_id
+        with self._lock:
+            if self.has_ended:
+                return None
+            self._keys[order.attempt_id], self._answers[order.attempt_id] = key, answer
+            self._orders.put(replace(order, scratch=str(scratch)))
         try:
             return answer.result()
         finally:
@@ -147,51 +153,61 @@ class Host:
 
     def _serve(self) -> None:
         executor: ProcessExecutor | None = None
-        beat = used = time.monotonic()
+        failure = Failure("killed", "Closed", "the run was closed on the Dask worker")
         try:
-            while True:
-                try:
-                    wait_seconds = 0.0 if self._answers else 1.0
-                    order = (
-                        self._orders.get(timeout=wait_seconds) if wait_seconds else self._orders.get_nowait()
-                    )
-                except queue.Empty:
-                    pass
-                else:
-                    if order is None:
-                        return
-                    executor = executor or ProcessExecutor(self._setup(), self._worker.state.nthreads)
-                    if isinstance(order, str):
-                        executor.kill(order)
-                    else:
-                        executor.take(order)
-                    continue
-                now = time.monotonic()
-                if executor is not None and self._answers:
-                    used = now
-                    for report in executor.wait(_POLL_SECONDS):
-                        self._pass_on(report)
-                    if now - beat >= BEAT_SECONDS:
-                        beat = now
-                        self._tell("", "alive", "")
-                        self._stop_forgotten(executor)
-                elif executor is not None and now - used > _IDLE_SECONDS:  # the engine may be gone
-                    executor.close()
-                    executor = None
+            executor = ProcessExecutor(self._setup(), self._worker.state.nthreads)
+            self._listen(executor)
         except BaseException as error:  # noqa: BLE001 — those who wait for an answer have to get one
             failure = Failure(
                 "killed", type(error).__name__, f"the Dask worker cannot run the stage: {error}"
             )
-            for attempt_id in list(self._answers):
-                self._pass_on(Outcome(attempt_id, failure=failure))
-            with _lock:
-                _hosts.pop(self._job.run_id, None)
         finally:
+            with self._lock:
+                self.has_ended = True
             if executor is not None:
                 executor.close()
                 for report in executor.wait(0.0):
                     self._pass_on(report)
+            for attempt_id in list(self._answers):
+                self._pass_on(Outcome(attempt_id, failure=failure))
             shutil.rmtree(self._folder, ignore_errors=True)
+            with _lock:
+                if _hosts.get(self._job.run_id) is self:
+                    del _hosts[self._job.run_id]
+
+    def _listen(self, executor: ProcessExecutor) -> None:
+        """Take orders and pass reports on, until the end, or until nobody has wanted anything for long."""
+        beat = used = time.monotonic()
+        while True:
+            try:
+                order = self._orders.get_nowait() if self._answers else self._orders.get(timeout=1.0)
+            except queue.Empty:
+                pass
+            else:
+                if order is None:
+                    return
+                self._obey(executor, order)
+                continue
+            now = time.monotonic()
+            if self._answers:
+                used = now
+                for report in executor.wait(_POLL_SECONDS):
+                    self._pass_on(report)
+                if now - beat >= BEAT_SECONDS:
+                    beat = now
+                    self._tell("", "alive", "")
+                    self._stop_forgotten(executor)
+            elif now - used > _IDLE_SECONDS:  # the engine may be gone
+                return
+
+    def _obey(self, executor: ProcessExecutor, order: Order | str) -> None:
+        if isinstance(order, str):
+            executor.kill(order)
+        elif (self._job.run_id, order.attempt_id) in _refused:
+            self._pass_on(_not_here(order.attempt_id))
+        else:
+            Path(order.scratch).mkdir()
+            executor.take(order)
 
     def _setup(self) -> Setup:
         """The job's setup as it is here: code out of the store, this machine's environment."""
@@ -243,9 +259,10 @@ _lock = threading.Lock()
 
 def _host_of(job: Job, worker: Worker) -> Host:
     with _lock:
-        if job.run_id not in _hosts:
-            _hosts[job.run_id] = Host(job, worker)
-        return _hosts[job.run_id]
+        host = _hosts.get(job.run_id)
+        if host is None or host.has_ended:
+            host = _hosts[job.run_id] = Host(job, worker)
+        return host
 
 
 def _not_here(attempt_id: str) -> Outcome:
