@@ -183,10 +183,11 @@ class Leftovers:
 
     def __init__(self) -> None:
         self._asked: dict[int, float] = {}
+        self._imported = frozenset(_children())  # what a module has started serves all attempts
 
     def are_gone(self, workers: Collection[int]) -> bool:
         """Whether none is left; those that are there are pressed on with."""
-        found = [pid for pid in _children() if pid not in workers]
+        found = [pid for pid in _children() if pid not in workers and pid not in self._imported]
         now = time.monotonic()
         self._asked = {pid: self._asked.get(pid, now) for pid in found}
         for pid, since in self._asked.items():

@@ -94,6 +94,25 @@ class TestProcessExecutor(IsolatedExecutorTests):
         mine = [report for report in bench.reports if isinstance(report, Begun | Outcome)]
         assert [type(report) for report in mine] == [Begun, Outcome]
 
+    def test_what_a_module_has_started_serves_all_attempts(self, bench) -> None:
+        pid_file = bench.root / "helper.pid"
+        helper = (
+            "import subprocess\n"
+            "helper = subprocess.Popen(['sleep', '600'])\n"
+            f"open({str(pid_file)!r}, 'w').write(str(helper.pid))\n"
+        )
+        old = bench.executor._setup
+        sources = {**old.sources, "helper.py": helper.encode()}
+        bench.executor._setup = replace(old, sources=sources, modules=(*old.modules, "helper"))
+
+        bench.attempt("die")  # after which what is left is looked for
+        assert bench.bytes_of(bench.attempt("add", a=1, b=1)) == b"2"
+
+        process = psutil.Process(bench.number_in(pid_file))
+        assert process.is_running()
+        bench.executor.close()
+        assert psutil.wait_procs([process], timeout=30)[0]
+
     def test_closing_leaves_no_process_behind(self, bench) -> None:
         begun(bench, "spawn_and_sleep", pid_file=str(bench.root / "pid"))
         family = psutil.Process(zygote(bench)).children(recursive=True)
