@@ -14,7 +14,9 @@ from lineal_cli.session import Answer, Document, Session, command, split_target
 if TYPE_CHECKING:
     from lineal_cli.progress import Shown
 
-_executor = click.option("--executor", metavar="WHERE", help="Where stages run: process, inline, …")
+_executor = click.option(
+    "--executor", metavar="WHERE", help="Where stages run: process, inline, or dask://host:8786."
+)
 _jobs = click.option(
     "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Stages at a time, at most."
 )

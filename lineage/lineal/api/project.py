@@ -561,8 +561,16 @@ def run_state(run: RunRecord) -> str:
 
 
 def _known_executor(name: str) -> str:
-    if name not in ("process", "inline"):
-        raise UsageError(f"there is no executor {name}", "Use process or inline.")
+    if name.startswith("dask://"):
+        import re
+        from importlib.util import find_spec
+
+        if re.fullmatch(r"dask://[\w.\-\[\]:]+:\d+", name) is None:
+            raise UsageError(f"{name} is no address of a Dask scheduler", "Write dask://host:8786.")
+        if find_spec("distributed") is None:
+            raise UsageError("Dask is not installed here", "Install it with: pip install 'lineal[dask]'")
+    elif name not in ("process", "inline"):
+        raise UsageError(f"there is no executor {name}", "Use process, inline or dask://host:8786.")
     return name
 
 

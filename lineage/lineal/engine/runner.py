@@ -508,6 +508,7 @@ class Runner:
             variables=stage.options.env,
             retry_if=stage.options.retry_on if isinstance(stage.options.retry_on, str) else None,
             checkpoints=str(self._context.checkpoints / asked.identity),
+            resources=stage.options.resources,
         )
         self._attempts[attempt_id] = Attempt(stage_id, envelope)
         self._hide_secrets(asked.bound)
@@ -648,6 +649,8 @@ class Runner:
         try:
             return self._end_attempt(attempt, outcome, self._read_log(outcome))
         finally:
+            if outcome.log is not None:
+                Path(outcome.log).unlink(missing_ok=True)
             if os.path.isdir(attempt.envelope.scratch):  # most stages need none  # noqa: PTH112
                 shutil.rmtree(attempt.envelope.scratch, ignore_errors=True)
 

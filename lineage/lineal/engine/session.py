@@ -38,6 +38,7 @@ from lineal.engine.waits import Waits
 from lineal.errors import LinealError, UsageError
 from lineal.events import Event, ExecutionStarted, Listener, ignore
 from lineal.executors.protocol import Executor, Setup
+from lineal.executors.threads import bounds
 from lineal.fingerprint import Distributions, Fingerprinter, SummaryCache
 from lineal.fingerprint.sources import Sources
 from lineal.graph.records import (
@@ -59,6 +60,11 @@ from lineal_store import Digest, Store
 
 if TYPE_CHECKING:
     from lineal.engine.observation import Judge
+
+
+_CLUSTER_SLOTS = (
+    256  # attempts that a cluster is given at once; what it has no room for waits in the executor
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +150,8 @@ class _Session:
         self._checkpoints = self._local / "checkpoints"
         code = self._code = request.code or Code.of(request.sources, request.root)
         self._distributions = code.fingerprinter.distributions
-        self._slots = 1 if request.executor == "inline" else request.jobs or os.cpu_count() or 1
+        default = _CLUSTER_SLOTS if request.executor.startswith("dask://") else os.cpu_count() or 1
+        self._slots = 1 if request.executor == "inline" else request.jobs or default
         self._declared = sorted({name for node in graph.nodes.values() for name in node.options.env})
         self._variables = worker_variables(request.executor, self._slots, self._declared)
         self._plan: Plan = plan_run(
@@ -357,7 +364,21 @@ class _Session:
 
             observer = Observer(Places(setup.root, setup.in_place, setup.store), installed())
             return InlineExecutor(self._store, lambda module, qualname: stages[module, qualname], observer)
-        from lineal.executors.process import ProcessExecutor  # a run of hits needs neither
+        if self._request.executor.startswith("dask://"):
+            from lineal.executors.dask import DaskExecutor
+
+            reached: dict[str, str] = {}
+            for stage in self._plan.stages.values():
+                reached.update(stage.fingerprint.distributions)
+            return DaskExecutor(
+                self._request.executor,
+                setup,
+                self._store,
+                self._slots,
+                declared=self._declared,
+                distributions=reached,
+            )
+        from lineal.executors.process import ProcessExecutor  # a run of hits needs none of them
 
         return ProcessExecutor(setup, self._slots)
 
@@ -375,6 +396,7 @@ class _Session:
             self._variables,
             self._main_module(),
             self._in_place(),
+            tuple(bounds(self._slots, {*os.environ, *self._declared})),
         )
 
     def _in_place(self) -> tuple[str, ...]:

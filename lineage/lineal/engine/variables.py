@@ -5,14 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
-_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "POLARS_MAX_THREADS",
-)
+from lineal.executors.threads import bounds
 
 
 def worker_variables(
@@ -26,7 +19,5 @@ def worker_variables(
     """
     if executor == "inline":  # this very process
         return dict(environ)
-    threads = str(max(1, (os.cpu_count() or 1) // slots))
-    bounded = {name: threads for name in _THREADS if name not in environ and name not in declared}
     seed = environ.get("PYTHONHASHSEED", "0") if "PYTHONHASHSEED" in declared else "0"
-    return {**environ, **bounded, "PYTHONHASHSEED": seed}
+    return {**environ, **bounds(slots, {*environ, *declared}), "PYTHONHASHSEED": seed}

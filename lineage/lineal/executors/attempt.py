@@ -21,6 +21,7 @@ from lineal.artifacts.schema import check
 from lineal.artifacts.values import decode_value, import_by_name
 from lineal.errors import LinealError, StoreUnavailable, spooling
 from lineal.events import Failure
+from lineal.executors.death import MEMORY_HINT
 from lineal.executors.observe import Noted, Observer, side_products
 from lineal.executors.observe_access import taking_note
 from lineal.executors.protocol import Argument, Envelope, Given, Held, Hidden, Items, Outcome
@@ -115,7 +116,10 @@ def failure_of(error: BaseException) -> Failure:
         if not frame.filename.startswith((_OURS, "<frozen importlib"))
     )
     text = _shortened("".join([*frames.format(), *traceback.format_exception_only(error)]))
-    return Failure("exception", type(error).__name__, _shortened(str(error)), None, text)
+    name, message = type(error).__name__, _shortened(str(error))
+    if isinstance(error, MemoryError):
+        return Failure("out_of_memory", name, message or "no memory was left", MEMORY_HINT, text)
+    return Failure("exception", name, message, None, text)
 
 
 _OURS = str(Path(__file__).parents[1]) + os.sep

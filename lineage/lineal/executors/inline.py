@@ -1,15 +1,21 @@
 """Attempts in this very process, one at a time: for debuggers and for tests.
 
-A timeout cannot be kept here, and a stage that ends the process ends the run.
+A timeout cannot be kept here, nor a limit of memory or threads, and a stage that ends the process ends the run. What an
+attempt does to the working directory, the environment and the states of random generators is undone after it;
+modules that it imports or changes, and the hash seed, are this process's.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from lineal.executors.attempt import StageOf, perform
 from lineal.executors.observe import Observer
@@ -37,7 +43,7 @@ class InlineExecutor:
             return killed
         envelope = self._submitted.popleft()
         try:
-            with _interruptible():
+            with _interruptible(), _undone():
                 return [perform(envelope, self._stage_of, self._store, self._observer)]
         except KeyboardInterrupt:
             self._killed.append(Outcome(envelope.attempt_id))
@@ -52,6 +58,25 @@ class InlineExecutor:
     def close(self) -> None:
         self._submitted.clear()
         self._observer.close()
+
+
+@contextmanager
+def _undone() -> Iterator[None]:
+    """What the block does to this process's working directory, environment and random generators is undone."""
+    folder, variables, drawn = Path.cwd(), dict(os.environ), random.getstate()
+    numpy = sys.modules.get("numpy")
+    drawn_by_numpy = numpy.random.get_state() if numpy is not None else None
+    try:
+        yield
+    finally:
+        if numpy is not None:
+            numpy.random.set_state(drawn_by_numpy)
+        random.setstate(drawn)
+        if os.environ != variables:
+            os.environ.clear()
+            os.environ.update(variables)
+        with suppress(OSError):  # it is gone
+            os.chdir(folder)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import selectors
 import signal
 import socket
 import subprocess
@@ -11,182 +11,430 @@ import sys
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
-from multiprocessing.connection import Connection
-from pathlib import Path
-from typing import Any
-
-import psutil
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from lineal.events import Failure
+from lineal.executors import death
+from lineal.executors.family import Family
 from lineal.executors.protocol import Begun, Captured, Envelope, Outcome, Report, Setup
-from lineal.executors.wire import LOG_FILE, NO_OUTCOME, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
+from lineal.executors.wire import (
+    KILL_GRACE_SECONDS,
+    NO_OUTCOME,
+    Exited,
+    Forked,
+    Imported,
+    Line,
+    NotImported,
+    Order,
+    Wanted,
+    log_of,
+)
 
-KILL_GRACE_SECONDS = 2.0
-_TAIL_SECONDS = 0.1
+_TICK_SECONDS = 0.1  # between two looks at what attempts write, and at those that are to end
+_MEMORY_SECONDS = 0.25  # between two looks at what attempts use
+_REAPED_SECONDS = 5.0  # for the zygote to say how a worker ended
+_SPARES = 2  # workers that wait for the next attempts
 
 
 class ProcessExecutor:
-    """Forks a worker for each attempt from a zygote that has imported the project (`lineal.executors.zygote`).
+    """Hands each attempt to a worker that a zygote has forked after importing the project (`lineal.executors.zygote`).
 
-    The zygote starts with the first attempt, and again should it die.
+    The zygote starts with the first attempt. Should it die, or hang (no import of the project after
+    ``import_seconds``, no worker after ``fork_seconds``), another is started, once for an attempt, and what had not
+    begun is given to that. An attempt whose stage declares ``resources={"memory": …}`` is stopped when it uses more.
     """
 
     gathers = False
 
-    def __init__(self, setup: Setup, slots: int) -> None:
+    def __init__(
+        self, setup: Setup, slots: int, *, import_seconds: float = 600.0, fork_seconds: float = 30.0
+    ) -> None:
         self.slots = slots
         self._setup = setup
+        self._import_seconds, self._fork_seconds = import_seconds, fork_seconds
         self._zygote: subprocess.Popen[bytes] | None = None
-        self._connection: Connection[Any, Any] | None = None
-        self._running: dict[str, _Attempt] = {}
-        self._reports: deque[Report] = deque()
+        self._line: Line | None = None
+        self._has_imported = False
         self._not_imported: Failure | None = None
+        self._wanted = 0  # workers that were asked for
+        self._waiting_since = 0.0  # for the zygote to say something
+        self._selector = selectors.DefaultSelector()
+        self._spares: deque[_Worker] = deque()
+        self._running: dict[str, _Attempt] = {}
+        self._queue: deque[_Attempt] = deque()  # of those, the ones without a worker
+        self._reports: deque[Report] = deque()
+        self._read_at = self._measured_at = 0.0
 
     def submit(self, envelope: Envelope) -> None:
-        self._running[envelope.attempt_id] = _Attempt(envelope)
+        self.take(Order.of(envelope))
+
+    def take(self, order: Order) -> None:
+        """Begin the attempt of an envelope that came as a pickle, which this process need not be able to read."""
+        attempt = self._running[order.attempt_id] = _Attempt(order)
         if self._not_imported is not None:
-            self._end(envelope.attempt_id, failure=self._not_imported, repeatable=False)
+            self._end(attempt, self._not_imported, repeatable=False)
             return
-        try:
-            self._connected().send(Spawn.of(envelope))
-        except OSError:  # the zygote died since: its attempts are reported by wait
-            self._zygote_died()
+        self._queue.append(attempt)
+        self._hand_out()
 
     def wait(self, timeout_seconds: float | None) -> Sequence[Report]:
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         while True:
-            captured = [text for attempt in self._running.values() if (text := attempt.read_log())]
-            if captured or self._reports or not self._running:
+            self._read_logs()
+            if self._reports or not self._running:
                 reports, self._reports = self._reports, deque()
-                return [*captured, *reports]
+                return list(reports)
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return []
-            self._listen(_TAIL_SECONDS if left is None else min(left, _TAIL_SECONDS))
+            self._listen(_TICK_SECONDS if left is None else min(left, _TICK_SECONDS))
 
     def kill(self, attempt_id: str) -> None:
         attempt = self._running.get(attempt_id)
-        if attempt is None:
+        if attempt is None or attempt.is_killed:
             return
-        attempt.killed = True
-        deadline = time.monotonic() + KILL_GRACE_SECONDS
-        while attempt.pid is None and attempt_id in self._running and time.monotonic() < deadline:
-            self._listen(_TAIL_SECONDS)  # the zygote may be about to fork it
-        if attempt_id not in self._running:
-            return
-        if attempt.pid is not None:
-            _kill_tree(attempt.pid)
-        elif self._zygote is not None:  # it still imports the project, and nothing runs yet
-            _kill_tree(self._zygote.pid)
+        attempt.is_killed = True
+        if attempt.worker is None:
+            self._queue.remove(attempt)
+            self._end(attempt, Failure("killed", "NotBegun", "the attempt was stopped before it began"))
+        elif not attempt.is_stopped:
+            self._stop(attempt, grace_seconds=KILL_GRACE_SECONDS)
 
     def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()  # the zygote then kills, at once, the workers and all that they started
-        if self._zygote is not None:
-            try:
-                self._zygote.wait(KILL_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                _kill_tree(self._zygote.pid)
-                self._zygote.wait()
+        for attempt in list(self._running.values()):
+            attempt.is_killed = True
+            if attempt.worker is None:
+                self._queue.remove(attempt)
+                self._running.pop(attempt.order.attempt_id)
+            else:
+                self._stop(attempt)
+        deadline = time.monotonic() + KILL_GRACE_SECONDS + _REAPED_SECONDS
+        while self._running and time.monotonic() < deadline:
+            self._listen(_TICK_SECONDS)
+        self._dismiss_spares()
+        for attempt in self._running.values():
+            if attempt.worker is not None:
+                self._leave(attempt.worker)
+        self._hang_up()
 
     # -- the zygote ---------------------------------------------------------------------------
 
-    def _connected(self) -> Connection[Any, Any]:
-        if self._connection is None:
+    def _connected(self) -> Line:
+        if self._line is None:
             ours, theirs = socket.socketpair()
+            root = self._setup.root
             with theirs:
                 self._zygote = subprocess.Popen(
                     [sys.executable, "-P", "-m", "lineal.executors.zygote", str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     env=dict(self._setup.variables),
-                    cwd=self._setup.root,
+                    cwd=root if os.path.isdir(root) else None,  # noqa: PTH112  another machine need not have it
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
                 )
-            self._connection = Connection(ours.detach())
-            self._connection.send(self._setup)
-        return self._connection
+            self._line = Line(ours)
+            self._selector.register(self._line, selectors.EVENT_READ)
+            self._line.send(self._setup)
+        return self._line
 
-    def _listen(self, timeout_seconds: float | None) -> None:
-        """Take one message from the zygote, if one comes in time."""
-        if self._connection is None:
-            return
+    def _hand_out(self) -> None:
+        """Give what waits to workers that wait, and have more of those forked."""
+        while self._queue and self._spares:
+            worker, attempt = self._spares.popleft(), self._queue[0]
+            try:
+                worker.line.send(attempt.order)
+            except OSError:  # it has died; the zygote will say so
+                self._leave(worker)
+                continue
+            self._queue.popleft()
+            attempt.worker, worker.attempt, worker.since = worker, attempt, time.monotonic()
+        missing = len(self._queue) + min(_SPARES, self.slots) - len(self._spares) - self._wanted
+        if self._running and missing > 0:
+            with suppress(OSError):  # the zygote has died; its line will end
+                line = self._connected()
+                if self._wanted == 0:
+                    self._waiting_since = time.monotonic()
+                line.send(Wanted(missing))
+                self._wanted += missing
+
+    def _listen(self, timeout_seconds: float) -> None:
+        """Take what comes in time, and look after the attempts."""
+        events = self._selector.select(timeout_seconds)
+        for key, _ in events:
+            if key.data is not None:
+                self._hear(key.data)
+        if self._line is not None and any(key.fileobj is self._line for key, _ in events):
+            self._hear_zygote(self._line)
+        if not events:
+            self._check_patience()
+        self._check_memory()
+        for attempt in list(self._running.values()):
+            if attempt.ending is not None:
+                self._press_on(attempt, attempt.ending)
+        self._hand_out()
+
+    def _hear_zygote(self, line: Line) -> None:
         try:
-            if not self._connection.poll(timeout_seconds):
-                return
-            message = self._connection.recv()
-        except (EOFError, OSError):
+            messages = line.received()
+        except EOFError:
             self._zygote_died()
             return
-        match message:
-            case Forked(attempt_id, pid):
-                self._running[attempt_id].pid = pid
-                self._reports.append(Begun(attempt_id))
-            case Exited(attempt_id, status):
-                self._exited(attempt_id, status)
-            case NotImported(failure):
-                self._not_imported = failure
-                for attempt_id in list(self._running):
-                    self._end(attempt_id, failure=failure, repeatable=False)
+        for message in messages:
+            self._waiting_since = time.monotonic()
+            match message:
+                case Imported():
+                    self._has_imported = True
+                case Forked(pid):
+                    self._wanted -= 1
+                    worker = _Worker(pid, Line(socket.socket(fileno=line.take_descriptor())))
+                    self._selector.register(worker.line, selectors.EVENT_READ, worker)
+                    self._spares.append(worker)
+                case Exited(pid, status):
+                    self._exited(pid, status)
+                case NotImported(failure):
+                    self._not_imported = failure
+                    self._queue.clear()
+                    for attempt in list(self._running.values()):
+                        self._end(attempt, failure, repeatable=False)
 
-    def _zygote_died(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        status = self._zygote.wait() if self._zygote is not None else None
-        self._connection = self._zygote = None
-        for attempt_id, attempt in list(self._running.items()):
-            if attempt.pid is not None:
-                _kill_tree(attempt.pid)
-            self._end(attempt_id, failure=_death("the worker's parent process", status or 0, ""))
+    def _check_patience(self) -> None:
+        """End a zygote from which nothing comes, and workers that do not begin: they may be stopped."""
+        now = time.monotonic()
+        for attempt in self._running.values():
+            given = attempt.worker
+            late = given is not None and not attempt.has_begun and now - given.since > self._fork_seconds
+            if late and attempt.ending is None:
+                self._stop(attempt, why=_not_begun(self._fork_seconds))
+                self._dismiss_spares()  # what happened to it may have happened to them
+        limit = self._fork_seconds if self._has_imported else self._import_seconds
+        if self._queue and self._zygote is not None and now - self._waiting_since > limit:
+            self._zygote_died(_not_begun(limit))
 
-    # -- attempts -----------------------------------------------------------------------------
+    def _zygote_died(self, why: Failure | None = None) -> None:
+        """Start anew, after ending what the zygote leaves: what had begun is lost, what had not is handed out again."""
+        assert self._zygote is not None
+        attempts = [attempt for attempt in self._running.values() if attempt.worker is not None]
+        for attempt in attempts:
+            assert attempt.worker is not None
+            self._hear(attempt.worker)  # it may have ended well just before
+        family = Family(self._zygote.pid)
+        why = why or death.told("the worker's parent process", self._zygote.poll() or 0)
+        _end(family)
+        self._dismiss_spares()
+        self._hang_up()
+        for attempt in [*self._running.values()]:
+            if attempt.worker is None:
+                self._queue.remove(attempt)
+                self._again(attempt, why)
+            else:
+                attempt.worker.is_reaped = True  # nobody will tell how it ended
+                self._stop(attempt, why=why)
 
-    def _exited(self, attempt_id: str, status: int) -> None:
-        attempt = self._running.get(attempt_id)
-        if attempt is None:
-            return
+    def _hang_up(self) -> None:
+        """Part from the zygote: it ends, and ends what it still has."""
+        if self._line is not None:
+            self._selector.unregister(self._line)
+            self._line.close()
+        if self._zygote is not None:
+            try:
+                self._zygote.wait(KILL_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                _end(Family(self._zygote.pid))
+                self._zygote.wait()
+        self._line = self._zygote = None
+        self._has_imported, self._wanted = False, 0
+
+    # -- workers ------------------------------------------------------------------------------
+
+    def _hear(self, worker: _Worker) -> None:
+        """Take what the worker has said; where its line has ended, it is about to exit."""
+        attempt = worker.attempt
         try:
-            outcome = pickle.loads((Path(attempt.envelope.scratch) / OUTCOME_FILE).read_bytes())
-        except FileNotFoundError:
-            outcome = None
-        if outcome is None and status == NO_OUTCOME:
-            self._end(attempt_id, failure=_not_handed_over(attempt.envelope.scratch))
-        elif outcome is None or attempt.killed:
-            self._end(attempt_id, failure=_death("the stage's process", status, attempt.last_lines()))
-        else:
-            self._running.pop(attempt_id)
-            self._finish(attempt, outcome)
+            messages = worker.line.received() if worker.is_open else []
+        except EOFError:
+            self._leave(worker)
+            if attempt is not None and attempt.ending is None:
+                attempt.ending = _Ending(Family(worker.pid), time.monotonic() + _REAPED_SECONDS)
+            return
+        for message in messages:
+            if isinstance(message, Begun) and attempt is not None:
+                attempt.begin()
+                self._reports.append(message)
+            elif isinstance(message, Outcome) and attempt is not None and not attempt.is_stopped:
+                self._leave(worker)
+                self._finish(attempt, message)
 
-    def _end(self, attempt_id: str, *, failure: Failure, repeatable: bool = True) -> None:
-        attempt = self._running.pop(attempt_id)
+    def _exited(self, pid: int, status: int) -> None:
+        for spare in [one for one in self._spares if one.pid == pid]:
+            self._spares.remove(spare)
+            self._leave(spare)
+        for attempt in list(self._running.values()):
+            worker = attempt.worker
+            if worker is not None and worker.pid == pid:
+                self._hear(worker)  # what it said last
+                worker.is_reaped, worker.status = True, status
+                if attempt.order.attempt_id in self._running and attempt.ending is None:
+                    self._died(attempt)
+
+    def _dismiss_spares(self) -> None:
+        for worker in self._spares:
+            self._leave(worker)
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
+        self._spares.clear()
+
+    def _leave(self, worker: _Worker) -> None:
+        if worker.is_open:
+            worker.is_open = False
+            self._selector.unregister(worker.line)
+            worker.line.close()
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    def _stop(self, attempt: _Attempt, *, why: Failure | None = None, grace_seconds: float = 0.0) -> None:
+        """Have the attempt's processes end. Its failure is ``why``, else the way in which they do."""
+        assert attempt.worker is not None
+        family = Family(attempt.worker.pid)
+        attempt.ending = _Ending(family, time.monotonic() + grace_seconds, why)
+        attempt.is_stopped = True
+        if grace_seconds > 0:
+            family.terminate()
+        else:
+            family.kill()
+
+    def _press_on(self, attempt: _Attempt, ending: _Ending) -> None:
+        worker, now = attempt.worker, time.monotonic()
+        assert worker is not None
+        if now >= ending.kill_at:
+            if not attempt.is_stopped:  # it runs on, and cannot say any more how that ends
+                ending.why = _NOT_HANDED_OVER
+            ending.family.kill()
+        if ending.family.gone() and (worker.is_reaped or now >= ending.kill_at + _REAPED_SECONDS):
+            self._died(attempt)
+
+    def _died(self, attempt: _Attempt) -> None:
+        """The worker and what it had started are gone, and there is no outcome."""
+        worker, why = attempt.worker, attempt.ending.why if attempt.ending is not None else None
+        assert worker is not None
+        self._leave(worker)
+        if why is None and worker.status == NO_OUTCOME:
+            why = _NOT_HANDED_OVER
+        if why is None:
+            status = -signal.SIGKILL if worker.status is None else worker.status
+            short = not attempt.is_stopped and attempt.is_short_of_memory()
+            why = death.told("the stage's process", status, attempt.last_lines(), short_of_memory=short)
+        if attempt.has_begun or attempt.is_killed:
+            self._end(attempt, why)
+        else:
+            self._again(attempt, why)
+
+    def _again(self, attempt: _Attempt, why: Failure) -> None:
+        """Hand the attempt out once more, since it had not begun; the second time it has failed."""
+        if attempt.is_second:
+            self._end(attempt, why)
+            return
+        attempt.is_second, attempt.is_stopped, attempt.worker, attempt.ending = True, False, None, None
+        self._queue.append(attempt)
+
+    def _end(self, attempt: _Attempt, failure: Failure, *, repeatable: bool = True) -> None:
         outcome = Outcome(
-            attempt_id,
+            attempt.order.attempt_id,
             failure=failure,
             raised=(failure.type,),
-            seconds=time.monotonic() - attempt.started,
+            seconds=time.monotonic() - attempt.began_at,
             repeatable=repeatable,
         )
         self._finish(attempt, outcome)
 
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
+        del self._running[attempt.order.attempt_id]
         if (rest := attempt.read_log(to_the_end=True)) is not None:
             self._reports.append(rest)
-        if attempt.log.exists():
+        if attempt.has_log:
             outcome = replace(outcome, log=str(attempt.log))
         self._reports.append(outcome)
 
+    # -- looking on ---------------------------------------------------------------------------
+
+    def _read_logs(self) -> None:
+        now = time.monotonic()
+        if now - self._read_at >= _TICK_SECONDS:
+            self._read_at = now
+            texts = (attempt.read_log() for attempt in self._running.values())
+            self._reports.extend(text for text in texts if text is not None)
+
+    def _check_memory(self) -> None:
+        """Stop what uses more memory than it declares. There is no grace: it may be growing still."""
+        now = time.monotonic()
+        if now - self._measured_at < _MEMORY_SECONDS:
+            return
+        self._measured_at = now
+        for attempt in self._running.values():
+            limit = attempt.order.resources.get("memory")
+            if limit is None or not attempt.has_begun or attempt.ending is not None:
+                continue
+            used = attempt.memory_bytes(above=limit)
+            if used > limit:
+                self._stop(attempt, why=death.over_limit(used, limit, attempt.last_lines()))
+
+
+class _Worker:
+    """The executor's notes on a process that waits for an attempt, or runs one."""
+
+    def __init__(self, pid: int, line: Line) -> None:
+        self.pid, self.line = pid, line
+        self.attempt: _Attempt | None = None
+        self.since = 0.0
+        self.is_open = True
+        self.is_reaped = False
+        self.status: int | None = None
+
+
+@dataclass(slots=True)
+class _Ending:
+    """What is left of an attempt that is to end: politely until ``kill_at``, on the monotonic clock."""
+
+    family: Family
+    kill_at: float
+    why: Failure | None = None
+
 
 class _Attempt:
-    """The executor's notes on an attempt that runs."""
+    """The executor's notes on an attempt that has not ended."""
 
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope = envelope
-        self.pid: int | None = None
-        self.killed = False
-        self.started = time.monotonic()
-        self.log = Path(envelope.scratch) / LOG_FILE
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.worker: _Worker | None = None
+        self.ending: _Ending | None = None
+        self.has_begun = self.is_second = False
+        self.is_killed = False  # since the engine asked for it
+        self.is_stopped = False  # since the executor wants so: an outcome that still comes does not count
+        self.began_at = time.monotonic()
+        self.log = log_of(order.scratch)
         self._read = 0
+        self._family: Family | None = None
+        self._oom_kills: int | None = None
+
+    def begin(self) -> None:
+        self.has_begun, self.began_at = True, time.monotonic()
+        self._oom_kills = death.count_oom_kills()
+
+    def is_short_of_memory(self) -> bool:
+        """Whether the kernel has killed a process for want of memory since it began."""
+        kills = death.count_oom_kills()
+        return kills is not None and self._oom_kills is not None and kills > self._oom_kills
+
+    def memory_bytes(self, *, above: float) -> int:
+        """What its processes use together: measured exactly where that could be ``above`` so many bytes."""
+        assert self.worker is not None
+        self._family = self._family or Family(self.worker.pid)
+        resident = self._family.resident_bytes()
+        return resident if resident <= above else self._family.memory_bytes()
+
+    @property
+    def has_log(self) -> bool:
+        return self._read > 0
 
     def read_log(self, *, to_the_end: bool = False) -> Captured | None:
         """What was written to the log since the last call, up to its last full line unless it is ``to_the_end``."""
@@ -198,9 +446,9 @@ class _Attempt:
             return None
         whole = new if to_the_end else new[: new.rfind(b"\n") + 1]
         self._read += len(whole)
-        return Captured(self.envelope.attempt_id, whole.decode(errors="replace")) if whole else None
+        return Captured(self.order.attempt_id, whole.decode(errors="replace")) if whole else None
 
-    def last_lines(self, count: int = 10) -> str:
+    def last_lines(self, count: int = 20) -> str:
         try:
             with self.log.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - 8192))
@@ -209,59 +457,27 @@ class _Attempt:
             return ""
 
 
-def _not_handed_over(scratch: str) -> Failure:
+_NOT_HANDED_OVER = Failure(
+    "exception",
+    "OSError",
+    "how the stage ended could not be told to the engine",
+    "Does the stage close files that it did not open?",
+)
+
+
+def _not_begun(seconds: float) -> Failure:
     return Failure(
-        "exception",
-        "OSError",
-        f"how the stage ended could not be written into {scratch}",
-        "Is that disk full?",
+        "killed",
+        "NotBegun",
+        f"no process began with the attempt for {seconds:g} s, so what was to run it was ended",
+        "Is the machine overloaded, or does a module of the project wait for something when it is imported?",
     )
 
 
-def _death(who: str, status: int, last_lines: str) -> Failure:
-    if status < 0:
-        try:
-            how = signal.Signals(-status).name
-        except ValueError:
-            how = f"signal {-status}"
-        message = f"{who} was killed by {how}"
-        hint = {
-            "SIGKILL": "Often the machine was out of memory; see the system's log.",
-            "SIGSEGV": "A native library crashed; the last lines of its output may say where.",
-        }.get(how)
-    else:
-        message = f"{who} ended with status {status} before the stage returned"
-        hint = "Does something call os._exit, or a native library exit()?"
-        how = "ProcessExit"
-    return Failure("killed", how, message, hint, last_lines)
-
-
-def _kill_tree(pid: int) -> None:
-    """SIGTERM to the process and all its descendants, SIGKILL to what is left after the grace period."""
-    try:
-        parent = psutil.Process(pid)
-        family = [parent, *parent.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        family = []
-    for ask in (_terminate, _kill):
-        for process in family:
-            ask(process)
-        _, family = psutil.wait_procs(family, timeout=KILL_GRACE_SECONDS)
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-
-
-def _terminate(process: psutil.Process) -> None:
-    try:
-        process.terminate()
-    except psutil.NoSuchProcess:
-        pass
-
-
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        pass
+def _end(family: Family) -> None:
+    """Kill all of ``family`` at once."""
+    deadline = time.monotonic() + _REAPED_SECONDS
+    family.kill()
+    while not family.gone() and time.monotonic() < deadline:
+        family.kill()
+        time.sleep(0.01)

@@ -66,9 +66,10 @@ class Envelope:
     ``scratch`` is the path of a private local folder, which is made where it is needed, in a folder that is there, and which
     the engine removes; ``seeded`` names the
     libraries whose global random generators are to be seeded too. ``reads`` and ``variables`` are the files and the
-    environment variables that the stage declares. ``retry_if`` is the function, ``module:qualname``, that says of an
-    exception whether another attempt is worth it; ``checkpoints`` the local folder that attempts at the action leave to the
-    next. ``carried`` are the bytes of inputs that the store does not hold yet, by digest.
+    environment variables that the stage declares, ``resources`` the amounts that it says it needs: of ``memory`` (bytes)
+    it gets no more, and ``cpu`` is how many threads its libraries start. ``retry_if`` is the function, ``module:qualname``,
+    that says of an exception whether another attempt is worth it; ``checkpoints`` the local folder that attempts at the
+    action leave to the next. ``carried`` are the bytes of inputs that the store does not hold yet, by digest.
     """
 
     attempt_id: str
@@ -84,6 +85,7 @@ class Envelope:
     variables: tuple[str, ...] = ()
     retry_if: str | None = None
     checkpoints: str = ""
+    resources: Mapping[str, float] = field(default_factory=dict)
 
 
 class Entry(NamedTuple):
@@ -172,7 +174,8 @@ class Setup:
     ``sources`` are the project's source files by their path below ``root``, those outside it by their absolute path;
     ``import_roots`` come first on ``sys.path``, in order; ``in_place`` are folders outside the root whose modules are
     the project's as well; ``modules`` are imported before the first attempt. ``variables`` is the whole environment.
-    ``main_module`` is the importable name of what runs as ``__main__`` in the engine's process.
+    ``main_module`` is the importable name of what runs as ``__main__`` in the engine's process. ``bounded`` are those of
+    ``variables`` that only say how many threads libraries start, and may be set to what a stage declares.
     """
 
     store: Place
@@ -183,6 +186,7 @@ class Setup:
     variables: Mapping[str, str]
     main_module: str | None = None
     in_place: tuple[str, ...] = ()
+    bounded: tuple[str, ...] = ()
 
 
 Report = Begun | Captured | Outcome
@@ -214,5 +218,5 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Kill what runs and release everything. Nothing that the executor started survives it."""
+        """Kill what runs at once and release everything. Nothing that the executor started survives it."""
         ...

@@ -6,12 +6,15 @@ A test module subclasses `ExecutorTests` and gives the fixture ``make_executor``
 from __future__ import annotations
 
 import os
+import random
+import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lineal.artifacts.values import encode_value
@@ -152,6 +155,62 @@ def die() -> int:
 
 
 @stage
+def die_by(number: int) -> int:
+    print("about to die", flush=True)
+    os.kill(os.getpid(), number)
+    return 0
+
+
+@stage
+def hold(megabytes: int, seconds: float) -> int:
+    held = b"x" * (megabytes * 1_000_000)
+    time.sleep(seconds)
+    return len(held)
+
+
+@stage
+def run_out() -> int:
+    raise MemoryError
+
+
+@stage
+def disturb(folder: str) -> int:
+    import random
+    os.chdir(folder)
+    os.environ["DISTURBED"] = "yes"
+    os.environ.pop("PATH", None)
+    random.seed(5)
+    return 0
+
+
+@stage
+def variables(names: list[str]) -> list[str | None]:
+    return [os.environ.get(name) for name in names]
+
+
+@stage
+def threads() -> str:
+    return os.environ["OMP_NUM_THREADS"]
+
+
+@stage
+def daemon(pid_file: str, wait: bool) -> int:
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            import signal
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            with open(pid_file + ".part", "w") as file:
+                file.write(str(os.getpid()))
+            os.rename(pid_file + ".part", pid_file)
+            time.sleep(600)
+        os._exit(0)
+    while wait or not os.path.exists(pid_file):
+        time.sleep(0.01)
+    return 0
+
+
+@stage
 def sleep(seconds: float) -> int:
     time.sleep(seconds)
     return 0
@@ -186,13 +245,16 @@ class Workbench:
             str(self.root),
             (str(self.root),),
             ("stages_for_tests",),
-            {**os.environ, "PYTHONHASHSEED": "0"},
+            {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"},
+            bounded=("OMP_NUM_THREADS",),
         )
         self.executor = make(setup, self.store, slots)
         self._attempts = 0
         self.reports: list[Begun | Captured | Outcome] = []
 
-    def envelope(self, stage: str, *, seed: int = 1, **arguments: Any) -> Envelope:
+    def envelope(
+        self, stage: str, *, seed: int = 1, resources: Mapping[str, float] | None = None, **arguments: Any
+    ) -> Envelope:
         self._attempts += 1
         scratch = self.scratch / str(self._attempts)
         scratch.mkdir(parents=True)
@@ -208,6 +270,7 @@ class Workbench:
             str(scratch),
             taken,
             seed,
+            resources=resources or {},
         )
 
     def submit(self, stage: str, **arguments: Any) -> str:
@@ -227,6 +290,13 @@ class Workbench:
 
     def attempt(self, stage: str, **arguments: Any) -> Outcome:
         return self.outcome(self.submit(stage, **arguments))
+
+    def number_in(self, file: Path) -> int:
+        """The number that a stage writes into ``file``, waited for."""
+        deadline = time.monotonic() + 60
+        while not (file.exists() and file.read_text()) and time.monotonic() < deadline:
+            self.reports += self.executor.wait(0.05)
+        return int(file.read_text())
 
     def held(self, data: bytes, type_: str, suffix: str = "") -> Held:
         return Held(str(self.store.blobs.put(data)), type_, (), None, suffix)
@@ -404,6 +474,22 @@ class ExecutorTests:
         outcomes = [report for report in bench.reports if isinstance(report, Outcome)]
         assert sorted(outcome.attempt_id for outcome in outcomes) == sorted(ids)
 
+    def test_a_stage_that_runs_out_of_memory_says_so(self, bench: Workbench) -> None:
+        failure = bench.attempt("run_out").failure
+
+        assert failure is not None
+        assert (failure.kind, failure.type) == ("out_of_memory", "MemoryError")
+        assert "resources=" in str(failure.hint)
+
+    def test_what_an_attempt_does_to_its_process_reaches_nobody_else(
+        self, bench: Workbench, tmp_path: Path
+    ) -> None:
+        before = Path.cwd(), dict(os.environ), random.getstate()
+
+        assert bench.attempt("disturb", folder=str(tmp_path)).failure is None
+
+        assert (Path.cwd(), dict(os.environ), random.getstate()) == before
+
     def test_waiting_for_nothing_returns_at_once(self, bench: Workbench) -> None:
         assert list(bench.executor.wait(0.0)) == []
 
@@ -433,6 +519,61 @@ class IsolatedExecutorTests(ExecutorTests):
         assert failure is not None
         assert (failure.kind, failure.type) == ("killed", "SIGKILL")
 
+    @pytest.mark.parametrize("name", ["SIGSEGV", "SIGBUS", "SIGABRT", "SIGILL"])
+    def test_a_crash_says_by_which_signal_and_what_was_written_last(
+        self, bench: Workbench, name: str
+    ) -> None:
+        failure = bench.attempt("die_by", number=int(getattr(signal, name))).failure
+
+        assert failure is not None
+        assert (failure.kind, failure.type) == ("killed", name)
+        assert "about to die" in failure.traceback
+        assert "in die_by" in failure.traceback
+
+    def test_a_stage_that_uses_more_memory_than_it_declares_is_stopped(self, bench: Workbench) -> None:
+        big = bench.submit("hold", megabytes=300, seconds=60.0, resources={"memory": 150e6})
+        small = bench.submit("hold", megabytes=10, seconds=0.6, resources={"memory": 150e6})
+
+        failure = bench.outcome(big).failure
+        assert failure is not None
+        assert failure.kind == "out_of_memory"
+        assert "declares at most 0.15 GB" in failure.message
+        assert bench.outcome(small).failure is None
+
+    def test_a_stage_gets_as_many_threads_as_it_declares(self, bench: Workbench) -> None:
+        assert bench.bytes_of(bench.attempt("threads")) == b'"1"'
+        assert bench.bytes_of(bench.attempt("threads", resources={"cpu": 3})) == b'"3"'
+
+    def test_a_daemon_that_ignores_the_request_to_end_does_not_outlive_a_killed_attempt(
+        self, bench: Workbench, tmp_path: Path
+    ) -> None:
+        pid_file = tmp_path / "pid"
+        attempt_id = bench.submit("daemon", pid_file=str(pid_file), wait=True)
+        pid = bench.number_in(pid_file)
+
+        bench.executor.kill(attempt_id)
+
+        assert bench.outcome(attempt_id).failure is not None
+        assert not _runs(pid)
+
+    def test_a_daemon_does_not_outlive_an_attempt_that_ends_well(
+        self, bench: Workbench, tmp_path: Path
+    ) -> None:
+        pid_file = tmp_path / "pid"
+        assert bench.attempt("daemon", pid_file=str(pid_file), wait=False).failure is None
+
+        psutil.Process(bench.number_in(pid_file)).wait(30)
+
+    def test_killing_returns_at_once(self, bench: Workbench, tmp_path: Path) -> None:
+        pid_file = tmp_path / "pid"
+        attempt_id = bench.submit("daemon", pid_file=str(pid_file), wait=True)
+        bench.number_in(pid_file)
+
+        started = time.monotonic()
+        bench.executor.kill(attempt_id)
+
+        assert time.monotonic() - started < 1
+
     def test_a_death_harms_no_other_attempt(self, bench: Workbench) -> None:
         dying, living = bench.submit("die"), bench.submit("add", a=1, b=1)
 
@@ -444,16 +585,14 @@ class IsolatedExecutorTests(ExecutorTests):
     ) -> None:
         pid_file = tmp_path / "pid"
         attempt_id = bench.submit("spawn_and_sleep", pid_file=str(pid_file))
-        deadline = time.monotonic() + 60
-        while not (pid_file.exists() and pid_file.read_text()) and time.monotonic() < deadline:
-            bench.reports += bench.executor.wait(0.05)
+        pid = bench.number_in(pid_file)
 
         bench.executor.kill(attempt_id)
 
         failure = bench.outcome(attempt_id).failure
         assert failure is not None
         assert failure.kind == "killed"
-        assert not _runs(int(pid_file.read_text()))
+        assert not _runs(pid)
 
     def test_closing_ends_what_still_runs(self, bench: Workbench) -> None:
         attempt_id = bench.submit("sleep", seconds=600.0)
@@ -468,8 +607,6 @@ class IsolatedExecutorTests(ExecutorTests):
 
 
 def _runs(pid: int) -> bool:
-    import psutil
-
     try:
         return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -1,45 +1,130 @@
-"""What the process executor and its zygote say to each other: pickles over a socket pair."""
+"""What the process executor, its zygote and its workers say to each other: pickles over socket pairs."""
 
 from __future__ import annotations
 
 import os
 import pickle
+import socket
+import struct
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from lineal.events import Failure
 from lineal.executors.protocol import Envelope
 
-OUTCOME_FILE = "outcome.pickle"
-LOG_FILE = "output.log"
+KILL_GRACE_SECONDS = 2.0
+"""What is asked to end has so long until it is killed."""
 NO_OUTCOME = os.EX_IOERR
-"""The status of a worker that could not write its outcome into the scratch folder."""
+"""The status of a worker that could not say how its attempt ended."""
+
+_LENGTH = struct.Struct("!Q")
+_INT = struct.Struct("i")
+_CHUNK_BYTES = 1 << 16
+
+
+class Line:
+    """One end of a stream socket that carries messages, and file descriptors beside them, in order.
+
+    What is sent is sent whole; what has come is taken without waiting for the rest of it, so that a process which is
+    stopped in the middle of a message holds nobody up.
+    """
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._received = bytearray()
+        self._descriptors: deque[int] = deque()
+        self._messages: deque[Any] = deque()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: object, descriptor: int | None = None) -> None:
+        """Send ``message``, with an open file where one is given; OSError where nobody listens."""
+        data = pickle.dumps(message)
+        data = _LENGTH.pack(len(data)) + data
+        sent = 0 if descriptor is None else socket.send_fds(self._socket, [data], [descriptor])
+        self._socket.sendall(memoryview(data)[sent:])
+
+    def receive(self) -> Any:
+        """The next message, waited for; EOFError when the other end is gone."""
+        while not self._messages:
+            self._read(0)
+        return self._messages.popleft()
+
+    def received(self) -> list[Any]:
+        """The messages that are complete by now; EOFError when the other end is gone and none is left."""
+        ended = False
+        try:
+            while self._read(socket.MSG_DONTWAIT):
+                pass
+        except BlockingIOError:
+            pass
+        except EOFError:
+            ended = True
+        messages = list(self._messages)
+        self._messages.clear()
+        if ended and not messages:
+            raise EOFError
+        return messages
+
+    def take_descriptor(self) -> int:
+        """The file that came with the earliest message that had one; the caller closes it."""
+        return self._descriptors.popleft()
+
+    def close(self) -> None:
+        self._socket.close()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
+
+    def _read(self, flags: int) -> bool:
+        """Take what is there; whether there may be more."""
+        try:  # socket.recv_fds of Python 3.11 forgets the flags
+            data, beside, _, _ = self._socket.recvmsg(_CHUNK_BYTES, socket.CMSG_SPACE(16 * _INT.size), flags)
+        except ConnectionError:
+            data, beside = b"", []
+        for level, kind, packed in beside:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                found = [one for (one,) in _INT.iter_unpack(packed[: len(packed) // _INT.size * _INT.size])]
+                for descriptor in found:
+                    os.set_inheritable(descriptor, False)
+                self._descriptors.extend(found)
+        if not data:
+            raise EOFError
+        self._received += data
+        while len(self._received) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._received)
+            end = _LENGTH.size + length
+            if len(self._received) < end:
+                break
+            self._messages.append(pickle.loads(memoryview(self._received)[_LENGTH.size : end]))
+            del self._received[:end]
+        return len(data) == _CHUNK_BYTES
+
+
+# -- the executor to the zygote -------------------------------------------------------------------
+
+
+def log_of(scratch: str) -> Path:
+    """What the attempt with that scratch folder writes: beside it, for most attempts need no folder."""
+    return Path(f"{scratch}.log")
 
 
 @dataclass(frozen=True, slots=True)
-class Spawn:
-    """An envelope as a pickle: it may name classes of the project, and only the worker imports for it."""
+class Wanted:
+    """So many more workers are to be forked; each waits for an order."""
 
-    attempt_id: str
-    scratch: str
-    envelope: bytes
+    count: int
 
-    @classmethod
-    def of(cls, envelope: Envelope) -> Spawn:
-        return cls(envelope.attempt_id, envelope.scratch, pickle.dumps(envelope))
+
+# -- the zygote to the executor -------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Forked:
-    attempt_id: str
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """``status`` as `os.waitstatus_to_exitcode` gives it: negative for a signal."""
-
-    attempt_id: str
-    status: int
+class Imported:
+    """The project has been imported: from now on workers come at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +132,41 @@ class NotImported:
     """The project's code could not be imported; no attempt can run."""
 
     failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A worker is there; the executor's end of the line to it comes with the message."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A worker ended, and nothing that it started is left.
+
+    ``status`` is as `os.waitstatus_to_exitcode` gives it: negative for a signal.
+    """
+
+    pid: int
+    status: int
+
+
+# -- the executor to a worker ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An envelope as a pickle: it may name classes of the project, and only the worker imports for it.
+
+    ``scratch`` is the folder to work in, whatever the envelope says.
+    """
+
+    attempt_id: str
+    scratch: str
+    resources: Mapping[str, float]
+    envelope: bytes
+
+    @classmethod
+    def of(cls, envelope: Envelope) -> Order:
+        return cls(envelope.attempt_id, envelope.scratch, dict(envelope.resources), pickle.dumps(envelope))

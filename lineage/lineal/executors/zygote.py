@@ -7,6 +7,7 @@ Run as ``python -m lineal.executors.zygote FD``, with one end of a socket pair.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import importlib
 import os
@@ -14,42 +15,61 @@ import pickle
 import selectors
 import shutil
 import signal
+import socket
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from lineal.artifacts import codec_for
 from lineal.errors import LinealError
 from lineal.events import Failure
+from lineal.executors import threads
 from lineal.executors.attempt import failure_of, perform
 from lineal.executors.code import import_recorded, stage_named
 from lineal.executors.observe import Observer
 from lineal.executors.observe_places import Places
-from lineal.executors.protocol import Envelope, Outcome, Setup
-from lineal.executors.wire import LOG_FILE, NO_OUTCOME, OUTCOME_FILE, Exited, Forked, NotImported, Spawn
+from lineal.executors.protocol import Begun, Envelope, Outcome, Setup
+from lineal.executors.wire import (
+    KILL_GRACE_SECONDS,
+    NO_OUTCOME,
+    Exited,
+    Forked,
+    Imported,
+    Line,
+    NotImported,
+    Order,
+    log_of,
+)
 from lineal.stages import Stage
 from lineal.stages.signature import Signature
 from lineal_store import Store, open_store
 from lineal_store.store import preload
 
+_SWEEP_SECONDS = 0.02  # between two looks at what exited workers have left
+
 
 def main(fd: int) -> None:
-    connection: Connection[Any, Any] = Connection(fd)
-    setup: Setup = connection.recv()
+    line = Line(socket.socket(fileno=fd))
+    try:
+        setup: Setup = line.receive()
+    except EOFError:
+        return
     store = open_store(setup.store, create=False)
     try:
         observer = _import_project(setup)
         preload(setup.store)
     except BaseException as error:  # noqa: BLE001 — whatever the project's import raises is told to the engine
-        connection.send(NotImported(_import_failure(error)))
+        line.send(NotImported(_import_failure(error)))
         return
     _adopt_orphans()
+    faulthandler.enable()  # the last lines of a worker that crashes then say where
     observer.prepare()
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
-    _serve(connection, store, observer)
+    _serve(line, store, observer, setup.bounded)
 
 
 def _import_project(setup: Setup) -> Observer:
@@ -90,37 +110,103 @@ def _import_failure(error: BaseException) -> Failure:
     )
 
 
-def _serve(connection: Connection[Any, Any], store: Store, observer: Observer) -> None:
+def _serve(line: Line, store: Store, observer: Observer, bounded: Collection[str]) -> None:
     """Fork when asked, tell who exited; when the engine is gone, kill what still runs and leave."""
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the engine, which decides
-    running: dict[int, str] = {}
     selector = selectors.DefaultSelector()
-    selector.register(connection, selectors.EVENT_READ)
+    selector.register(line, selectors.EVENT_READ)
     selector.register(wake_read, selectors.EVENT_READ)
-    while True:
-        for key, _ in selector.select():
-            if key.fileobj == wake_read:
+
+    def work(ours: Line) -> NoReturn:
+        for one in (line, selector):
+            one.close()
+        for end in (wake_read, wake_write):
+            os.close(end)
+        _work(ours, store, observer, bounded)
+
+    workers: set[int] = set()
+    exited: list[Exited] = []
+    leftovers = Leftovers()
+    try:
+        line.send(Imported())
+        while True:
+            for _ in range(sum(request.count for request in line.received())):
+                workers.add(_fork(line, work))
+            exited += _reap(workers)
+            if exited and leftovers.are_gone(workers):
+                for one in exited:
+                    line.send(one)
+                exited.clear()
+            selector.select(_SWEEP_SECONDS if exited else None)
+            with suppress(BlockingIOError):
                 os.read(wake_read, 4096)
-                continue
-            try:
-                request: Spawn = connection.recv()
-            except (EOFError, ConnectionError):
-                _end_all(running)
-                return
-            pid = os.fork()
-            if pid == 0:
-                _work(request, store, observer, connection)
-            running[pid] = request.attempt_id
-            connection.send(Forked(request.attempt_id, pid))
-        while running:
+    except (EOFError, OSError):
+        _end_all(workers)
+
+
+def _fork(line: Line, work: Callable[[Line], NoReturn]) -> int:
+    """Make a worker, and tell the executor of it, with its end of the line between them."""
+    theirs, ours = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        theirs.close()
+        work(Line(ours))
+    ours.close()
+    with theirs:
+        line.send(Forked(pid), theirs.fileno())
+    return pid
+
+
+def _reap(workers: set[int]) -> list[Exited]:
+    """The workers that have exited since; others that were adopted are reaped as well."""
+    exited = []
+    with suppress(ChildProcessError):
+        while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 break
-            if pid in running:
-                connection.send(Exited(running.pop(pid), os.waitstatus_to_exitcode(status)))
+            if pid in workers:
+                workers.remove(pid)
+                exited.append(Exited(pid, os.waitstatus_to_exitcode(status)))
+    return exited
+
+
+class Leftovers:
+    """What stages have started and not ended: the zygote's children, once their worker has exited.
+
+    While a worker lives it adopts what its descendants leave, so whoever is a child here and no worker belongs
+    to an attempt that is over. It is asked to end, and killed after `KILL_GRACE_SECONDS`.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[int, float] = {}
+        self._imported = frozenset(_children())  # what a module has started serves all attempts
+
+    def are_gone(self, workers: Collection[int]) -> bool:
+        """Whether none is left; those that are there are pressed on with."""
+        found = [pid for pid in _children() if pid not in workers and pid not in self._imported]
+        now = time.monotonic()
+        self._asked = {pid: self._asked.get(pid, now) for pid in found}
+        for pid, since in self._asked.items():
+            with suppress(ProcessLookupError, PermissionError):
+                if since == now:
+                    os.kill(pid, signal.SIGTERM)
+                elif now - since >= KILL_GRACE_SECONDS:
+                    os.kill(pid, signal.SIGKILL)
+        return not found
+
+
+def _children() -> list[int]:
+    pid = os.getpid()
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        import psutil
+
+        return [child.pid for child in psutil.Process().children()]
 
 
 def _adopt_orphans() -> None:
@@ -147,42 +233,50 @@ def _end_all(workers: Iterable[int]) -> None:
                 os.waitpid(-1, 0)
 
 
-def _work(request: Spawn, store: Store, observer: Observer, connection: Connection[Any, Any]) -> None:
-    """Be the worker of one attempt: own session, output into the log file, outcome into a file. Never returns."""
+def _work(line: Line, store: Store, observer: Observer, bounded: Collection[str]) -> NoReturn:
+    """Be a worker: own session, wait for the order of one attempt, output into the log file. Never returns."""
     status = 1
     try:
         os.setsid()
+        _adopt_orphans()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        connection.close()
-        scratch = Path(request.scratch)
-        scratch.mkdir(exist_ok=True)
-        log = os.open(scratch / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (log, 1), (log, 2)):
-            os.dup2(source, target)
-        os.environ["LINEAL_ATTEMPT"] = request.attempt_id
         try:
-            envelope: Envelope = pickle.loads(request.envelope)
+            order: Order = line.receive()
+        except EOFError:  # no attempt was left for it
+            os._exit(0)
+        line.send(Begun(order.attempt_id))
+        try:
+            _redirect(log_of(order.scratch))
+            os.environ["LINEAL_ATTEMPT"] = order.attempt_id
+            if "cpu" in order.resources:
+                threads.limit(max(1, int(order.resources["cpu"])), bounded)
+            envelope: Envelope = replace(pickle.loads(order.envelope), scratch=order.scratch)
             outcome = perform(envelope, stage_named, store, observer)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
-            outcome = Outcome(request.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
+            outcome = Outcome(order.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
         with suppress(LinealError):  # a worker's spool is of no use to anybody after it
             shutil.rmtree(store.backend.spool(), ignore_errors=True)
-        status = _leave_outcome(outcome, scratch)
+        status = _hand_over(outcome, line)
     finally:
         os._exit(status)
 
 
-def _leave_outcome(outcome: Outcome, scratch: Path) -> int:
-    """Write the outcome where the engine looks for it; the status to exit with."""
-    part = scratch / (OUTCOME_FILE + ".part")
+def _redirect(path: Path) -> None:
+    """From now on what this process writes goes into the file, and it has nothing to read."""
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+
+
+def _hand_over(outcome: Outcome, line: Line) -> int:
+    """Say how the attempt ended; the status to exit with."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-        part.write_bytes(pickle.dumps(outcome))
-        part.rename(scratch / OUTCOME_FILE)
+        line.send(outcome)
     except OSError:
         return NO_OUTCOME
     return 0

@@ -26,7 +26,7 @@ class StageOptions:
     for each of them. The first waits ``retry_delay_seconds``, each further one ``retry_backoff`` times as long, up to
     ``retry_max_delay_seconds`` (`lineal.engine.retries`). ``retry_on`` names the classes of exceptions that are worth another
     attempt, as `class_name` does, or the function that says so, as ``module:qualname``; None for every exception.
-    ``resources`` are amounts by name; ``limit`` is a concurrency group, ``"warehouse:2"``.
+    ``resources`` are amounts by name, of ``memory`` in bytes; ``limit`` is a concurrency group, ``"warehouse:2"``.
     ``version`` is a manual salt, ``version_of`` names the function, ``module:qualname``, that observes the version of what the stage takes from
     elsewhere; ``refresh_seconds`` is how old a result may be to count. ``env`` the declared environment variables, ``reads`` the declared data
     files, ``depends_on`` objects whose code counts as the stage's own. ``effect`` marks a stage that
@@ -82,7 +82,7 @@ class StageKeywords(TypedDict, total=False):
     retry_jitter: float
     retry_on: RetryOn | None
     timeout: Duration
-    resources: Mapping[str, float]
+    resources: Mapping[str, float | str]
     limit: str | None
     cache: bool
     version: str | None
@@ -114,6 +114,31 @@ def parse_duration(value: object) -> float:
     if not math.isfinite(seconds) or seconds < 0:
         raise ValueError(f"{value!r} is not a duration")
     return seconds
+
+
+_UNIT_BYTES = {
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "tb": 10**12,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?b)\Z", re.IGNORECASE)
+
+
+def parse_size(value: str) -> float:
+    """Bytes from ``"8 GB"``, ``"512 MiB"``; ValueError for anything else.
+
+    >>> parse_size("1.5 GB"), parse_size("1KiB")
+    (1500000000.0, 1024.0)
+    """
+    match = _SIZE.match(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is not a size")
+    return float(match[1]) * _UNIT_BYTES[match[2].lower()]
 
 
 def _refused(option: str, value: object, allowed: str) -> StageDefinitionError:
@@ -211,14 +236,20 @@ def _limit(option: str, value: object) -> str | None:
 
 
 def _resources(option: str, value: object) -> Mapping[str, float]:
-    allowed = 'amounts by name, for instance {"gpu": 1}'
+    allowed = 'amounts by name, for instance {"gpu": 1, "memory": "8 GB"}'
     if not isinstance(value, Mapping):
         raise _refused(option, value, allowed)
-    for name, amount in value.items():
+    amounts = dict(value)
+    if isinstance(amounts.get("memory"), str):
+        try:
+            amounts["memory"] = parse_size(amounts["memory"])
+        except ValueError:
+            raise _refused(option, value, allowed) from None
+    for name, amount in amounts.items():
         is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
         if not isinstance(name, str) or not is_number or not math.isfinite(amount) or amount < 0:
             raise _refused(option, value, allowed)
-    return {name: float(amount) for name, amount in value.items()}
+    return {name: float(amount) for name, amount in amounts.items()}
 
 
 def _members(option: str, value: object, allowed: str) -> list[object]:

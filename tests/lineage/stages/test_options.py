@@ -120,6 +120,7 @@ def test_options_are_read_into_their_units() -> None:
         ("timeout", None),
         ("resources", {"gpu": "1"}),
         ("resources", {"gpu": -1}),
+        ("resources", {"memory": "much"}),
         ("resources", {"gpu": float("nan")}),
         ("resources", ["gpu"]),
         ("limit", "warehouse"),

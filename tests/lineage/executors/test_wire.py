@@ -1,0 +1,61 @@
+"""Messages over a socket pair."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from lineal.executors.wire import Line
+
+
+@pytest.fixture
+def ends():
+    ours, theirs = socket.socketpair()
+    lines = Line(ours), Line(theirs)
+    yield lines
+    for line in lines:
+        line.close()
+
+
+def test_messages_arrive_whole_and_in_order(ends) -> None:
+    here, there = ends
+    for message in ("one", {"two": 2}, b"x" * 100_000):
+        here.send(message)
+
+    assert there.receive() == "one"
+    assert there.received() == [{"two": 2}, b"x" * 100_000]
+
+
+def test_half_a_message_is_not_waited_for(ends) -> None:
+    here, there = ends
+    there._socket.sendall((1000).to_bytes(8, "big") + b"the beginning")
+
+    assert here.received() == []
+
+
+def test_what_was_said_before_the_end_is_heard_before_it(ends) -> None:
+    here, there = ends
+    here.send("last words")
+    here._socket.shutdown(socket.SHUT_WR)
+
+    assert there.received() == ["last words"]
+    with pytest.raises(EOFError):
+        there.received()
+
+
+def test_open_files_come_with_their_messages(ends) -> None:
+    here, there = ends
+    reading, writing = os.pipe()
+    here.send("a pipe", writing)
+    os.close(writing)
+
+    assert there.receive() == "a pipe"
+    descriptor = there.take_descriptor()
+    os.write(descriptor, b"through it")
+    os.close(descriptor)
+
+    assert os.read(reading, 100) == b"through it"
+    assert not os.read(reading, 100)
+    os.close(reading)
