@@ -442,7 +442,9 @@ def test_wherever_a_run_is_killed_the_next_one_succeeds_on_a_whole_store(project
         assert after["state"] == "succeeded"
         assert after["executed"] == 3 - after["filed"]  # what was filed is not executed again, the rest is
         assert after["bad"] == []
-    assert {after["filed"] for after in told} == {0, 1, 2, 3}
+    filed = {after["filed"] for after in told}
+    assert filed >= {0, 3}
+    assert filed & {1, 2}  # in the middle of a group
     assert len({after["outputs"]["result"] for after in told}) == 1
 
 
