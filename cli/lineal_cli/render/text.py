@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -71,8 +70,13 @@ def paint_state(state: object) -> str:
     return paint(clean(state), STATE_COLORS.get(str(state)))
 
 
+def plain(text: str) -> str:
+    """Without colours."""
+    return _ANSI.sub("", text)
+
+
 def visible_length(text: str) -> int:
-    return len(_ANSI.sub("", text))
+    return len(plain(text))
 
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str] = (), *, right: Iterable[int] = ()) -> str:
@@ -163,6 +167,8 @@ def values(parameters: Mapping[str, Any] | None, *, most: int = 60) -> str:
 
 
 def value(item: object, *, most: int = 60) -> str:
+    import json  # the line of an unchanged run has no values in it
+
     text = clean(item if isinstance(item, str) else json.dumps(item, default=str, ensure_ascii=False))
     return text if len(text) <= most else text[: most - 1] + "…"
 
