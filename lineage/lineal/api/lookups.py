@@ -36,9 +36,12 @@ class Lookups:
     def made(cls, typed: Typed, target: str | None, root: Path) -> Lookups | None:
         """Those of this process so far; None where some are so fresh that what was read by them may be older."""
         question = Question.asked_here(typed.words, str(root))
-        paths = {path: identity_of(path) for path in _looked_up(question)}
-        # A file of settings that was there a moment ago, and is gone, leaves a trace in its folder.
-        identities = [*paths.values(), identity_of(str(root))]
+        try:
+            paths = {path: identity_of(path) for path in _looked_up(question)}
+            # A file of settings that was there a moment ago, and is gone, leaves a trace in its folder.
+            identities = [*paths.values(), identity_of(str(root))]
+        except (OSError, ValueError):  # a word is too long to be a path, or cannot be one
+            return None
         if not all(is_settled(identity, typed.at_ns) for identity in identities):
             return None
         if any(b"alerts" in _read(path) for path in map(str, _settings(root))):
@@ -67,7 +70,7 @@ def _looked_up(question: Question) -> dict[str, None]:
     for word in question.words:
         for place in filter(None, (word, word.rpartition(":")[0])):
             for folder in (question.folder, question.root):
-                paths[os.path.join(folder, Path(place).expanduser())] = None
+                paths[os.path.join(folder, os.path.expanduser(place))] = None  # noqa: PTH111 - never raises
     for start in (question.folder, question.root):
         for above in (Path(start), *Path(start).parents):
             paths.update((str(above / name), None) for name in PROJECT_FILES)

@@ -69,7 +69,8 @@ def find_grounds(
 ) -> Grounds | None:
     """What must not change for the run to find everything done the next time; None where that cannot be said.
 
-    ``again`` is the project's code as it was captured after ``at_ns``, a moment of the wall clock.
+    ``again`` is the project's code as it was captured after ``at_ns``, a moment of the wall clock. The record's pages are
+    not among the blobs: they are put there afterwards.
     """
     finder = _Finder(at_ns)
     try:
@@ -89,17 +90,16 @@ def find_grounds(
             return None
         outputs = [output for stage in result.stages.values() for output in stage.outputs.values()]
         blobs = cache.sizes_of(outputs) | inputs
-        kept = [record.code_tree, *record.pages]
         whole = [HEADER, *objects, name_of(Digest.parse(record.environment))]
         whole += [
             name_of(Digest.parse(output.digest)) for output in outputs if output.type == "directory"
         ]  # which are read
-        sizes = store.blobs.sizes(map(Digest.parse, kept))
-        blobs |= {name_of(digest): size for digest, size in sizes.items()}
-    except (OSError, LinealError):
+        tree = Digest.parse(record.code_tree)
+        blobs[name_of(tree)] = store.blobs.sizes([tree])[tree]
+    except (OSError, LookupError, LinealError):
         return None
     found = {name: identity_of(f"{store.url}/{name}", follow=False) for name in whole}
-    if len(sizes) < len(set(kept)) or not all(found.values()):
+    if not all(found.values()):
         return None
     variables = {name for node in graph.nodes.values() for name in node.options.env}
     return Grounds(

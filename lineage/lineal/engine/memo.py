@@ -73,7 +73,7 @@ class Grounds(NamedTuple):
     links: Mapping[str, str]
     store: str
     objects: Mapping[str, Identity]
-    blobs: Mapping[str, int]
+    blobs: dict[str, int]
     variables: Mapping[str, str | None]
 
 
@@ -124,7 +124,7 @@ def keep_answer(
             "links": dict(grounds.links),
             "store": grounds.store,
             "objects": dict(grounds.objects),
-            "blobs": dict(grounds.blobs),
+            "blobs": grounds.blobs,
             "record": dict(record),
             "stages": stages,
             "document": document,

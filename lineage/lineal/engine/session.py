@@ -57,6 +57,7 @@ from lineal.stages.names import nearest_hint
 from lineal.stages.wiring import Result
 from lineal.version import VERSION
 from lineal_store import Digest, Store
+from lineal_store.blobs import name_of
 
 if TYPE_CHECKING:
     from lineal.engine.grounds import Asking
@@ -420,8 +421,6 @@ class _Session:
         again = Code.of(
             Sources.capture(request.root, import_roots=request.sources.import_roots), request.root
         )
-        unchanged = unchanged_record(record)
-        paged = self._paged(unchanged)
         grounds = find_grounds(
             request.asking,
             request.graph,
@@ -431,10 +430,14 @@ class _Session:
             cache,
             intake,
             result,
-            paged,
+            record,
             at_ns=at_ns,
         )
         if grounds is not None:
+            unchanged = unchanged_record(record)
+            paged = self._paged(unchanged)
+            sizes = self._store.blobs.sizes(map(Digest.parse, paged.pages))
+            grounds.blobs.update((name_of(digest), size) for digest, size in sizes.items())
             asking, stages = request.asking, unchanged.stages
             is_plain = all(stage.cache == "hit" for stage in stages)  # then one line says it all
             document = None if is_plain and not asking.in_full else asking.document(unchanged, stages)
