@@ -51,7 +51,9 @@ def total(values: list[int]) -> int:
 @pipeline
 def fan(stages: int) -> int:
     start = first()
-    return total([step(start, place) for place in range(stages)])
+    made = [step(start, place) for place in range(stages)]
+    sums = [total(made[at : at + 1000]) for at in range(0, stages, 1000)]  # a stage takes so many inputs, not more
+    return total(sums)
 """
 
 JOBLIB = """
@@ -78,7 +80,8 @@ if shape == "chain":
     for place in range(stages):
         value = step(value, place)
 else:
-    value = total([step(0, place) for place in range(stages)])
+    made = [step(0, place) for place in range(stages)]
+    value = total([total(made[at : at + 1000]) for at in range(0, stages, 1000)])
 """
 
 
@@ -116,8 +119,12 @@ def task_stage():
         }
         if os.environ["SHAPE"] == "chain":
             before = str(place)
-    made = [f"out/{place}" for place in range(STAGES)]
-    yield {"name": "total", "actions": [total], "file_dep": made, "targets": ["out/total"]}
+    sums = []
+    for at in range(0, STAGES, 1000):
+        made = [f"out/{place}" for place in range(at, min(at + 1000, STAGES))]
+        sums.append(f"out/total-{at}")
+        yield {"name": f"total-{at}", "actions": [total], "file_dep": made, "targets": sums[-1:]}
+    yield {"name": "total", "actions": [total], "file_dep": sums, "targets": ["out/total"]}
 """
 
 

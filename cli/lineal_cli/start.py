@@ -1,6 +1,6 @@
-"""Where the program starts: a run that is known to find everything done is answered before anything else is imported.
+"""Where the program starts: what is known to find everything done is answered before anything else is imported.
 
-That is most of what such a run costs; what it means is said in docs/plan-memo.md. All else is `lineal_cli.app`'s.
+That is most of what such an answer costs; what it means is said in docs/plan-memo.md. All else is `lineal_cli.app`'s.
 """
 
 from __future__ import annotations
@@ -17,14 +17,9 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; every error has been reported by then."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if arguments[:1] == ["run"]:
-        started = time.monotonic()
+    if arguments[:1] in (["run"], ["status"]):
         try:
-            from lineal.engine.memo import answer_again
-
-            found = answer_again(arguments)
-            if found is not None:
-                _tell(found, time.monotonic() - started, as_json="--json" in arguments)
+            if _answer(arguments):
                 return 0
         except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 — told as any other command tells it
             from lineal_cli.app import report_end
@@ -35,24 +30,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return decide(arguments)
 
 
-def _tell(found: Unchanged, seconds: float, *, as_json: bool) -> None:
-    from lineal_cli.render.run import render_run, render_unchanged
-    from lineal_cli.render.text import plain
+def _answer(arguments: list[str]) -> bool:
+    """Answer a question whose answer has not changed; False where it has to be thought through."""
+    from lineal.engine.memo import answer_again, foresee_again
 
-    if found.document is None:
-        text = render_unchanged(found.pipeline, found.stages, found.run_id, seconds)
-    elif as_json:
+    started = time.monotonic()
+    found = answer_again(arguments) if arguments[0] == "run" else foresee_again(arguments)
+    if found is None:
+        return False
+    if found.document is not None and "--json" in arguments:
         from lineal_cli.session import print_json
 
         print_json(found.document)
-        return
     else:
-        text = render_run(found.document, elapsed_seconds=seconds)
+        _print(_text(found, time.monotonic() - started))
+    return True
+
+
+def _text(found: Unchanged, seconds: float) -> str:
+    if found.run_id is None:
+        from lineal_cli.render.status import render_unchanged_status
+
+        return render_unchanged_status(found.pipeline, found.parameters, found.stages)
+    from lineal_cli.render.run import render_run, render_unchanged
+
+    if found.document is not None:
+        return render_run(found.document, elapsed_seconds=seconds)
+    return render_unchanged(found.pipeline, found.stages, found.run_id, seconds)
+
+
+def _print(text: str) -> None:
     if sys.stdout.isatty():
         from lineal_cli.session import print_text
 
         print_text(text)
         return
+    from lineal_cli.render.text import plain
+
     try:
         print(plain(text), flush=True)
     except BrokenPipeError:

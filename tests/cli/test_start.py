@@ -28,15 +28,19 @@ def flow() -> int:
 """
 
 
-def test_only_a_run_asks_for_a_memo(
+def test_only_run_and_status_ask_for_a_memo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(memo, "answer_again", lambda words: Unchanged("flow", 1000, "a run", None))
+    known = Unchanged("flow", {"a": 1}, 1000)
+    monkeypatch.setattr(memo, "answer_again", lambda words: known._replace(run_id="a run"))
+    monkeypatch.setattr(memo, "foresee_again", lambda words: known)
     monkeypatch.setattr(app, "main", lambda arguments: 7)
 
-    assert start.main(["status"]) == 7
+    assert start.main(["why"]) == 7
     assert start.main(["run", "flow.py"]) == 0
     assert capsys.readouterr().out == "flow: nothing to do, 1,000 stages unchanged (0.00 s) · run a run\n"
+    assert start.main(["status", "flow.py"]) == 0
+    assert capsys.readouterr().out == "flow a=1: nothing to do, 1,000 stages unchanged\n"
 
 
 def test_what_goes_wrong_is_told_as_any_error(

@@ -244,6 +244,9 @@ def test_people_are_told_the_same(flow: Flow, skipped: bool) -> None:
         settle(flow)
         return re.sub(r"run \S+|[0-9.]+ s\b", "…", flow.command("run").out)
 
+    def foreseen() -> str:
+        return flow.command("status", "--exit-code").out
+
     flow.variables["PYTHONPATH"] = str(flow.site)
     if not skipped:
         flow.edit("flow.py", '    with when(metrics["auc"] < 0):\n', "    if True:\n")
@@ -252,6 +255,9 @@ def test_people_are_told_the_same(flow: Flow, skipped: bool) -> None:
 
     assert len(memos(flow)) == before + 1
     assert said[1] == said[2] == said[3]
+    from_memo = foreseen()
+    forget(flow)
+    assert from_memo == foreseen()
     assert ("nothing to do, 7 stages unchanged" in said[3]) != skipped
 
 

@@ -78,12 +78,15 @@ class Grounds(NamedTuple):
 
 
 class Unchanged(NamedTuple):
-    """A run that found everything done, and is recorded: its number of stages, and its document where that was kept."""
+    """A run that finds everything done: its number of stages, its parameters as documents show them, and its own document
+    where that was kept. ``run_id`` is None where it was only asked what a run would do.
+    """
 
     pipeline: str
+    parameters: dict[str, Any]
     stages: int
-    run_id: str
-    document: dict[str, Any] | None
+    run_id: str | None = None
+    document: dict[str, Any] | None = None
 
 
 def answer_again(words: Sequence[str]) -> Unchanged | None:
@@ -92,25 +95,31 @@ def answer_again(words: Sequence[str]) -> Unchanged | None:
     The run is recorded as any other. None where there is no such memo, and the question has to be thought through.
     """
     started_ns = time.time_ns()
-    try:
-        question = Question.asked_here(words, _find_root(words))
-        memo = _read(question)
-        if memo is None or started_ns < memo["written_ns"] or not _stands(memo):
-            return None
-    except (OSError, ValueError, LookupError, TypeError, EOFError):  # the long way will tell what is wrong
+    question = _asked_here(words)
+    memo = _standing(question, started_ns) if question is not None else None
+    return _recorded(question, memo, started_ns) if question is not None and memo is not None else None
+
+
+def foresee_again(words: Sequence[str]) -> Unchanged | None:
+    """What `lineal status` with these arguments says, where that is known from a run with the same target and parameters."""
+    asked = [word for word in words[1:] if word != "--exit-code"]
+    if any(word.startswith("-") for word in asked):
         return None
-    return _recorded(question, memo, started_ns)
+    question = _asked_here(["run", *asked])
+    memo = _standing(question, time.time_ns()) if question is not None else None
+    return Unchanged(memo["record"]["pipeline"], memo["parameters"], memo["stages"]) if memo else None
 
 
 def keep_answer(
     question: Question,
     grounds: Grounds,
     record: Mapping[str, Any],
-    stages: int,
-    document: Mapping[str, Any] | None,
+    document: Mapping[str, Any],
+    *,
+    in_full: bool,
 ) -> None:
-    """Write the memo: the ``record`` of a run that found everything done, its number of stages, and its ``document``
-    where that is asked for.
+    """Write the memo: the ``record`` and the ``document`` of a run that found everything done, the latter ``in_full`` only
+    where that will be told.
 
     The caller has looked at ``grounds`` before it looked at anything again; see `is_settled`.
     """
@@ -126,8 +135,9 @@ def keep_answer(
             "objects": dict(grounds.objects),
             "blobs": grounds.blobs,
             "record": dict(record),
-            "stages": stages,
-            "document": document,
+            "parameters": document["parameters"],
+            "stages": len(document["stages"]),
+            "document": dict(document) if in_full else None,
         }
     )
     if len(body) > _MOST_BYTES:
@@ -138,7 +148,7 @@ def keep_answer(
     try:
         os.makedirs(folder, exist_ok=True)
         try:
-            with open(temporary, "xb") as stream:
+            with open(temporary, "xb", opener=_private) as stream:
                 stream.write(_MAGIC + _digest(body) + body)
             os.replace(temporary, path)
         except BaseException:
@@ -190,6 +200,22 @@ def _find_root(words: Sequence[str]) -> str:
         if above == folder:
             return start
         folder = above
+
+
+def _asked_here(words: Sequence[str]) -> Question | None:
+    try:
+        return Question.asked_here(words, _find_root(words))
+    except (OSError, ValueError):  # the long way will tell what is wrong
+        return None
+
+
+def _standing(question: Question, now_ns: int) -> dict[str, Any] | None:
+    """The memo of that question, if all that it rests on is as it was."""
+    try:
+        memo = _read(question)
+        return memo if memo is not None and now_ns >= memo["written_ns"] and _stands(memo) else None
+    except (OSError, ValueError, LookupError, TypeError, EOFError):
+        return None
 
 
 def _read(question: Question) -> dict[str, Any] | None:
@@ -284,7 +310,7 @@ def _recorded(question: Question, memo: Mapping[str, Any], started_ns: int) -> U
         return None
     document = memo["document"]
     told = None if document is None else {**document, **took, "run_id": run_id}
-    return Unchanged(record["pipeline"], memo["stages"], run_id, told)
+    return Unchanged(record["pipeline"], memo["parameters"], memo["stages"], run_id, told)
 
 
 # -- files ------------------------------------------------------------------------------------
@@ -298,6 +324,10 @@ def _digest(data: bytes) -> bytes:
     import hashlib
 
     return hashlib.sha256(data).digest()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)  # what was typed, and variables, are the user's own affair
 
 
 def _forget_oldest(folder: str) -> None:

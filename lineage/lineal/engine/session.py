@@ -440,8 +440,9 @@ class _Session:
             grounds.blobs.update((name_of(digest), size) for digest, size in sizes.items())
             asking, stages = request.asking, unchanged.stages
             is_plain = all(stage.cache == "hit" for stage in stages)  # then one line says it all
-            document = None if is_plain and not asking.in_full else asking.document(unchanged, stages)
-            keep_answer(asking.question, grounds, to_builtins(paged), len(stages), document)
+            document = asking.document(unchanged, stages)
+            in_full = asking.in_full or not is_plain
+            keep_answer(asking.question, grounds, to_builtins(paged), document, in_full=in_full)
 
     def _stage_record(self, stage_id: str, result: RunResult) -> StageRecord:
         progress = result.stages.get(stage_id) or StageProgress(state="skipped")

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from lineal.engine import memo
-from lineal.engine.memo import Grounds, Question, answer_again, identity_of, is_settled, keep_answer
+from lineal.engine.memo import (
+    Grounds,
+    Question,
+    Unchanged,
+    answer_again,
+    foresee_again,
+    identity_of,
+    is_settled,
+    keep_answer,
+)
 from lineal_store import open_store
 from lineal_store.errors import StoreUnavailable
 
@@ -67,7 +76,8 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {str(tmp_path): identity_of(str(tmp_path))}, {}, f"{store.url}/", {}, {blob: 6}, {"DEPTH": "1"}
     )
     question = Question.asked_here(["run", "flow"], str(tmp_path))
-    keep_answer(question, grounds, {"pipeline": "flow"}, 3, {"state": "succeeded"})
+    document = {"state": "succeeded", "parameters": {"a": 1}, "stages": [{}, {}, {}]}
+    keep_answer(question, grounds, {"pipeline": "flow"}, document, in_full=True)
     return tmp_path / ".lineal" / "store" / blob
 
 
@@ -80,6 +90,13 @@ def test_the_same_question_has_the_same_answer_and_another_run(kept: Path) -> No
     assert first.document is not None
     assert first.document["run_id"] == first.run_id
     assert set(open_store(".lineal/store").runs.newest_first()) == {first.run_id, second.run_id}
+
+
+def test_what_would_run_is_known_from_the_run_and_leaves_none(kept: Path) -> None:
+    assert foresee_again(["status", "flow", "--exit-code"]) == Unchanged("flow", {"a": 1}, 3)
+    assert foresee_again(["status", "flow", "--params", "p.toml"]) is None
+    assert foresee_again(["status", "flow", "a=1"]) is None
+    assert not Path(".lineal/store/runs").exists()
 
 
 def test_another_question_has_none(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +143,8 @@ def test_the_newest_memos_are_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(memo, "_MOST_FILES", 2)
     grounds = Grounds({}, {}, "", {}, {}, {})
     for number in range(4):
-        keep_answer(Question.asked_here(["run", str(number)], str(Path.cwd())), grounds, {}, 0, None)
+        question = Question.asked_here(["run", str(number)], str(Path.cwd()))
+        keep_answer(question, grounds, {}, {"parameters": {}, "stages": []}, in_full=False)
 
     assert len(list(Path(".lineal/memos").iterdir())) == 2
 
@@ -134,6 +152,7 @@ def test_the_newest_memos_are_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_project_that_cannot_be_written_to_has_none(tmp_path: Path) -> None:
     (tmp_path / ".lineal").touch()
 
-    keep_answer(Question((), "", (), str(tmp_path)), Grounds({}, {}, "", {}, {}, {}), {}, 0, None)
+    question, document = Question((), "", (), str(tmp_path)), {"parameters": {}, "stages": []}
+    keep_answer(question, Grounds({}, {}, "", {}, {}, {}), {}, document, in_full=False)
 
     assert [path.name for path in tmp_path.iterdir()] == [".lineal"]
