@@ -60,7 +60,7 @@ def _text(found: Unchanged, seconds: float) -> str:
 
 
 def _print(text: str) -> None:
-    if sys.stdout.isatty():
+    if sys.stdout is None or sys.stdout.isatty():
         from lineal_cli.session import print_text
 
         print_text(text)
@@ -68,6 +68,8 @@ def _print(text: str) -> None:
     from lineal_cli.render.text import plain
 
     try:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="replace")  # where it cannot say everything
         print(plain(text), flush=True)
     except BrokenPipeError:
         raise

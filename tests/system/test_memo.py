@@ -26,6 +26,7 @@ from lineal.engine import memo
 from lineal.graph.history import find_run, read_stages
 from lineal_cli import start
 from lineal_store import open_store
+from lineal_store.errors import StoreUnavailable
 
 FLOW = """
 from dataclasses import dataclass
@@ -491,6 +492,19 @@ def test_with_such_settings_there_is_no_memo(flow: Flow, setting: str) -> None:
     assert memos(flow) == []
 
 
+def test_a_run_has_succeeded_whatever_becomes_of_its_memo(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("here", "the disk is full")
+
+    forget(flow)
+    monkeypatch.setattr("lineal.engine.grounds.find_grounds", fail)
+
+    assert ask(flow).code == 0
+    assert memos(flow) == []
+
+
 def test_a_failure_leaves_no_memo(flow: Flow) -> None:
     forget(flow)
     flow.edit("src/steps.py", "number * factor", "number / 0")
@@ -506,6 +520,10 @@ UNDONE: dict[str, Callable[[Flow], object]] = {
     "nothing": lambda flow: None,
     "the source as it was": lambda flow: flow.write("src/steps.py", FILES["src/steps.py"]),
     "the input as it was": lambda flow: flow.write("raw/a.txt", FILES["raw/a.txt"]),
+    "no personal setting": lambda flow: (flow.root / "lineal.local.toml").unlink(missing_ok=True),
+    "the version as it was": lambda flow: (flow.site / "helper-2.0.dist-info").rename(
+        flow.site / "helper-1.0.dist-info"
+    ),
     "no shadow": lambda flow: (flow.root / "steps.py").unlink(missing_ok=True),
     "time passes": settle,
     "a run": lambda flow: ask(flow),
@@ -520,6 +538,9 @@ STEPS = {
             "an input",
             "a module shadows another",
             "a folder has one file more",
+            "a personal setting",
+            "another version is installed",
+            "an output is empty",
             "a result is gone",
             "a result is damaged",
             "a result is retired",
@@ -550,9 +571,10 @@ def test_whatever_was_done_before_a_memo_says_what_the_long_way_does(
     written: Flow, tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
     flow = written.moved(tmp_path_factory.mktemp("steps") / "all" / "project")
-    settle(flow)
-    ask(flow)
-    ask(flow)
+    for _ in range(2):
+        settle(flow)
+        ask(flow)
+    assert ask(flow).from_memo
     for step in steps:
         possible(STEPS[step], flow)
         short = ask(flow)

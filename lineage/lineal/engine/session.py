@@ -35,7 +35,7 @@ from lineal.engine.provenance import (
 )
 from lineal.engine.runner import Runner
 from lineal.engine.variables import worker_variables
-from lineal.errors import UsageError
+from lineal.errors import LinealError, UsageError
 from lineal.events import Event, Listener, ignore
 from lineal.executors.protocol import Executor, Setup
 from lineal.fingerprint import Distributions, Fingerprinter, SummaryCache
@@ -203,7 +203,8 @@ class _Session:
             self._request.listener(event)
         if any(stage.attempts for stage in result.stages.values()):
             self._store.trim_cache()
-        self._keep_answer(result, record, cache, intake)
+        with contextlib.suppress(OSError, ValueError, LinealError):  # a memo is a saving, not a duty
+            self._keep_answer(result, record, cache, intake)
         return record
 
     # -- parts --------------------------------------------------------------------------------

@@ -119,12 +119,13 @@ class Distributions:
                 yield f"installed {info} {changed}"
 
     def places(self) -> Iterator[str]:
-        """The absolute paths whose contents `state` tells: the folders of the search path, there or not, and what is
-        installed in them.
+        """The absolute paths that `state` and `installed` tell of: the folders of the search path, there or not, and what
+        is installed in them.
         """
         yield from self._paths
         for folder in self._list():
-            yield from (f"{folder.path}/{info}" for info in folder.infos)
+            for info in folder.infos:
+                yield from (f"{folder.path}/{info}", f"{folder.path}/{info}/direct_url.json")
 
     def provides(self, top: str) -> bool:
         """Whether a module called ``top`` is installed, other than in place."""

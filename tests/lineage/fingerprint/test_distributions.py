@@ -140,3 +140,19 @@ def test_a_data_folder_of_the_project_does_not_hide_an_installed_package(tmp_pat
     assert Fingerprinter(Sources.capture(tmp_path / "project"), distributions=found).stage(
         "pipeline", "stage"
     ).distributions == {"a": "1"}
+
+
+def test_what_the_state_tells_of_is_named(tmp_path: Path) -> None:
+    install(tmp_path, "six", "1.16", ["six.py"])
+    found = Distributions([str(tmp_path), str(tmp_path / "none")])
+
+    info = f"{tmp_path}/six-1.16.dist-info"
+    assert set(found.places()) == {str(tmp_path), str(tmp_path / "none"), info, f"{info}/direct_url.json"}
+
+
+def test_what_is_hidden_is_no_part_of_the_state(tmp_path: Path) -> None:
+    install(tmp_path, "six", "1.16", ["six.py"])
+    before = list(Distributions([str(tmp_path)]).state())
+    (tmp_path / ".cache").mkdir()
+
+    assert list(Distributions([str(tmp_path)]).state()) == before
