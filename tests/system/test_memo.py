@@ -22,9 +22,8 @@ from support import Project
 import lineal.api.graphs
 import lineal.engine.grounds
 import lineal.engine.session  # noqa: F401 - before processes are forked off
-from lineal.engine import memo
 from lineal.graph.history import find_run, read_stages
-from lineal_cli import start
+from lineal_cli import app, start
 from lineal_store import open_store
 from lineal_store.errors import StoreUnavailable
 
@@ -117,12 +116,13 @@ def flow(written: Flow, tmp_path: Path) -> Flow:
     """A pipeline that has run, and is known to find everything done."""
     flow = written.moved(tmp_path / "all" / "project")
     ask(flow)
-    settle(flow)
     ask(flow)
     assert ask(flow).from_memo
     return flow
 
 
+LATER_NS = 1_000_000_000
+"""So much is the clock ahead that no file is of the last moment, as after a pause."""
 # As in a process of its own: what is installed, and Lineal itself.
 SEARCH = [
     path
@@ -142,8 +142,19 @@ class Said:
     run_id: str | None
 
 
-def ask(flow: Flow, *words: str, clock_ns: int = 0, **variables: str) -> Said:
-    """What ``lineal run`` says, in a process that is forked off this one: in a tenth of the time that a new one takes."""
+def ask(flow: Flow, *words: str, clock_ns: int = LATER_NS, **variables: str) -> Said:
+    """What ``lineal run`` says with these words."""
+    code, text, from_memo = said(flow, "run", *words, "--json", clock_ns=clock_ns, **variables)
+    document = json.loads(text)
+    run_id = document.get("run_id")
+    return Said(code, told(document), from_memo, run_id)
+
+
+def said(flow: Flow, *words: str, clock_ns: int = LATER_NS, **variables: str) -> tuple[int, str, bool]:
+    """How a command ends, what it says, and whether that is a memo's answer.
+
+    By a process that is forked off this one, in a tenth of the time that a new one takes. Its clock is ``clock_ns`` ahead.
+    """
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -156,21 +167,19 @@ def ask(flow: Flow, *words: str, clock_ns: int = 0, **variables: str) -> Said:
             os.environ.update(flow.environment(variables))
             os.chdir(flow.root)
             sys.path[:] = [str(flow.site), *SEARCH]
-            answers = []
-            again, now_ns = memo.answer_again, time.time_ns
-            memo.answer_again = lambda words: answers.append(again(words)) or answers[0]  # type: ignore[func-returns-value]
+            long_way, now_ns = app.main, time.time_ns
+            thought: list[bool] = []
+            app.main = lambda arguments: thought.append(True) or long_way(arguments)  # type: ignore[func-returns-value]
             time.time_ns = lambda: now_ns() + clock_ns
-            code = start.main(["run", *words, "--json"])
-            print("\n" + json.dumps(bool(answers and answers[0])), flush=True)
+            code = start.main([*words])
+            print("\n" + json.dumps(not thought), flush=True)
         finally:
             os._exit(code)
     os.close(write)
     with os.fdopen(read) as stream:
         text, _, from_memo = stream.read().rstrip().rpartition("\n")
     _, status = os.waitpid(child, 0)
-    document = json.loads(text)
-    run_id = document.get("run_id")
-    return Said(os.waitstatus_to_exitcode(status), told(document), json.loads(from_memo), run_id)
+    return os.waitstatus_to_exitcode(status), text, json.loads(from_memo)
 
 
 def told(document: dict[str, Any]) -> dict[str, Any]:
@@ -189,15 +198,6 @@ def memos(flow: Flow) -> list[Path]:
 
 def forget(flow: Flow) -> None:
     shutil.rmtree(flow.root / ".lineal" / "memos", ignore_errors=True)
-
-
-def settle(flow: Flow) -> None:
-    """Let every file be old enough to be told from a later edit by its times: a tenth of a second."""
-    newest = max(
-        path.stat().st_ctime_ns for path in (flow.root, *flow.root.rglob("*"), *flow.site.rglob("*"))
-    )
-    while time.time_ns() - newest < 110_000_000:
-        time.sleep(0.01)
 
 
 def recorded(flow: Flow, run_id: str | None) -> dict[str, Any]:
@@ -227,9 +227,7 @@ def test_a_memo_says_and_records_what_the_long_way_does(flow: Flow) -> None:
 
 def test_a_run_that_executed_is_followed_by_one_from_the_memo(flow: Flow) -> None:
     flow.edit("src/steps.py", "number * factor", "factor * number")
-    settle(flow)
     ran = ask(flow)
-    settle(flow)  # the log of the effect; without one the next run has its memo
     ask(flow)
     short = ask(flow)
     forget(flow)
@@ -241,25 +239,23 @@ def test_a_run_that_executed_is_followed_by_one_from_the_memo(flow: Flow) -> Non
 
 @pytest.mark.parametrize("skipped", [True, False])
 def test_people_are_told_the_same(flow: Flow, skipped: bool) -> None:
-    def told() -> str:
-        settle(flow)
-        return re.sub(r"run \S+|[0-9.]+ s\b", "…", flow.command("run").out)
+    def lines() -> list[tuple[str, bool]]:
+        answers = [said(flow, "run"), said(flow, "status", "--exit-code")]
+        return [(re.sub(r"run \S+|[0-9.]+ s\b", "…", text), from_memo) for _, text, from_memo in answers]
 
-    def foreseen() -> str:
-        return flow.command("status", "--exit-code").out
-
-    flow.variables["PYTHONPATH"] = str(flow.site)
     if not skipped:
         flow.edit("flow.py", '    with when(metrics["auc"] < 0):\n', "    if True:\n")
-    before = len(memos(flow))
-    said = [told() for _ in range(4)]
-
-    assert len(memos(flow)) == before + 1
-    assert said[1] == said[2] == said[3]
-    from_memo = foreseen()
+    for _ in range(2):
+        said(flow, "run")
+    short = lines()
     forget(flow)
-    assert from_memo == foreseen()
-    assert ("nothing to do, 7 stages unchanged" in said[3]) != skipped
+    status = said(flow, "status", "--exit-code")
+    run, _ = lines()
+
+    assert [from_memo for _, from_memo in short] == [True, True]
+    assert status == (0, short[1][0], False)
+    assert run == (short[0][0], False)
+    assert ("nothing to do, 7 stages unchanged" in short[0][0]) != skipped
 
 
 def test_more_stages_than_a_record_holds_lie_on_the_same_pages(project: Project) -> None:
@@ -282,7 +278,6 @@ def test_more_stages_than_a_record_holds_lie_on_the_same_pages(project: Project)
                 one(number)
         """,
     )
-    settle(flow)
     ask(flow, "wide.py")
     short = ask(flow, "wide.py")  # the very next one
     forget(flow)
@@ -406,7 +401,6 @@ def test_after_any_change_the_memo_is_not_used(flow: Flow, change: str) -> None:
     words = ["factor=1.5"] if change == "a file is called as the parameter is given" else []
     for _ in range(2):
         ask(flow, *words)
-    settle(flow)
     before = ask(flow, *words)
     assert before.from_memo
 
@@ -471,9 +465,7 @@ def test_a_run_of_a_part_or_by_force_leaves_no_memo(flow: Flow, words: list[str]
 def test_of_what_cannot_be_told_by_looking_there_is_no_memo(flow: Flow, before: str, after: str) -> None:
     forget(flow)
     flow.edit("flow.py", before, after)
-    settle(flow)
     ask(flow)
-    settle(flow)
     ask(flow)
 
     assert memos(flow) == []
@@ -485,7 +477,6 @@ def test_of_what_cannot_be_told_by_looking_there_is_no_memo(flow: Flow, before: 
 def test_with_such_settings_there_is_no_memo(flow: Flow, setting: str) -> None:
     forget(flow)
     flow.write("lineal.toml", f'executor = "inline"\n{setting}\n')
-    settle(flow)
     ask(flow)
     ask(flow)
 
@@ -508,7 +499,6 @@ def test_a_run_has_succeeded_whatever_becomes_of_its_memo(
 def test_a_failure_leaves_no_memo(flow: Flow) -> None:
     forget(flow)
     flow.edit("src/steps.py", "number * factor", "number / 0")
-    settle(flow)
 
     assert ask(flow).code == 1
     assert memos(flow) == []
@@ -525,7 +515,6 @@ UNDONE: dict[str, Callable[[Flow], object]] = {
         flow.site / "helper-1.0.dist-info"
     ),
     "no shadow": lambda flow: (flow.root / "steps.py").unlink(missing_ok=True),
-    "time passes": settle,
     "a run": lambda flow: ask(flow),
     "another deployment": lambda flow: ask(flow, "target=there"),
     "no memo": forget,
@@ -572,7 +561,6 @@ def test_whatever_was_done_before_a_memo_says_what_the_long_way_does(
 ) -> None:
     flow = written.moved(tmp_path_factory.mktemp("steps") / "all" / "project")
     for _ in range(2):
-        settle(flow)
         ask(flow)
     assert ask(flow).from_memo
     for step in steps:
