@@ -116,10 +116,11 @@ def keep_answer(
     record: Mapping[str, Any],
     document: Mapping[str, Any],
     *,
+    stages: int,
     in_full: bool,
 ) -> None:
     """Write the memo: the ``record`` and the ``document`` of a run that found everything done, the latter ``in_full`` only
-    where that will be told.
+    where that will be told; else its number of ``stages`` and its parameters are all that is.
 
     The caller has looked at ``grounds`` before it looked at anything again; see `is_settled`.
     """
@@ -136,7 +137,7 @@ def keep_answer(
             "blobs": grounds.blobs,
             "record": dict(record),
             "parameters": document["parameters"],
-            "stages": len(document["stages"]),
+            "stages": stages,
             "document": dict(document) if in_full else None,
         }
     )

@@ -198,13 +198,14 @@ class _Session:
             git.wait()
             raise
         record = self._record(result, context, git)
-        self._store.runs.finish(self._run_id, seal_record(self._paged(record)))
+        paged = self._paged(record)
+        self._store.runs.finish(self._run_id, seal_record(paged))
         for event in self._untold:
             self._request.listener(event)
         if any(stage.attempts for stage in result.stages.values()):
             self._store.trim_cache()
         with contextlib.suppress(OSError, ValueError, LinealError):  # a memo is a saving, not a duty
-            self._keep_answer(result, record, cache, intake)
+            self._keep_answer(result, record, paged, cache, intake)
         return record
 
     # -- parts --------------------------------------------------------------------------------
@@ -408,12 +409,15 @@ class _Session:
             seconds=(finished_at - self._started_at).total_seconds(),
         )
 
-    def _keep_answer(self, result: RunResult, record: RunRecord, cache: ActionCache, intake: Intake) -> None:
+    def _keep_answer(
+        self, result: RunResult, record: RunRecord, paged: RunRecord, cache: ActionCache, intake: Intake
+    ) -> None:
         """Keep what the next run will say, where that finds everything done and it can be told until when it does."""
         request = self._request
         if request.asking is None or request.strict or request.force or request.only or request.until:
             return
-        if record.warnings and not any(stage.attempts for stage in record.stages):
+        has_executed = any(stage.attempts for stage in record.stages)
+        if record.warnings and not has_executed:
             return
         from lineal.engine.grounds import find_grounds, unchanged_record
         from lineal.engine.memo import keep_answer
@@ -435,15 +439,18 @@ class _Session:
             at_ns=at_ns,
         )
         if grounds is not None:
-            unchanged = unchanged_record(record)
-            paged = self._paged(unchanged)
+            if has_executed:
+                record = unchanged_record(record)
+                paged = self._paged(record)
             sizes = self._store.blobs.sizes(map(Digest.parse, paged.pages))
             grounds.blobs.update((name_of(digest), size) for digest, size in sizes.items())
-            asking, stages = request.asking, unchanged.stages
+            asking, stages = request.asking, record.stages
             is_plain = all(stage.cache == "hit" for stage in stages)  # then one line says it all
-            document = asking.document(unchanged, stages)
             in_full = asking.in_full or not is_plain
-            keep_answer(asking.question, grounds, to_builtins(paged), document, in_full=in_full)
+            document = asking.document(record, stages if in_full else [])
+            keep_answer(
+                asking.question, grounds, to_builtins(paged), document, stages=len(stages), in_full=in_full
+            )
 
     def _stage_record(self, stage_id: str, result: RunResult) -> StageRecord:
         progress = result.stages.get(stage_id) or StageProgress(state="skipped")

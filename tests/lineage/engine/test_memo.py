@@ -76,8 +76,8 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         {str(tmp_path): identity_of(str(tmp_path))}, {}, f"{store.url}/", {}, {blob: 6}, {"DEPTH": "1"}
     )
     question = Question.asked_here(["run", "flow"], str(tmp_path))
-    document = {"state": "succeeded", "parameters": {"a": 1}, "stages": [{}, {}, {}]}
-    keep_answer(question, grounds, {"pipeline": "flow"}, document, in_full=True)
+    document = {"state": "succeeded", "parameters": {"a": 1}}
+    keep_answer(question, grounds, {"pipeline": "flow"}, document, stages=3, in_full=True)
     return tmp_path / ".lineal" / "store" / blob
 
 
@@ -144,7 +144,7 @@ def test_the_newest_memos_are_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) 
     grounds = Grounds({}, {}, "", {}, {}, {})
     for number in range(4):
         question = Question.asked_here(["run", str(number)], str(Path.cwd()))
-        keep_answer(question, grounds, {}, {"parameters": {}, "stages": []}, in_full=False)
+        keep_answer(question, grounds, {}, {"parameters": {}}, stages=0, in_full=False)
 
     assert len(list(Path(".lineal/memos").iterdir())) == 2
 
@@ -152,7 +152,7 @@ def test_the_newest_memos_are_kept(kept: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_project_that_cannot_be_written_to_has_none(tmp_path: Path) -> None:
     (tmp_path / ".lineal").touch()
 
-    question, document = Question((), "", (), str(tmp_path)), {"parameters": {}, "stages": []}
-    keep_answer(question, Grounds({}, {}, "", {}, {}, {}), {}, document, in_full=False)
+    question, document = Question((), "", (), str(tmp_path)), {"parameters": {}}
+    keep_answer(question, Grounds({}, {}, "", {}, {}, {}), {}, document, stages=0, in_full=False)
 
     assert [path.name for path in tmp_path.iterdir()] == [".lineal"]
