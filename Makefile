@@ -23,7 +23,7 @@ check: $(VENV)/.test
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
 
-bench: $(VENV)/.test
+bench: $(VENV)/.bench
 	$(BIN)/python -m compileall -q store lineage cli
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/s3.py

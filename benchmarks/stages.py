@@ -1,23 +1,25 @@
-"""What a stage costs: cold and warm, chain and fan-out, beside joblib in the same run.
+"""What a stage costs: cold and warm, chain and fan-out, beside doit and joblib in the same run.
 
-usage: python benchmarks/stages.py [--stages 100 1000] [--runs 3]
+usage: python benchmarks/stages.py [--cold 100 1000] [--warm 1000 10000] [--runs 5]
 
-Every figure is a whole process, start-up and imports included; stages are trivial, so that the cost is the
-system's own. The cost per stage is the slope between the two sizes. Ratios to joblib, measured in turn in the
-same run, carry over to other machines; seconds do not. Bytecode is written for everybody.
+Every figure is a whole process, start-up and imports included, the best of some; stages are trivial, so that the cost is
+the system's own. The cost per stage is the slope between the two sizes. Ratios to peers, measured in turn in the same run,
+carry over to other machines; seconds do not. Bytecode is written for everybody. Processor time and peak memory are those of
+the process and of all that it waited for.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 LINEAL = """
 from lineal import pipeline, stage
@@ -49,7 +51,9 @@ def total(values: list[int]) -> int:
 @pipeline
 def fan(stages: int) -> int:
     start = first()
-    return total([step(start, place) for place in range(stages)])
+    made = [step(start, place) for place in range(stages)]
+    sums = [total(made[at : at + 1000]) for at in range(0, stages, 1000)]  # a stage takes so many inputs, not more
+    return total(sums)
 """
 
 JOBLIB = """
@@ -76,63 +80,170 @@ if shape == "chain":
     for place in range(stages):
         value = step(value, place)
 else:
-    value = total([step(0, place) for place in range(stages)])
+    made = [step(0, place) for place in range(stages)]
+    value = total([total(made[at : at + 1000]) for at in range(0, stages, 1000)])
 """
+
+
+DOIT = """
+import os
+from pathlib import Path
+
+STAGES = int(os.environ["STAGES"])
+LAST = str(STAGES - 1) if os.environ["SHAPE"] == "chain" else "total"
+DOIT_CONFIG = {"default_tasks": [f"stage:{LAST}"], "verbosity": 0, "reporter": "zero"}
+
+
+def first(targets):
+    Path(targets[0]).write_text("0")
+
+
+def step(dependencies, targets, place):
+    Path(targets[0]).write_text(str(int(Path(next(iter(dependencies))).read_text()) + place))
+
+
+def total(dependencies, targets):
+    Path(targets[0]).write_text(str(sum(int(Path(each).read_text()) for each in dependencies)))
+
+
+def task_stage():
+    Path("out").mkdir(exist_ok=True)
+    yield {"name": "first", "actions": [first], "targets": ["out/first"], "uptodate": [True]}
+    before = "first"
+    for place in range(STAGES):
+        yield {
+            "name": str(place),
+            "actions": [(step, [], {"place": place})],
+            "file_dep": [f"out/{before}"],
+            "targets": [f"out/{place}"],
+        }
+        if os.environ["SHAPE"] == "chain":
+            before = str(place)
+    sums = []
+    for at in range(0, STAGES, 1000):
+        made = [f"out/{place}" for place in range(at, min(at + 1000, STAGES))]
+        sums.append(f"out/total-{at}")
+        yield {"name": f"total-{at}", "actions": [total], "file_dep": made, "targets": sums[-1:]}
+    yield {"name": "total", "actions": [total], "file_dep": sums, "targets": ["out/total"]}
+"""
+
+
+class Cost(NamedTuple):
+    """Of one process: wall seconds, processor seconds, and its peak memory in MB."""
+
+    seconds: float
+    processor: float
+    megabytes: float
+
+
+class System(NamedTuple):
+    """One that is measured: its name, its command for a shape and a number of stages, and the file that it takes."""
+
+    name: str
+    file: str
+    text: str
+    words: tuple[str, ...]
+
+    def command(self, shape: str, stages: int) -> list[str]:
+        return [sys.executable, *(word.format(shape=shape, stages=stages) for word in self.words)]
+
+
+def _lineal(executor: str) -> System:
+    words = ("-m", "lineal_cli", "run", "pipelines.py:{shape}", "stages={stages}", "--executor", executor)
+    return System(f"lineal, {executor}", "pipelines.py", LINEAL, words)
+
+
+PEERS = [
+    System("doit", "dodo.py", DOIT, ("-m", "doit")),
+    System("joblib", "peer.py", JOBLIB, ("peer.py", "{shape}", "{stages}")),
+]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--stages", type=int, nargs=2, default=[100, 1000])
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--cold", type=int, nargs="*", default=[100, 1000], metavar="STAGES")
+    parser.add_argument("--warm", type=int, nargs="*", default=[1000, 10000], metavar="STAGES")
+    parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
-    small, large = options.stages
-    print(f"{'':34}{small:>8}{large:>8}   seconds, whole process, median of {options.runs}; then ms a stage")
     for shape in ("chain", "fan"):
-        for executor in ("inline", "process"):
-            for kind in ("cold", "warm"):
-                times = [
-                    measure(lineal_command(shape, executor, n), kind, options.runs) for n in options.stages
-                ]
-                peer = [measure(joblib_command(shape, n), kind, options.runs) for n in options.stages]
-                show(f"lineal {executor} {shape} {kind}", times, options.stages)
-                show(f"joblib {shape} {kind}", peer, options.stages)
-                print(f"{'ratio':34}" + "".join(f"{a / b:8.2f}" for a, b in zip(times, peer, strict=True)))
+        if options.cold:
+            title(f"{shape}, cold", options.cold)
+            for system in (_lineal("inline"), _lineal("process"), *PEERS):
+                show(system.name, [cold(system, shape, n, options.runs) for n in options.cold], options.cold)
+        if options.warm:
+            title(f"{shape}, warm", options.warm)
+            systems = [_lineal("inline"), *PEERS]  # nothing is executed
+            sizes = [warm(systems, shape, n, options.runs) for n in options.warm]
+            for at, system in enumerate(systems):
+                show(system.name, [costs[at] for costs in sizes], options.warm)
+            for at, peer in enumerate(PEERS, start=1):
+                ratios = [costs[0].seconds / costs[at].seconds for costs in sizes]
+                print(f"{'lineal / ' + peer.name:18}" + "".join(f"{ratio:29.2f}" for ratio in ratios))
     return 0
 
 
-def show(name: str, times: list[float], stages: list[int]) -> None:
-    slope = 1000 * (times[1] - times[0]) / (stages[1] - stages[0])
-    print(f"{name:34}" + "".join(f"{seconds:8.2f}" for seconds in times) + f"{slope:10.3f}", flush=True)
+def title(what: str, stages: Sequence[int]) -> None:
+    print(f"\n{what:18}" + "".join(f"{f'{n} stages: s, cpu s, MB':>29}" for n in stages) + "   ms a stage")
 
 
-def lineal_command(shape: str, executor: str, stages: int) -> list[str]:
-    target = f"pipelines.py:{shape}"
-    return [sys.executable, "-m", "lineal_cli", "run", target, f"stages={stages}", "--executor", executor]
+def show(name: str, costs: Sequence[Cost], stages: Sequence[int]) -> None:
+    slope = ""
+    if len(costs) > 1:
+        slope = f"{1000 * (costs[-1].seconds - costs[0].seconds) / (stages[-1] - stages[0]):13.3f}"
+    columns = (f"{one.seconds:13.3f}{one.processor:8.3f}{one.megabytes:8.0f}" for one in costs)
+    print(f"{name:18}" + "".join(columns) + slope, flush=True)
 
 
-def joblib_command(shape: str, stages: int) -> list[str]:
-    return [sys.executable, "peer.py", shape, str(stages)]
-
-
-def measure(command: list[str], kind: str, runs: int) -> float:
-    """Median wall seconds of ``command`` in a fresh folder each time; warm runs follow an uncounted cold one."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    times = []
+def cold(system: System, shape: str, stages: int, runs: int) -> Cost:
+    """In a fresh folder each time."""
+    costs = []
     for _ in range(runs):
-        folder = Path(tempfile.mkdtemp(prefix="lineal-benchmark-"))
-        try:
-            (folder / "pipelines.py").write_text(LINEAL)
-            (folder / "peer.py").write_text(JOBLIB)
-            if kind == "warm":
-                subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-            started = time.perf_counter()
-            subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
-            times.append(time.perf_counter() - started)
-        finally:
-            shutil.rmtree(folder)
-    return statistics.median(times)
+        with project(system) as folder:
+            costs.append(measure(system, folder, shape, stages))
+    return best(costs)
+
+
+def warm(systems: Sequence[System], shape: str, stages: int, runs: int) -> list[Cost]:
+    """Of each, after one run that is not counted; in turn, so that what else goes on meets all of them."""
+    with ExitStack() as stack:
+        folders = [stack.enter_context(project(system)) for system in systems]
+        for system, folder in zip(systems, folders, strict=True):
+            measure(system, folder, shape, stages)
+        costs = [
+            [measure(system, folder, shape, stages) for system, folder in zip(systems, folders, strict=True)]
+            for _ in range(runs)
+        ]
+    return [best(of_one) for of_one in zip(*costs, strict=True)]
+
+
+def best(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(min(figures) for figures in zip(*costs, strict=True)))
+
+
+@contextmanager
+def project(system: System) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="lineal-benchmark-") as folder:
+        Path(folder, system.file).write_text(system.text)
+        yield Path(folder)
+
+
+def measure(system: System, folder: Path, shape: str, stages: int) -> Cost:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"SHAPE": shape, "STAGES": str(stages)}
+    with tempfile.TemporaryFile() as output:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            system.command(shape, stages), cwd=folder, env=environment, stdout=output, stderr=output
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            sys.exit(f"{system.name} failed:\n{output.read().decode()[-2000:]}")
+    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import sys
 
-from lineal_cli.app import main
+from lineal_cli.start import main
 
 if __name__ == "__main__":
     sys.exit(main())

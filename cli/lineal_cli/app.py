@@ -7,6 +7,7 @@ their modules are imported when they are called.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
@@ -47,26 +48,33 @@ COMMANDS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; every error has been reported by then."""
+    started_ns = time.time_ns()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # box characters on a terminal that has none
     try:
-        code = lineal.main(arguments, prog_name="lineal", standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt):
+        typed = tuple(arguments), started_ns
+        code = lineal.main(arguments, prog_name="lineal", standalone_mode=False, obj=typed)
+    except (Exception, KeyboardInterrupt) as problem:  # noqa: BLE001 — nobody is shown a traceback
+        return report_end(problem, arguments)
+    return code if isinstance(code, int) else 0
+
+
+def report_end(problem: Exception | KeyboardInterrupt, arguments: Sequence[str]) -> int:
+    """Tell why the program ends early, and return its exit code."""
+    if isinstance(problem, (click.Abort, KeyboardInterrupt)):
         from lineal_cli.failure import report_interruption
 
         return report_interruption(as_json=_wants_json(arguments))
-    except BrokenPipeError:  # the reader of a pipe, such as head, has enough
+    if isinstance(problem, BrokenPipeError):  # the reader of a pipe, such as head, has enough
         from lineal_cli.session import close_output
 
         close_output(1)
         return 1
-    except Exception as problem:  # noqa: BLE001 — nobody is shown a traceback
-        from lineal_cli.failure import report
+    from lineal_cli.failure import report
 
-        return report(problem, as_json=_wants_json(arguments))
-    return code if isinstance(code, int) else 0
+    return report(problem, as_json=_wants_json(arguments))
 
 
 class _Commands(click.Group):

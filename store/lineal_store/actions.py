@@ -58,7 +58,7 @@ class Actions:
     def find(self, keys: Iterable[str]) -> dict[str, Filed]:
         """The current results of those of ``keys`` that have one, in one batch."""
         current = self._generations()
-        wanted = {_name(key, current.get(key, 0)): key for key in keys}
+        wanted = {name: key for key, name in self.names(keys).items()}
         found = self._backend.read_many(wanted)
         return {(key := wanted[name]): Filed(key, current.get(key, 0), data) for name, data in found.items()}
 
@@ -146,6 +146,11 @@ class Actions:
     def generation(self, key: str) -> int:
         """The generation that a new result of ``key`` would have: how often one has been retired."""
         return self._generations().get(key, 0)
+
+    def names(self, keys: Iterable[str]) -> dict[str, str]:
+        """What the objects are called that hold, or would hold, the current results of ``keys``."""
+        current = self._generations()
+        return {key: _name(key, current.get(key, 0)) for key in keys}
 
     def refresh(self) -> None:
         """Forget which generations are retired; they are listed again when next needed."""

@@ -68,6 +68,11 @@ class Refs:
                 names.add(_parse(info.name)[0])
         return sorted(name for name in names if name.startswith(prefix))
 
+    @staticmethod
+    def folder(name: str) -> str:
+        """The prefix that the objects of the ref's entries share, with a final slash."""
+        return _folder(name)
+
     def _numbers(self, folder: str) -> Iterator[int]:
         for info in self._backend.list(folder):
             last = info.name[len(folder) :]

@@ -15,7 +15,7 @@ RUN_OPTIONS = {
 
 
 def without_listener(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "listener"}
+    return {name: value for name, value in options.items() if name not in ("listener", "typed")}
 
 
 def test_run_passes_target_parameters_and_options(

@@ -51,15 +51,21 @@ def run(session: Session, arguments: tuple[str, ...], dry_run: bool, **options: 
     TARGET is path/to/file.py[:pipeline], package.module:pipeline or a configured name; it may be left
     out when the project has one pipeline. STAGE is a name, an id or a glob.
     """
+    from lineal.engine.memo import Typed
+
     target, assignments = split_target(arguments)
     if dry_run:
         from lineal_cli.render.status import render_status
 
         plan = session.open(target).run(target, assignments, dry_run=True, **options)
         return Answer(plan, lambda: render_status(plan))
+    given = click.get_current_context().obj
+    typed = Typed(*given) if given is not None else None
     return _executed(
         session,
-        lambda listener: session.open(target).run(target, assignments, listener=listener, **options),
+        lambda listener: session.open(target).run(
+            target, assignments, listener=listener, typed=typed, **options
+        ),
         lambda document: [
             "run",
             *([target] if target else []),

@@ -51,9 +51,7 @@ def render_run(
     stages: Sequence[Stage] = document["stages"]
     warnings = "\n".join(f"{paint('warning:', 'yellow')} {clean(text)}" for text in document["warnings"])
     if document["state"] == "succeeded" and all(stage["cache"] == "hit" for stage in stages):
-        took = f" ({seconds(elapsed_seconds)})" if elapsed_seconds is not None else ""
-        done = f"nothing to do, {counted(len(stages), 'stage')} unchanged{took}"
-        calm = f"{clean(document['pipeline'])}: {paint(done, 'green')} · run {clean(document['run_id'])}"
+        calm = render_unchanged(document["pipeline"], len(stages), document["run_id"], elapsed_seconds)
         return "\n".join(part for part in (calm, warnings) if part)
     parts = [
         *_failures(stages, document["run_id"], board),
@@ -64,6 +62,13 @@ def render_run(
         _next_steps(document, again, settings),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def render_unchanged(pipeline: str, stages: int, run_id: str, elapsed_seconds: float | None) -> str:
+    """The line of a run that found everything done."""
+    took = f" ({seconds(elapsed_seconds)})" if elapsed_seconds is not None else ""
+    done = f"nothing to do, {counted(stages, 'stage')} unchanged{took}"
+    return f"{clean(pipeline)}: {paint(done, 'green')} · run {clean(run_id)}"
 
 
 def stage_table(stages: Sequence[Stage]) -> str:

@@ -14,11 +14,10 @@ def render_status(document: Mapping[str, Any]) -> str:
     stages = document["stages"]
     stale = [stage for stage in stages if stage["cache"] not in ("hit", None)]
     warnings = [f"{paint('warning:', 'yellow')} {clean(text)}" for text in document["warnings"]]
-    given = values(document["parameters"])
-    title = f"{clean(document['pipeline'])}{' ' + paint(given, 'dim') if given else ''}: "
     if not stale:
-        title += paint(f"nothing to do, {counted(len(stages), 'stage')} unchanged", "green")
-        return "\n".join([title, *warnings])
+        calm = render_unchanged_status(document["pipeline"], document["parameters"], len(stages))
+        return "\n".join([calm, *warnings])
+    title = _title(document["pipeline"], document["parameters"])
     maybe = sum(stage["cache"] == "unknown" for stage in stale)
     title += f"{len(stale) - maybe} of {counted(len(stages), 'stage')} would run"
     if maybe:
@@ -29,3 +28,14 @@ def render_status(document: Mapping[str, Any]) -> str:
     if len(shown) < len(stages):
         lines.append(f"and {counted(len(stages) - len(shown), 'stage')} unchanged")
     return "\n".join([*lines, *warnings])
+
+
+def render_unchanged_status(pipeline: str, parameters: Mapping[str, Any], stages: int) -> str:
+    """The line where nothing would run."""
+    done = paint(f"nothing to do, {counted(stages, 'stage')} unchanged", "green")
+    return _title(pipeline, parameters) + done
+
+
+def _title(pipeline: str, parameters: Mapping[str, Any]) -> str:
+    given = values(parameters)
+    return f"{clean(pipeline)}{' ' + paint(given, 'dim') if given else ''}: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,7 @@ __all__ = [
     "moment",
     "paint",
     "paint_state",
+    "plain",
     "reason",
     "seconds",
     "short",
@@ -27,6 +29,7 @@ __all__ = [
     "values",
 ]
 
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _COLORS = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 
 
@@ -36,6 +39,11 @@ def paint(text: str, color: str | None) -> str:
 
 def paint_state(state: object) -> str:
     return paint(clean(state), STATE_COLORS.get(str(state)))
+
+
+def plain(text: str) -> str:
+    """Without colours."""
+    return _ANSI.sub("", text)
 
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str] = (), *, right: Iterable[int] = ()) -> str:
@@ -102,6 +110,7 @@ def values(parameters: Mapping[str, Any] | None, *, most: int = 60) -> str:
 
 
 def value(item: object, *, most: int = 60) -> str:
+
     text = clean(item if isinstance(item, str) else json.dumps(item, default=str, ensure_ascii=False))
     return text if len(text) <= most else text[: most - 1] + "…"
 

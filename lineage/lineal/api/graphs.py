@@ -103,6 +103,7 @@ class GraphCache:
         self._found: bytes | None = None  # the graph as it is kept
         self._known = ""  # why there is none, as it is kept
         self._entry: dict[str, Any] | None = None
+        self._standing: dict[str, Any] | None = None  # what is kept, where the code's state alone finds it
         self.why: str | None = None
 
     def find(self) -> Graph | None:
@@ -125,7 +126,18 @@ class GraphCache:
         except ValueError:
             return None
         self._found = data
+        if is_current or (entry["states"] and self._traced is not None and self._traced.settled):
+            self._standing = entry
         return graph
+
+    @property
+    def links(self) -> Mapping[str, str] | None:
+        """The links that the kept graph rests on besides `Fingerprinter.state` and what was asked with, and where they
+        lead; None where there is none, or it rests on more.
+        """
+        if self.why is not None or self._standing is None:
+            return None
+        return dict(self._standing["links"])
 
     def settle(self, graph: Graph, before: Surroundings) -> None:
         """Decide whether ``graph``, which was just traced, is to be kept. GraphChanged where another one was.
@@ -192,6 +204,8 @@ class GraphCache:
             self.why = str(verdict.impurity)
         links = [[path, os.path.realpath(path)] for path in verdict.links]
         self._entry = self._new_entry(frozen if self.why is None else None, self.why or "", links)
+        if self._entry["states"]:
+            self._standing = self._entry
 
     def _new_entry(
         self, graph: bytes | None, why: str, links: Sequence[Sequence[str]] = ()

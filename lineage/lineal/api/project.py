@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lineal.api.config import Configuration, load_configuration
+from lineal.api.lookups import Lookups
 from lineal.api.nearest import did_you_mean
 from lineal.api.targets import Target, import_folders, load_module, pick_pipeline, put_first, resolve
 from lineal.errors import LinealError, NotFound, StoreUnavailable, UsageError
@@ -23,6 +24,7 @@ from lineal_store import Store, open_store
 
 if TYPE_CHECKING:
     from lineal.api.addresses import Addresses, Found
+    from lineal.engine.memo import Typed
     from lineal.engine.session import RunRequest
     from lineal.graph.records import RunRecord
     from lineal.graph.transfer import Progress
@@ -81,10 +83,12 @@ class Project:
         timeout: str | None = None,
         executor: str | None = None,
         listener: Listener | None = None,
+        typed: Typed | None = None,
     ) -> Document:
         """Run what is invalid, or with ``dry_run`` say what would run. ``timeout`` is a duration, ``"2h"``.
 
-        ``why`` is recorded with results that ``force`` supersedes.
+        ``why`` is recorded with results that ``force`` supersedes. ``typed`` is the command line that asks for this, where
+        the answer may be kept for it (`lineal.engine.memo`).
         """
         from lineal.engine.session import preview_run
         from lineal.views.runs import run_document
@@ -117,7 +121,13 @@ class Project:
             return advised(preview, request)
 
         record = self._with_graph(
-            target, assignments, params_file, act, asking=dry_run, executes=bool(force) and not dry_run
+            target,
+            assignments,
+            params_file,
+            act,
+            asking=dry_run,
+            executes=bool(force) and not dry_run,
+            kept=None if typed is None or dry_run or params_file else Lookups.made(typed, target, self.root),
         )
         return run_document(record, record.stages)
 
@@ -460,6 +470,7 @@ class Project:
         *,
         asking: bool,
         executes: bool = False,
+        kept: Lookups | None = None,
     ) -> T:
         """Do ``act`` with the graph of a pipeline: the one that is kept, where it will do, else one that is traced now.
 
@@ -477,8 +488,9 @@ class Project:
         if graph is not None and not executes:
             store = self._store_as_it_is if asking else self.store
             request = self._request_of(replace(place, name=graph.pipeline), graph, sources, store)
+            answers = kept.asking(place, cache.links) if kept is not None else None
             try:
-                return act(replace(request, code=code, is_cached=True))
+                return act(replace(request, code=code, is_cached=True, asking=answers))
             except StoreUnavailable:
                 raise
             except (CodeNeeded, LinealError):
@@ -496,7 +508,8 @@ class Project:
         cache.keep()
         request = self._request_of(replace(place, name=pipeline.name), graph, sources, store)
         notes = [f"graph traced anew: {cache.why}"] if cache.why is not None else []
-        return act(replace(request, code=code, notes=notes))
+        answers = kept.asking(place, cache.links) if kept is not None else None
+        return act(replace(request, code=code, notes=notes, asking=answers))
 
     def _request_of(self, place: Target, graph: Graph, sources: Sources, store: Store) -> RunRequest:
         from lineal.engine.session import RunRequest

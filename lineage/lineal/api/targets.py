@@ -316,6 +316,7 @@ def _source_files(folder: Path) -> Iterator[Path]:
             for name in folders
             if not name.startswith(".")
             and name not in _NOT_SOURCES
+            and not name.endswith(".egg-info")
             and not (here / name / "pyvenv.cfg").exists()
         )
         for name in sorted(files):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from lineal.graph.action import action_key, reason_of
 from lineal.graph.history import History, Relative, newest_runs, read_stages
 from lineal.graph.records import Action, ActionResult, Output, unseal_record
 from lineal_store import Digest, Filed, Store
+from lineal_store.blobs import name_of
 from lineal_store.canonical import encode
 from lineal_store.errors import BlobMissing, CorruptRecord, DigestMismatch
 from lineal_store.sealed import seal, unseal
@@ -38,6 +39,11 @@ class Asked:
         if len(environment) == len(self.action.environment):
             return self.key
         return action_key(msgspec.structs.replace(self.action, environment=environment))
+
+    @property
+    def is_aside(self) -> bool:
+        """Whether its result is for its own run alone."""
+        return _ASIDE in self.action.environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +223,35 @@ class ActionCache:
         adopted = self._store.actions.publish([(key, filed.data) for key, filed in found.items()])
         return {filed.key: filed for filed in adopted}
 
+    def names(self, asked: Collection[Asked]) -> tuple[list[str], list[str]]:
+        """What in the store says that these are hits: its objects, and the folders in which nothing may be added, by
+        their names; as the store is now.
+        """
+        self._store.actions.refresh()
+        effects = [one for one in asked if one.stage.options.effect]
+        folders = [self.effects.folder(one) for one in effects]
+        newest = [
+            f"{folder}{self.effects.newest(one).seq:08}" for folder, one in zip(folders, effects, strict=True)
+        ]
+        objects = self._store.actions.names(one.key for one in asked).values()
+        return [*objects, *newest], ["refs/retired", *(folder.rstrip("/") for folder in folders)]
+
     def doubt(self, asked: Asked) -> None:
         """From now on look whether the outputs of that action are there, whenever it is asked for."""
         self._doubted.add(asked.key)
+
+    def sizes_of(self, outputs: Iterable[Output]) -> dict[str, int]:
+        """The sizes of all blobs that ``outputs`` are made of, in this store, by the names of the objects; the lists of
+        directories among them are read.
+        """
+        wanted: dict[Digest, int] = {}
+        for output in outputs:
+            digest = Digest.parse(output.digest)
+            wanted[digest] = output.size_bytes
+            if output.type == "directory":
+                for entry in Tree.decode(self._store.blobs.read(digest)).entries:
+                    wanted[entry.digest] = entry.size_bytes
+        return {name_of(digest): size for digest, size in wanted.items()}
 
     def find_lost(self, outputs: Mapping[str, Sequence[Output]]) -> list[str]:
         """Those stages of whose ``outputs`` some bytes are nowhere to be had in full size, in one batch of requests."""
@@ -331,6 +363,10 @@ class Effects:
         """Log that the effect is ``done`` or has ``failed``."""
         entry = {"state": state, "action_key": asked.key, "run_id": run_id}
         self._store.refs.append(self._name(asked), seal(entry))
+
+    def folder(self, asked: Asked) -> str:
+        """Where the log of ``asked`` lies in the store."""
+        return self._store.refs.folder(self._name(asked))
 
     def _name(self, asked: Asked) -> str:
         identity = encode([self._namespace, self._pipeline, asked.stage.id, asked.action.parameters])

@@ -16,8 +16,10 @@ from urllib.parse import unquote, urlsplit
 import xxhash
 
 from lineal.artifacts import Directory, File
+from lineal.engine.memo import Identity, identity_of, is_settled
 from lineal.errors import LinealError, spooling
 from lineal_store import Digest, Store
+from lineal_store.blobs import name_of
 from lineal_store.canonical import decode, encode
 from lineal_store.errors import CorruptRecord
 from lineal_store.tree import Tree, TreeEntry
@@ -67,6 +69,38 @@ class Intake:
         if known not in self._taken:
             self._taken[known] = self._take(source)
         return self._taken[known]
+
+    def grounds(self, at_ns: int) -> tuple[dict[str, Identity], dict[str, int]] | None:
+        """What of this machine says that taking everything in again would give the same, and the blobs that it needs
+        with their sizes, by their names; None where that cannot be told by looking at files and folders.
+
+        ``at_ns`` is a moment of the wall clock that has just passed.
+        """
+        paths: dict[str, Identity] = {}
+        blobs: dict[str, int] = {}
+        again = Intake(self._store, self._root, self._memory, keep=False)
+        for (kind, url), taken in self._taken.items():
+            path = self._local_path(url)
+            if path is None:
+                return None
+            looked_at = [path] if kind is File else [path, *_everything_below(path)]
+            for each in looked_at:
+                status = each.stat()
+                paths[str(each)] = identity_of(str(each))
+                if not is_settled(paths[str(each)], at_ns) or not self._is_cheap(each, status):
+                    return None
+            if again.take(kind(url)).digest != taken.digest:
+                return None
+            if kind is File:
+                blobs[name_of(taken.digest)] = path.stat().st_size
+            else:
+                tree = again._tree(path, url)
+                blobs[name_of(taken.digest)] = len(tree.encode())
+                blobs.update((name_of(entry.digest), entry.size_bytes) for entry in tree.entries)
+        return paths, blobs
+
+    def _is_cheap(self, path: Path, status: os.stat_result) -> bool:
+        return status.st_size < _HASHED_EACH_TIME_BYTES or self._remembered(path, status) is not None
 
     def heal(self, digest: Digest) -> bool:
         """Replace damaged bytes that this run took in; False where their source has other content by now."""
@@ -224,6 +258,14 @@ class Intake:
             part.replace(self._note(path))
         except OSError:
             pass  # a memory is a saving, not a duty
+
+
+def _everything_below(folder: Path) -> Iterator[Path]:
+    """The folders and files that `_files_below` comes by."""
+    yield from _files_below(folder)
+    for above, folders, _ in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if name != ".lineal"]
+        yield from (Path(above, name) for name in folders)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

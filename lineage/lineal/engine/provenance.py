@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import getpass
 import os
-import platform
-import socket
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from lineal.fingerprint.sources import Sources
-from lineal.graph.records import Environment, Git, to_bytes
-from lineal_store import Digest, Store
-from lineal_store.tree import Tree, TreeEntry
+from lineal_store.runs import Runs
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from lineal.fingerprint.sources import Sources
+    from lineal_store import Digest, Store
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GIT_SECONDS = 5.0
@@ -22,6 +24,8 @@ _GIT_SECONDS = 5.0
 
 def keep_code(store: Store, sources: Sources) -> Digest:
     """Put the project's source files into the store as one tree; nothing is stored twice."""
+    from lineal_store import Digest
+
     tree = _code_tree(sources)
     digest = Digest.of(tree)
     if digest not in store.blobs.sizes([digest]):  # children go before parents: a tree that is there is whole
@@ -35,6 +39,8 @@ def mend_code(store: Store, sources: Sources) -> None:
 
 
 def _code_tree(sources: Sources) -> bytes:
+    from lineal_store.tree import Tree, TreeEntry
+
     entries = (
         TreeEntry(path, 0o644, sources.digest(path), len(data))
         for path, data in sorted(sources.files.items())
@@ -51,6 +57,10 @@ def keep_environment(
     """Put what the code runs on into the store: exact versions, Python's build, platform, and of the stages' ``variables``
     those that are ``declared``.
     """
+    import platform
+
+    from lineal.graph.records import Environment, to_bytes
+
     kept = {name: os.environ[name] for name in _THREADS if name in os.environ}
     environment = Environment(
         python=platform.python_version(),
@@ -64,6 +74,12 @@ def keep_environment(
     return store.blobs.heal(to_bytes(environment))
 
 
+def new_run_id(started_at: datetime) -> str:
+    """The id of a run that begins then: ids sort by time."""
+    fraction = started_at.microsecond * 0x10000 // 1_000_000
+    return Runs.new_id(started_at, f"{fraction:04x}{os.urandom(2).hex()}")
+
+
 def user_name() -> str:
     try:
         return getpass.getuser()
@@ -72,12 +88,20 @@ def user_name() -> str:
 
 
 def host_name() -> str:
-    return socket.gethostname()
+    return os.uname().nodename
 
 
 def command_line() -> list[str]:
     """How this process was started, for people who read the record; only its own words, no variables."""
     return [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv and sys.argv[0] else []
+
+
+class Checkout(NamedTuple):
+    """What git says of the project; ``branch`` is None where no branch is checked out."""
+
+    commit: str
+    branch: str | None
+    dirty: bool
 
 
 class GitState:
@@ -86,6 +110,8 @@ class GitState:
     def __init__(self, root: Path) -> None:
         self._process: subprocess.Popen[str] | None = None
         if any((folder / ".git").exists() for folder in (root, *root.parents)):
+            import subprocess  # most of what a run of hits would import otherwise
+
             try:
                 self._process = subprocess.Popen(
                     [
@@ -105,19 +131,21 @@ class GitState:
             except OSError:
                 pass  # no git on this machine
 
-    def wait(self) -> Git | None:
+    def wait(self) -> Checkout | None:
         if self._process is None:
             return None
+        from subprocess import TimeoutExpired
+
         try:
             text, _ = self._process.communicate(timeout=_GIT_SECONDS)
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             self._process.kill()
             self._process.communicate()
             return None
         return parse_status(text) if self._process.returncode == 0 else None
 
 
-def parse_status(text: str) -> Git | None:
+def parse_status(text: str) -> Checkout | None:
     """Commit, branch and dirtiness out of ``git status --porcelain=v2 --branch``."""
     headers = dict(line[2:].split(" ", 1) for line in text.splitlines() if line.startswith("# branch."))
     commit = headers.get("branch.oid")
@@ -125,4 +153,4 @@ def parse_status(text: str) -> Git | None:
         return None
     branch = headers.get("branch.head")
     dirty = any(not line.startswith("#") for line in text.splitlines())
-    return Git(commit=commit, branch=None if branch == "(detached)" else branch, dirty=dirty)
+    return Checkout(commit, None if branch == "(detached)" else branch, dirty)

@@ -7,11 +7,13 @@ import fnmatch
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec import to_builtins
 from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import Directory, File, Secret
@@ -29,6 +31,7 @@ from lineal.engine.provenance import (
     keep_code,
     keep_environment,
     mend_code,
+    new_run_id,
     user_name,
 )
 from lineal.engine.runner import Runner
@@ -45,6 +48,7 @@ from lineal.graph.records import (
     PAGE_BYTES,
     PAGE_SIZE,
     STAGES_INLINE,
+    Git,
     RunRecord,
     StagePage,
     StageRecord,
@@ -57,8 +61,10 @@ from lineal.stages.names import nearest_hint
 from lineal.stages.wiring import Result
 from lineal.version import VERSION
 from lineal_store import Digest, Store
+from lineal_store.blobs import name_of
 
 if TYPE_CHECKING:
+    from lineal.engine.grounds import Asking
     from lineal.engine.observation import Judge
 
 
@@ -89,7 +95,8 @@ class RunRequest:
     says that the graph was read back, and none of the project's code imported: where that does not do, every verb
     ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
     With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
-    own, bounds the whole run. ``why`` is recorded with results that ``force`` supersedes.
+    own, bounds the whole run. ``why`` is recorded with results that ``force`` supersedes. ``asking`` is given where a run
+    that finds everything done may be kept as the answer to the same question.
     """
 
     graph: Graph
@@ -114,6 +121,7 @@ class RunRequest:
     code: Code | None = None
     is_cached: bool = False
     notes: Sequence[str] = ()
+    asking: Asking | None = None
 
 
 def preview_run(request: RunRequest) -> RunRecord:
@@ -164,8 +172,7 @@ class _Session:
         if self._local.is_dir():  # asking makes no folder in a project that has not run yet
             code.remembered.save()
         self._started_at = self._clock.now()
-        fraction = self._started_at.microsecond * 0x10000 // 1_000_000  # so that ids sort by time
-        self._run_id = self._store.runs.new_id(self._started_at, f"{fraction:04x}{os.urandom(2).hex()}")
+        self._run_id = new_run_id(self._started_at)
         self.answers: Mapping[str, Answer] = {}
         self._untold: list[
             Event
@@ -174,7 +181,7 @@ class _Session:
     def preview(self) -> RunRecord:
         self._check_only()
         context = self._preview_context()
-        runner = self._runner(context, None, lambda: None, 1)
+        runner, _, _ = self._runner(context, None, lambda: None, 1)
         result = runner.run()
         self._check_code(result)
         self.answers = runner.answers
@@ -199,7 +206,7 @@ class _Session:
             self._store.runs.begin(self._run_id, seal_record(self._blank(context)))
             self._tell_start()
 
-        runner = self._runner(context, self._executor, begin, self._slots)
+        runner, cache, intake = self._runner(context, self._executor, begin, self._slots)
         try:
             result = runner.run()
             self._check_code(result)
@@ -207,11 +214,14 @@ class _Session:
             git.wait()
             raise
         record = self._record(result, context, git)
-        self._store.runs.finish(self._run_id, seal_record(self._paged(record)))
+        paged = self._paged(record)
+        self._store.runs.finish(self._run_id, seal_record(paged))
         for event in self._untold:
             self._request.listener(event)
         if any(stage.attempts for stage in result.stages.values()):
             self._store.trim_cache()
+        with contextlib.suppress(OSError, ValueError, LinealError):  # a memo is a saving, not a duty
+            self._keep_answer(result, record, paged, cache, intake)
         return record
 
     # -- parts --------------------------------------------------------------------------------
@@ -253,7 +263,8 @@ class _Session:
             return
         request = self._request
         allowed = set(select(request.graph, request.only, "--only"))
-        result = self._runner(self._preview_context(), None, lambda: None, 1).run()
+        runner, _, _ = self._runner(self._preview_context(), None, lambda: None, 1)
+        result = runner.run()
         until = select(request.graph, request.until, "--until")
         allowed |= {
             name for name in ancestors(request.graph, until) if _reaches(request.graph, name, allowed)
@@ -298,7 +309,7 @@ class _Session:
         executor_of: Callable[[], Executor] | None,
         begin: Callable[[], None],
         slots: int,
-    ) -> Runner:
+    ) -> tuple[Runner, ActionCache, Intake]:
         request = self._request
         cache = ActionCache(
             self._store,
@@ -311,7 +322,7 @@ class _Session:
             strict=request.strict,
         )
         intake = Intake(self._store, request.root, self._local / "observed", keep=executor_of is not None)
-        return Runner(
+        runner = Runner(
             self._plan,
             self._store,
             cache,
@@ -331,6 +342,7 @@ class _Session:
             if executor_of
             else ignore,
         )
+        return runner, cache, intake
 
     def _limits(self) -> Limits:
         """Groups that all who use a local store share; where it is elsewhere, the runs of this project do."""
@@ -453,6 +465,7 @@ class _Session:
         ]
 
     def _record(self, result: RunResult, context: RunContext, git: GitState | None) -> RunRecord:
+        checkout = git.wait() if git is not None else None
         finished_at = self._clock.now()
         return replace_fields(
             self._blank(context),
@@ -460,10 +473,53 @@ class _Session:
             stages=[self._stage_record(stage_id, result) for stage_id in self._request.graph.nodes],
             outputs=self._outputs(result),
             warnings=list(result.warnings),
-            git=git.wait() if git is not None else None,
+            git=Git(**checkout._asdict()) if checkout is not None else None,
             finished_at=finished_at.isoformat(),
             seconds=(finished_at - self._started_at).total_seconds(),
         )
+
+    def _keep_answer(
+        self, result: RunResult, record: RunRecord, paged: RunRecord, cache: ActionCache, intake: Intake
+    ) -> None:
+        """Keep what the next run will say, where that finds everything done and it can be told until when it does."""
+        request = self._request
+        if request.asking is None or request.strict or request.force or request.only or request.until:
+            return
+        has_executed = any(stage.attempts for stage in record.stages)
+        if record.warnings and not has_executed:
+            return
+        from lineal.engine.grounds import find_grounds, unchanged_record
+        from lineal.engine.memo import keep_answer
+
+        at_ns = time.time_ns()
+        again = Code.of(
+            Sources.capture(request.root, import_roots=request.sources.import_roots), request.root
+        )
+        grounds = find_grounds(
+            request.asking,
+            request.graph,
+            self._code,
+            again,
+            self._store,
+            cache,
+            intake,
+            result,
+            record,
+            at_ns=at_ns,
+        )
+        if grounds is not None:
+            if has_executed:
+                record = unchanged_record(record)
+                paged = self._paged(record)
+            sizes = self._store.blobs.sizes(map(Digest.parse, paged.pages))
+            grounds.blobs.update((name_of(digest), size) for digest, size in sizes.items())
+            asking, stages = request.asking, record.stages
+            is_plain = all(stage.cache == "hit" for stage in stages)  # then one line says it all
+            in_full = asking.in_full or not is_plain
+            document = asking.document(record, stages if in_full else [])
+            keep_answer(
+                asking.question, grounds, to_builtins(paged), document, stages=len(stages), in_full=in_full
+            )
 
     def _stage_record(self, stage_id: str, result: RunResult) -> StageRecord:
         progress = result.stages.get(stage_id) or StageProgress(state="skipped")

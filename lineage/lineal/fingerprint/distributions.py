@@ -109,13 +109,23 @@ class Distributions:
     def state(self) -> Iterator[str]:
         """Lines that differ when anything is installed, taken away or put on the search path."""
         for folder in self._list():
-            yield f"search {folder.path} {' '.join(sorted(folder.folders))} {' '.join(sorted(folder.files))}"
+            shown = [name for name in (*sorted(folder.folders), "/", *sorted(folder.files)) if name[0] != "."]
+            yield f"search {folder.path} {' '.join(shown)}"  # no module lies in what is hidden
             for info in sorted(folder.infos):
                 try:
                     changed = os.stat(f"{folder.path}/{info}").st_mtime_ns
                 except OSError:
                     changed = 0
                 yield f"installed {info} {changed}"
+
+    def places(self) -> Iterator[str]:
+        """The absolute paths that `state` and `installed` tell of: the folders of the search path, there or not, and what
+        is installed in them.
+        """
+        yield from self._paths
+        for folder in self._list():
+            for info in folder.infos:
+                yield from (f"{folder.path}/{info}", f"{folder.path}/{info}/direct_url.json")
 
     def provides(self, top: str) -> bool:
         """Whether a module called ``top`` is installed, other than in place."""

@@ -89,6 +89,7 @@ class Fingerprinter:
         self._cache = cache
         self._closures: Closures | None = None
         self._state: str | None = None
+        self.is_settled = True  # whether all that was asked for so far depends on `state` alone
 
     @property
     def closures(self) -> Closures:
@@ -159,7 +160,9 @@ class Fingerprinter:
             modules=tuple(sorted(closure.loaded)),
             outside=_outside(closure),
         )
-        if self._cache is not None and self._is_settled(closure, distributions):
+        if not self._is_settled(closure, distributions):
+            self.is_settled = False
+        elif self._cache is not None:
             self._cache.keep_result(key, _packed(found))
         return found
 

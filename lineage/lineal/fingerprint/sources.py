@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,6 +73,7 @@ class Sources:
         self._prefix = str(self.root).rstrip("/") + "/"
         self._outside: dict[str, bytes] = {}
         self._digests: dict[str, Digest] = {}
+        self._places: tuple[str, ...] = ()
         self._modules: dict[str, Module | None] = {}
         self._folders: dict[str, _Folder] = {}
         self._extra_roots: list[str] = []
@@ -94,10 +95,13 @@ class Sources:
         root = Path(os.path.abspath(root))
         files: dict[str, bytes] = {}
         folders: dict[str, tuple[set[str], set[str]]] = {}
-        _walk(str(root), "", files, folders, set())
+        passed: list[str] = []
+        _walk(str(root), "", files, folders, passed, set())
         if import_roots is None:
             import_roots = [root, *([root / "src"] if (root / "src").is_dir() else [])]
-        return cls(root, import_roots, files, folders)
+        sources = cls(root, import_roots, files, folders)
+        sources._places = (*folders, *passed, *(f"{root}/{name}" for name in files))
+        return sources
 
     def read(self, file: str) -> bytes:
         """The bytes of ``file`` as they were when they were first read; FingerprintError when there are none."""
@@ -145,10 +149,17 @@ class Sources:
             yield f"file {name} {xxhash.xxh3_128_hexdigest(self.files[name])}"
         for folder in sorted(self._captured):
             listing = self._folders[folder]
-            yield f"folder {folder} {' '.join(sorted(listing.folders))}"
+            shown = sorted(name for name in listing.folders if not name.startswith("."))
+            yield f"folder {folder} {' '.join(shown)}"  # no module lies in a hidden one
             yield from (
                 f"compiled {name}" for name in sorted(listing.files) if name.endswith(_EXTENSION_SUFFIXES)
             )
+
+    def places(self) -> Sequence[str]:
+        """The absolute paths of all files and folders that capturing looked at: while none of them changes, it gives
+        the same again.
+        """
+        return self._places
 
     def outside(self) -> Mapping[str, bytes]:
         """The files outside the root that have been read so far, by absolute path."""
@@ -293,13 +304,18 @@ def _walk(
     prefix: str,
     files: dict[str, bytes],
     folders: dict[str, tuple[set[str], set[str]]],
+    passed: list[str],
     seen: set[str],
 ) -> None:
-    """Take in ``folder``, whose name relative to the root is ``prefix`` (ending in ``/``, or empty)."""
+    """Take in ``folder``, whose name relative to the root is ``prefix`` (ending in ``/``, or empty).
+
+    What was looked at and left out is added to ``passed``.
+    """
     try:
         with os.scandir(folder) as entries:
             found = list(entries)
     except OSError:
+        passed.append(folder)
         return
     names: set[str] = set()
     below: set[str] = set()
@@ -312,6 +328,7 @@ def _walk(
         else:
             names.add(name)
     if "pyvenv.cfg" in names and prefix:
+        passed.append(folder)
         return
     folders[folder] = (names, below)
     for name in names:
@@ -320,19 +337,21 @@ def _walk(
                 with open(f"{folder}/{name}", "rb", buffering=0) as stream:
                     files[prefix + name] = stream.read()
             except OSError:
-                continue
+                passed.append(f"{folder}/{name}")
     for name in below:
         if name.startswith(".") or name in _NOT_CODE or name.endswith(".egg-info"):
             continue
         child = f"{folder}/{name}"
         if not prefix and name in _BUILD_OUTPUT and not os.path.exists(f"{child}/__init__.py"):
+            passed.append(child)
             continue
         if links and os.path.islink(child):
             real = os.path.realpath(child)
             if real in seen or folder.startswith(real):  # a loop, or the same folder a second time
+                passed.append(child)
                 continue
             seen.add(real)
-        _walk(child, f"{prefix}{name}/", files, folders, seen)
+        _walk(child, f"{prefix}{name}/", files, folders, passed, seen)
 
 
 def _folders_of(prefix: str, files: Iterable[str]) -> dict[str, tuple[set[str], set[str]]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lineal.engine.provenance import GitState, keep_code, keep_environment, parse_status
+from lineal.engine.provenance import Checkout, GitState, keep_code, keep_environment, parse_status
 from lineal.fingerprint.sources import Sources
-from lineal.graph.records import Environment, Git, from_bytes
+from lineal.graph.records import Environment, from_bytes
 from lineal_store import open_store
 from lineal_store.tree import Tree
 
@@ -22,7 +22,7 @@ STATUS = """\
 
 
 def test_a_clean_checkout_is_its_commit_and_branch() -> None:
-    assert parse_status(STATUS) == Git(commit="4b825dc642cb6eb9a060e54bf8d69288fbee4904", branch="main")
+    assert parse_status(STATUS) == Checkout("4b825dc642cb6eb9a060e54bf8d69288fbee4904", "main", dirty=False)
 
 
 def test_a_changed_file_makes_it_dirty() -> None:
@@ -58,9 +58,9 @@ def test_a_project_in_git_has_its_commit(tmp_path: Path) -> None:
     git("commit", "-q", "-m", "first")
     commit = git("rev-parse", "HEAD").strip()
 
-    assert GitState(tmp_path).wait() == Git(commit=commit, branch="main", dirty=False)
+    assert GitState(tmp_path).wait() == Checkout(commit, "main", dirty=False)
     (tmp_path / "a.py").write_text("a = 2\n")
-    assert GitState(tmp_path).wait() == Git(commit=commit, branch="main", dirty=True)
+    assert GitState(tmp_path).wait() == Checkout(commit, "main", dirty=True)
 
 
 def test_the_code_is_kept_as_a_tree_of_the_very_bytes(tmp_path: Path) -> None:

@@ -164,3 +164,19 @@ def test_the_hash_of_an_installed_archive_is_part_of_the_version_however_it_is_w
     (tmp_path / "a-1.dist-info/direct_url.json").write_text(json.dumps({"url": "u", "archive_info": archive}))
 
     assert Distributions([str(tmp_path)]).installed() == {"a": "1 (sha256=aa)"}
+
+
+def test_what_the_state_tells_of_is_named(tmp_path: Path) -> None:
+    install(tmp_path, "six", "1.16", ["six.py"])
+    found = Distributions([str(tmp_path), str(tmp_path / "none")])
+
+    info = f"{tmp_path}/six-1.16.dist-info"
+    assert set(found.places()) == {str(tmp_path), str(tmp_path / "none"), info, f"{info}/direct_url.json"}
+
+
+def test_what_is_hidden_is_no_part_of_the_state(tmp_path: Path) -> None:
+    install(tmp_path, "six", "1.16", ["six.py"])
+    before = list(Distributions([str(tmp_path)]).state())
+    (tmp_path / ".cache").mkdir()
+
+    assert list(Distributions([str(tmp_path)]).state()) == before

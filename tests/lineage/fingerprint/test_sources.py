@@ -115,3 +115,21 @@ def test_the_state_differs_with_any_file_and_folder(tmp_path: Path) -> None:
     states.append(list(Sources.capture(tmp_path).state()))
 
     assert all(one != other for i, one in enumerate(states) for other in states[:i])
+
+
+def test_what_was_looked_at_is_named_also_where_it_was_left_out(tmp_path: Path) -> None:
+    for name in ("a.py", "notes.md", "pack/b.py", "env/pyvenv.cfg", "env/c.py", "build/d.py", ".git/e.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+
+    places = {str(Path(place).relative_to(tmp_path)) for place in Sources.capture(tmp_path).places()}
+
+    assert places == {".", "a.py", "pack", "pack/b.py", "env", "build"}
+
+
+def test_hidden_folders_are_no_part_of_the_state(tmp_path: Path) -> None:
+    (tmp_path / "a.py").touch()
+    before = list(Sources.capture(tmp_path).state())
+    (tmp_path / ".cache").mkdir()
+
+    assert list(Sources.capture(tmp_path).state()) == before
