@@ -111,7 +111,7 @@ def split_arguments(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     places: list[str] = []
     assignments: list[str] = []
     for text in arguments:
-        is_assignment = _ASSIGNMENT.match(text) and not Path(text).exists()
+        is_assignment = _ASSIGNMENT.match(text) and not os.path.exists(text)  # noqa: PTH110 - of any length
         (assignments if is_assignment else places).append(text)
     return places, assignments
 

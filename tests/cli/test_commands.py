@@ -321,3 +321,15 @@ def test_the_project_is_the_one_around_the_targets_file(
     call("status", "far/flights.py:flights")
 
     assert project.opened[0][0] == tmp_path / "far" / "flights.py"
+
+
+def test_a_parameter_may_be_longer_than_any_name_of_a_file(
+    project: Any, call: Callable[..., Any], document: Callable[[str], Any]
+) -> None:
+    project.answers["run"] = document("run")
+
+    called = call("run", "flights.py:flights", f"note={'x' * 5000}", "--json")
+
+    assert called.exit_code == 0
+    [(_, given, _)] = project.calls
+    assert given == ("flights.py:flights", [f"note={'x' * 5000}"])

@@ -193,7 +193,7 @@ def _is_path(place: str, configuration: Configuration, folder: Path | None) -> b
 
 
 def _by_path(place: str, name: str | None, configuration: Configuration, folder: Path) -> Target:
-    path = Path(place).expanduser()
+    path = Path(os.path.expanduser(place))  # noqa: PTH111 - where there is no such user it stays as it is
     for base in (folder, configuration.root):
         if (base / path).is_dir():
             raise UsageError(f"{place} is a folder, not a file", _candidates(configuration, base / path))

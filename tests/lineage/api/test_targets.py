@@ -74,6 +74,12 @@ def test_a_file_with_a_name(project: Path) -> None:
     assert at(project, f"{file}:nightly").name == "nightly"
 
 
+def test_the_home_of_nobody_is_no_file(project: Path) -> None:
+    message, _ = refusal(project, "~nobody-of-that-name/flow.py")
+
+    assert message == "there is no file ~nobody-of-that-name/flow.py"
+
+
 def test_the_module_is_named_from_the_first_folder_above_without_init(project: Path) -> None:
     write(project, "src/company/__init__.py")
     write(project, "src/company/jobs/__init__.py")
