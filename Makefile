@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 GROUPS ?= test
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test test-faults check bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/flights/demo.py
@@ -13,7 +13,12 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Every crash point, every damaged byte, many more random programs: what make test takes a slice of.
+test-faults: $(VENV)/.test
+	LINEAL_TEST_DEEP=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/system/test_crashes.py tests/system/test_healing.py \
+		tests/system/test_memo.py tests/system/test_single_flight.py tests/store/test_crash.py
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .

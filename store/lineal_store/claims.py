@@ -55,6 +55,7 @@ class Process:
 
     @classmethod
     def current(cls) -> Process:
+        """This one."""
         pid = os.getpid()
         return cls(_machine(), pid, _started(pid) or 0)
 

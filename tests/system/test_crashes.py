@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 
+from depth import DEEP, one_of
 from support import Project
 
 CHAIN = """
@@ -415,19 +416,19 @@ while crashed == -9:
     crashed = forked(crash_at)
     if forked(0) != 0:
         sys.exit(f"the run after a crash at write {crash_at} failed")
-    crash_at += 2
+    crash_at += int(sys.argv[2])
 sys.exit(crashed)
 """
 
 
 def test_wherever_a_run_is_killed_the_next_one_succeeds_on_a_whole_store(project: Project) -> None:
-    """The crash point moves through the writes of a run, as SQLite's own tests do it."""
+    """The crash point moves through the writes of a run, as SQLite's own tests do it; a few of them in an ordinary run."""
     project.keep_journal()
     project.gate("unused")
     project.write("chain.py", CHAIN)
 
     done = subprocess.run(
-        [sys.executable, "-c", EVERY_CRASH, str(project.root)],
+        [sys.executable, "-c", EVERY_CRASH, str(project.root), str(one_of(5, 1))],
         env=project.environment({}),
         check=False,
         capture_output=True,
@@ -437,14 +438,14 @@ def test_wherever_a_run_is_killed_the_next_one_succeeds_on_a_whole_store(project
 
     assert done.returncode == 0, done.stdout + done.stderr
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len(told) > 20
+    assert len(told) > one_of(10, 50)
     for after in told:
         assert after["state"] == "succeeded"
         assert after["executed"] == 3 - after["filed"]  # what was filed is not executed again, the rest is
         assert after["bad"] == []
     filed = {after["filed"] for after in told}
     assert filed >= {0, 3}
-    assert filed & {1, 2}  # in the middle of a group
+    assert filed & {1, 2} or not DEEP  # in the middle of a group
     assert len({after["outputs"]["result"] for after in told}) == 1
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from depth import some_of
 from support import Project
 
 from lineal.api import open_project
@@ -112,7 +113,7 @@ def test_whatever_blob_is_damaged_the_next_runs_succeed_with_the_right_bytes(
     whole = tmp_path / "whole"
     shutil.copytree(healthy.store, whole)
 
-    for digest in blobs(healthy):
+    for digest in some_of(list(blobs(healthy)), 6):
         shutil.rmtree(healthy.store)
         shutil.copytree(whole, healthy.store)
         damage(blobs(healthy)[digest])

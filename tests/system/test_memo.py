@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from depth import one_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support import Project
@@ -554,7 +555,9 @@ def possible(step: Callable[[Flow], object], flow: Flow) -> None:
         pass
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=one_of(5, 100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(steps=st.lists(st.sampled_from(sorted(STEPS)), min_size=1, max_size=6))
 def test_whatever_was_done_before_a_memo_says_what_the_long_way_does(
     written: Flow, tmp_path_factory: pytest.TempPathFactory, steps: list[str]

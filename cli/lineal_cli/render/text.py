@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -111,7 +110,11 @@ def values(parameters: Mapping[str, Any] | None, *, most: int = 60) -> str:
 
 def value(item: object, *, most: int = 60) -> str:
 
-    text = clean(item if isinstance(item, str) else json.dumps(item, default=str, ensure_ascii=False))
+    if not isinstance(item, str):
+        import json  # an unchanged run has no use for it
+
+        item = json.dumps(item, default=str, ensure_ascii=False)
+    text = clean(item)
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
