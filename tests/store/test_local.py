@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Barrier
@@ -394,3 +395,22 @@ def test_a_reader_never_sees_part_of_an_object_while_it_is_replaced(local: Local
         assert local.read("a/x") in versions
         seen += 1
     assert seen > 10
+
+
+def test_what_need_not_last_is_created_once_and_may_say_the_same_under_many_names(
+    local: LocalBackend,
+) -> None:
+    light = [Upload(f"a/{number}", b"same", lasting=False) for number in range(3)]
+
+    assert local.create([*light, Upload("a/x", b"other", lasting=False)]) == [True] * 4
+    assert local.create(light) == [False] * 3
+    shutil.rmtree(local.spool())
+    assert local.create([Upload("a/3", b"other", lasting=False)]) == [True]
+    local.delete(["a/0"])
+
+    assert local.read_many(["a/0", "a/1", "a/2", "a/3", "a/x"]) == {
+        "a/1": b"same",
+        "a/2": b"same",
+        "a/3": b"other",
+        "a/x": b"other",
+    }

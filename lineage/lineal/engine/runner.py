@@ -316,11 +316,8 @@ class Runner:
             self._refuse(stage_id, answer.failure)
             return machine.Refused(stage_id)
         if answer.result is None:
-            leader = self._executing.setdefault(answer.asked.key, stage_id)
-            if leader != stage_id:
-                return machine.Shared(stage_id, leader)
-            self._leading[stage_id] = answer.asked.key
-            return self._take_up(answer)
+            leader = self._lead(stage_id)
+            return self._take_up(answer) if leader == stage_id else machine.Shared(stage_id, leader)
         progress.outputs = answer.result.outputs
         return machine.Hit(stage_id)
 
@@ -430,7 +427,16 @@ class Runner:
             return machine.Elsewhere(stage_id)
         if place is not None:
             self._places[stage_id] = place
+        self._lead(stage_id)  # also what is made again without having been asked for
         return machine.Claimed(stage_id)
+
+    def _lead(self, stage_id: str) -> str:
+        """The stage of this run that executes what ``stage_id`` asks for: itself, unless another one was first."""
+        key = self.answers[stage_id].asked.key
+        leader = self._executing.setdefault(key, stage_id)
+        if leader == stage_id:
+            self._leading[stage_id] = key
+        return leader
 
     def _claim_action(self, answer: Answer) -> bool:
         if answer.cache == "off":  # it is this run's own

@@ -40,6 +40,7 @@ class LocalBackend:
         # a moment old, and gone after a power cut together with what we put into it.
         self._settled: set[str] = set()
         self._spool: tuple[int, Path] | None = None
+        self._twin: tuple[bytes, str] | None = None
         self._lock = threading.Lock()
 
     @property
@@ -167,6 +168,8 @@ class LocalBackend:
         if not upload.replace and _exists(self._root + upload.name):
             return None
         source = upload.source
+        if isinstance(source, bytes) and not (upload.lasting or upload.replace):
+            return self._write_twin(source)
         if not isinstance(source, bytes) and source.lstat().st_nlink == 1:
             durable.make_read_only(str(source))
             return str(source)
@@ -179,6 +182,14 @@ class LocalBackend:
         else:  # someone has another name for this file, and could write to it
             durable.copy_temporary(str(source), temporaries[-1])
         return temporaries[-1]
+
+    def _write_twin(self, data: bytes) -> str:
+        """A file with ``data`` that gets name after name: what need not last says the same again and again."""
+        if self._twin is None or self._twin[0] != data or not _exists(self._twin[1]):
+            path = str(self.spool() / durable.temporary_name())
+            durable.write_temporary(path, data)
+            self._twin = data, path
+        return self._twin[1]
 
     def _publish(self, upload: Upload, temporary: str | None) -> bool:
         if temporary is None:
