@@ -20,6 +20,7 @@ from lineal_store.errors import ObjectMissing, StoreUnavailable
 from lineal_store.protocols import ObjectInfo, Upload, check_folder, check_name, is_name, split_prefix
 
 _SPOOL = "spool"
+_TWIN = ".twin-"
 # A name that is a symbolic link was not made by us, and could lead out of the store.
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -186,7 +187,7 @@ class LocalBackend:
     def _write_twin(self, data: bytes) -> str:
         """A file with ``data`` that gets name after name: what need not last says the same again and again."""
         if self._twin is None or self._twin[0] != data or not _exists(self._twin[1]):
-            path = str(self.spool() / durable.temporary_name())
+            path = f"{self.spool()}/{_TWIN}{os.urandom(8).hex()}"
             durable.write_temporary(path, data)
             self._twin = data, path
         return self._twin[1]
@@ -313,6 +314,9 @@ def _remove_spool(process: int, path: str) -> None:
     """Remove the spool directory of this process, if nothing is left in it."""
     if os.getpid() == process:
         with suppress(OSError):
+            for name in os.listdir(path):
+                if name.startswith(_TWIN):
+                    durable.remove(f"{path}/{name}")
             os.rmdir(path)
 
 
