@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from lineal.alerts.message import LOG_LINES, FailedStage, compose, hide
 from lineal.alerts.outbox import Entry, Outbox
 from lineal.alerts.rules import About, Alert, Failing, message_id, occasions, remembered
 from lineal.events import Event, OutputCaptured, RunFinished, RunStarted, StageChanged
+from lineal.notes import write_note
 
 _TAIL_KEPT = 16 << 10  # characters of each stage's output: more than its last lines are told with
 
@@ -154,10 +154,8 @@ class _Memory:
             return None
 
     def keep(self, failing: Failing) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.new")
-        temporary.write_text(json.dumps({"run_id": failing.run_id, "at": failing.at}), "utf-8")
-        temporary.replace(self._path)
+        data = json.dumps({"run_id": failing.run_id, "at": failing.at}).encode()
+        write_note(self._path, data, mode=0o666)
 
     def forget(self) -> None:
         self._path.unlink(missing_ok=True)

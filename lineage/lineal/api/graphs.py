@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import xxhash
 
 from lineal.errors import LinealError
+from lineal.notes import write_note
 from lineal.stages.frozen import FORMAT, MAX_BYTES, CodeNeeded, NotPlain, freeze, thaw
 from lineal.version import VERSION
 from lineal_store.canonical import encode
@@ -174,15 +174,7 @@ class GraphCache:
         if self._entry is None or self._key is None or not self._folder.parent.is_dir():
             return
         with suppress(OSError):
-            self._folder.mkdir(exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=".")
-            try:
-                with os.fdopen(descriptor, "wb") as stream:
-                    stream.write(seal(self._entry, limit=MAX_BYTES))
-                Path(temporary).replace(self._path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_note(self._path, seal(self._entry, limit=MAX_BYTES))
             self._forget_oldest()
         self._entry = None
 

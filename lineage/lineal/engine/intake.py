@@ -18,6 +18,7 @@ import xxhash
 from lineal.artifacts import Directory, File
 from lineal.engine.memo import Identity, identity_of, is_settled
 from lineal.errors import LinealError, spooling
+from lineal.notes import write_note
 from lineal_store import Digest, Store
 from lineal_store.blobs import name_of
 from lineal_store.canonical import decode, encode
@@ -252,10 +253,7 @@ class Intake:
             return
         note = {"path": str(path.absolute()), "identity": _identity(status), "digest": str(digest)}
         try:
-            self._memory.mkdir(parents=True, exist_ok=True)
-            part = self._memory / f".{os.getpid()}-{os.urandom(4).hex()}"
-            part.write_bytes(encode(note))
-            part.replace(self._note(path))
+            write_note(self._note(path), encode(note), mode=0o666)
         except OSError:
             pass  # a memory is a saving, not a duty
 

@@ -8,7 +8,7 @@ One file each in ``.lineal/memos``; losing them costs time only. docs/plan-memo.
 This module is all that an unchanged run needs, so it imports little, and the rest when there is something to record.
 """
 
-# ruff: noqa: PTH103, PTH105, PTH108, PTH109, PTH113, PTH116, PTH120
+# ruff: noqa: PTH108, PTH109, PTH113, PTH116, PTH120
 # What pathlib does costs more here than all that is asked of it.
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lineal.notes import write_note
 from lineal.version import VERSION
 
 Identity = tuple[int, ...]
@@ -144,18 +145,11 @@ def keep_answer(
     if len(body) > _MOST_BYTES:
         return
     path = _path(question)
-    folder = os.path.dirname(path)
-    temporary = f"{folder}/.{os.getpid()}-{os.urandom(4).hex()}"
     try:
-        os.makedirs(folder, exist_ok=True)
-        try:
-            with open(temporary, "xb", opener=_private) as stream:
-                stream.write(_MAGIC + _digest(body) + body)
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
-        _forget_oldest(folder)
+        write_note(
+            path, _MAGIC + _digest(body) + body
+        )  # what was typed, and variables, are the user's own affair
+        _forget_oldest(os.path.dirname(path))
     except OSError:
         pass  # a memo is a saving, not a duty
 
@@ -325,10 +319,6 @@ def _digest(data: bytes) -> bytes:
     import hashlib
 
     return hashlib.sha256(data).digest()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)  # what was typed, and variables, are the user's own affair
 
 
 def _forget_oldest(folder: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from typing import Any
 
 from lineal.engine.clock import Clock
 from lineal.events import Failure
+from lineal.notes import write_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,7 @@ class Waits:
             "failure": asdict(wait.failure),
         }
         with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self._folder, prefix=".", delete=False) as part:
-                json.dump(kept, part)
-            Path(part.name).replace(self._path(key))
+            write_note(self._path(key), json.dumps(kept).encode())
             for path in self._folder.glob("*.json"):
                 if self.find(path.stem) is None:  # an action that nobody asked for again
                     path.unlink(missing_ok=True)

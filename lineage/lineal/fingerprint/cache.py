@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import marshal
-import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
+
+from lineal.notes import write_note
 
 if TYPE_CHECKING:
     from lineal.fingerprint.syntax import Summary
@@ -75,15 +75,7 @@ class SummaryCache:
             return
         body = marshal.dumps((_last(self._summaries, _MOST_SUMMARIES), _last(self._results, _MOST_RESULTS)))
         with contextlib.suppress(OSError):  # a read-only project: the next run takes longer
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}-")
-            try:
-                with os.fdopen(descriptor, "wb") as stream:
-                    stream.write(_MAGIC + xxhash.xxh3_128_digest(body) + body)
-                Path(temporary).replace(self.path)
-            except OSError:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+            write_note(self.path, _MAGIC + xxhash.xxh3_128_digest(body) + body)
         self._changed = False
 
     def _load(self) -> None:
