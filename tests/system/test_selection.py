@@ -129,6 +129,40 @@ def test_a_condition_decides_on_what_was_stored(flow: Project) -> None:
     assert flow.json("status", "depth=8", "--exit-code").code == 0
 
 
+@pytest.mark.parametrize("executor", ["process", "inline"])
+def test_a_condition_may_look_into_what_was_made_a_moment_ago(project: Project, executor: str) -> None:
+    project.write(
+        "flow.py",
+        """
+        import numpy as np
+        from lineal import pipeline, stage, when
+
+
+        @stage
+        def measure() -> np.ndarray:
+            return np.array([3.0, 0.0])
+
+
+        @stage
+        def go_on() -> int:
+            return 1
+
+
+        @pipeline
+        def flow() -> None:
+            found = measure()
+            with when(found[0] > 1):
+                go_on.options(name="high")()
+            with when(found[1] > 1):
+                go_on.options(name="low")()
+        """,
+    )
+
+    run = project.json("run", "--executor", executor)
+
+    assert run.words("state") == {"measure": "succeeded", "high": "succeeded", "low": "skipped"}
+
+
 def test_failing_fast_starts_nothing_more_and_the_next_run_does_the_rest(flow: Project) -> None:
     flow.edit("flow.py", '{"score": number / depth}', '{"score": number / (depth - depth)}')
 

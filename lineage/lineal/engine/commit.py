@@ -99,9 +99,8 @@ class Committer:
         made, contents = self._made, self._contents
         self._made, self._contents, self._bytes, self._cost_seconds = [], {}, 0, 0.0
         if contents:
-            self._store.blobs.mend(
-                list(contents.values())
-            )  # no result stands on bytes that were damaged since
+            # No result stands on bytes that were damaged since.
+            self._store.blobs.mend(list(contents.values()))
         lost = self._lost([each.key for each in made])
         ours = [each for each in made if each.key not in lost]
         for each in ours:
@@ -115,12 +114,15 @@ class Committer:
                     at=self._clock.now(),
                     why=self._context.why if reason == "forced" else "",
                 )
-        filed = self._store.actions.publish([(each.asked.key, seal_record(each.result)) for each in ours])
-        committed = {
-            id(each): _compared(each, unseal_record(canonical.data, ActionResult))
-            for each, canonical in zip(ours, filed, strict=True)
-        }
-        return [committed.get(id(each)) or Committed(each.asked, None) for each in made]
+        filed = iter(
+            self._store.actions.publish([(each.asked.key, seal_record(each.result)) for each in ours])
+        )
+        return [
+            Committed(each.asked, None)
+            if each.key in lost
+            else _compared(each, unseal_record(next(filed).data, ActionResult))
+            for each in made
+        ]
 
 
 def _compared(made: Made, canonical: ActionResult) -> Committed:

@@ -225,6 +225,8 @@ class Runner:
     def _enter(self, stage_id: str, status: machine.Status) -> None:
         progress = self.stages[stage_id]
         state = STATES[status]
+        if status in machine.ENDED:
+            self._elsewhere.pop(stage_id, None)
         if status in machine.ENDED and (key := self._leading.pop(stage_id, None)) is not None:
             del self._executing[key]
             self._ended.append(key)
@@ -386,7 +388,7 @@ class Runner:
             annotation = producer.node.stage.signature.outputs.ports[result.output].annotation
             return tuple(dict.fromkeys(named_classes(annotation)))
         if output.description.get("names_left_out"):  # too many for the record
-            found = find_pickled_names(self._store.blobs.read(Digest.parse(output.digest)))
+            found = find_pickled_names(self._fetch(output).read_bytes())
             return tuple(f"{module}:{qualname}" for module, qualname in found)
         return tuple(output.description.get("names", ()))
 
@@ -404,9 +406,13 @@ class Runner:
         if isinstance(stage, FrozenStage):
             raise CodeNeeded("a condition looks at a large result, which is read by its annotation")
         annotation = stage.signature.outputs.ports[result.output].annotation
-        return follow(
-            result, decode(output.type, self._store.blobs.fetch(Digest.parse(output.digest)), annotation)
-        )
+        return follow(result, decode(output.type, self._fetch(output), annotation))
+
+    def _fetch(self, output: Output) -> Path:
+        """A local file with the bytes of an output of this run, which may not be durable yet."""
+        if self._committer.find(output.digest) is not None:
+            self._late += self._commit()
+        return self._store.blobs.fetch(Digest.parse(output.digest))
 
     # -- other runs ---------------------------------------------------------------------------
 
