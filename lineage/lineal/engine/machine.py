@@ -578,11 +578,11 @@ class Machine:
     def _let_go_on(self, stage: str, *, durable: bool = True) -> list[tuple[str, Status]]:
         """Ask for the children that waited for ``stage`` alone; those that end instead, each with how.
 
-        A list names what its items made, which has to be ``durable`` first.
+        A list names what its items made, and who takes the list reads it there: for them it has to be ``durable``.
         """
         ending: list[tuple[str, Status]] = []
         for child in self._children[stage]:
-            if not durable and child in self._expanded:
+            if not durable and (child in self._expanded or stage not in self._tasks[child].parents):
                 continue
             self._awaited[child].discard(stage)
             if self._awaited[child] or self._status[child] != "waiting":
@@ -648,6 +648,8 @@ class Machine:
             self._settle(stage)
         else:
             self._awaited[stage].add(producer)
+            if producer not in self._tasks[stage].parents:  # an item of a list that it takes
+                self._children[producer].append(stage)
 
     def _make_again(self, stage: str) -> None:
         """Make what ``stage`` had made before, and ask once more when that is done."""
