@@ -46,6 +46,7 @@ from lineal.engine.machine import (
     Task,
     TimedOut,
     WaitToRetry,
+    Weighed,
 )
 
 
@@ -704,3 +705,26 @@ def test_an_interrupted_run_begins_no_item_of_a_list_that_is_found_meanwhile() -
         Enter("m[1]", "cancelled"),
         Enter("m", "cancelled"),
     ]
+
+
+# -- priorities -------------------------------------------------------------------------------
+
+
+def test_of_what_is_ready_that_begins_first_on_which_most_depends() -> None:
+    machine = Machine([Task("a"), Task("b"), Task("c")], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"), Missed("c"))  # the first begins before anybody knows more
+
+    assert machine.handle(Weighed({"a": 1.0, "b": 2.0, "c": 30.0})) == []
+    assert Execute("c", 1) in machine.handle(Returned("a"), Completed("a"))
+    assert Execute("b", 1) in machine.handle(Returned("c"), Completed("c"))
+
+
+def test_items_weigh_what_their_stage_does_and_begin_in_their_order() -> None:
+    machine = Machine([Task("a"), Task("m")], slots=1)
+    machine.handle(Weighed({"a": 1.0, "m": 2.0}), Started())
+    machine.handle(Expanded("m", (Task("m[0]"), Task("m[1]"))))
+
+    assert Execute("m[0]", 1) in machine.handle(Missed("a"), Missed("m[1]"), Missed("m[0]"))
+    assert Execute("m[1]", 1) in machine.handle(Returned("m[0]"), Completed("m[0]"))
+    assert Execute("a", 1) in machine.handle(Returned("m[1]"), Completed("m[1]"))
