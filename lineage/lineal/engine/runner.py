@@ -94,6 +94,7 @@ class Runner:
         waits: Waits | None = None,
         timeout_seconds: float | None = None,
         fail_fast: bool = False,
+        doubts: Callable[[str], bool] = lambda stage_id: False,
         clock: Clock,
         listener: Listener,
     ) -> None:
@@ -129,6 +130,7 @@ class Runner:
             self._delays,
             self._healing,
             self._sharing.lead,
+            doubts,
             preview=executor_of is None,
         )
         self._attempts: dict[str, Attempt] = {}  # those that have not ended
@@ -412,6 +414,9 @@ class Runner:
         progress, answer = self.stages[stage_id], self.answers[stage_id]
         if outcome.failure is None and not attempt.stopped:
             progress.failure = None
+            if answer.again:
+                self._results.compare(stage_id, outcome)
+                return [machine.Returned(stage_id), machine.Completed(stage_id)]
             self._results.take(stage_id, outcome, log)
             return [machine.Returned(stage_id)]
         if log:
