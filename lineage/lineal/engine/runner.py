@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from lineal.engine.clock import Clock
 from lineal.engine.commit import Committed, Committer, Made
 from lineal.engine.intake import Intake
 from lineal.engine.interrupts import AtOnce, on_interrupt
-from lineal.engine.limits import Limits, Place
+from lineal.engine.limits import Limits
 from lineal.engine.machine import Machine
 from lineal.engine.plan import Bound, Plan, PlannedStage, Supply, bind
 from lineal.engine.progress import STATES, Attempt, Poll, RunContext, RunResult, StageProgress
@@ -81,7 +82,8 @@ class Runner:
     ``executor_of`` makes the executor when something has to be executed, never before, so that a
     run of hits starts no process; ``begin`` is called just before that, and ``judge`` when a first attempt has returned. Without ``executor_of`` nothing is executed: the
     answer is a preview. ``waits`` are those for a next attempt that runs before this one left behind. What runs
-    when the run has taken ``timeout_seconds`` is stopped, and the run has failed.
+    when the run has taken ``timeout_seconds`` is stopped, and the run has failed. ``limits`` are the concurrency groups of each
+    stage that has some.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class Runner:
         executor_of: Callable[[], Executor] | None = None,
         begin: Callable[[], None] = lambda: None,
         judge: Callable[[], Judge] | None = None,
-        limits: Limits | None = None,
+        limits: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
         versions: Versions | None = None,
         waits: Waits | None = None,
         timeout_seconds: float | None = None,
@@ -124,9 +126,8 @@ class Runner:
         self._retry_at: dict[str, float] = {}
         self._timeout_seconds, self._deadline = timeout_seconds, math.inf
         self._is_late = False
-        self._limits = limits
-        self._places: dict[str, Place] = {}
-        self._without_place: list[str] = []
+        self._limited = limits
+        self._limits: Limits | None = None
         self._versions, self._waits = versions or Versions(), waits
         self._left_behind: dict[str, Wait] = {}
         self._kept_waits: dict[str, str] = {}  # the keys under which they are kept, by stage
@@ -137,6 +138,7 @@ class Runner:
         self._claims: Claims | None = None
         self._committer = Committer(store, context, clock, self._lost)
         self._elsewhere: dict[str, Poll] = {}
+        self._polls = _POLLS_REMOTE if store.backend.remote else _POLLS
         self._executing: dict[str, str] = {}  # by action key, the stage that executes it
         self._leading: dict[str, str] = {}  # the other way round
         self._ended: list[str] = []  # keys that other runs may claim now
@@ -169,8 +171,6 @@ class Runner:
                 self._executor.close()
             if self._claims is not None:
                 self._claims.close()
-            for place in self._places.values():
-                place.release()
             shutil.rmtree(self._context.scratch, ignore_errors=True)
         counts: dict[str, int] = {}
         for stage in self.stages.values():
@@ -235,8 +235,8 @@ class Runner:
         elif status == "skipped" and progress.reason is None:
             progress.reason = "upstream"
         progress.state = state
-        if status != "running" and stage_id in self._places:
-            self._places.pop(stage_id).release()
+        if status != "running" and self._limits is not None:
+            self._limits.release(stage_id)
         if status in machine.ENDED and self._waits is not None and stage_id in self._kept_waits:
             self._waits.forget(self._kept_waits[stage_id])
         self._tell(
@@ -419,20 +419,12 @@ class Runner:
     def _claim(self, stage_id: str) -> machine.Event:
         """See to it that the stage has its place, and that no other run executes the same."""
         self._start_executor()
-        limit = self._plan.stages[stage_id].options.limit
-        place = None
-        if limit is not None:
-            assert self._limits is not None
-            place = self._limits.take(limit)
-            if place is None:
-                self._without_place.append(stage_id)
-                return machine.NoPlace(stage_id)
+        assert self._limits is not None
+        if not self._limits.take(stage_id):
+            return machine.NoPlace(stage_id)
         if not self._claim_action(self.answers[stage_id]):
-            if place is not None:
-                place.release()
+            self._limits.release(stage_id)
             return machine.Elsewhere(stage_id)
-        if place is not None:
-            self._places[stage_id] = place
         self._lead(stage_id)  # also what is made again without having been asked for
         return machine.Claimed(stage_id)
 
@@ -453,26 +445,8 @@ class Runner:
         # Between our look and our claim another run may have begun, and ended.
         return answer.retire is not None or not self._store.actions.find([answer.asked.key])
 
-    def _find_free_places(self) -> list[machine.Event]:
-        """Those stages without a place that may ask for one again: the first of each group that has one now."""
-        found: list[machine.Event] = []
-        groups: dict[str, bool] = {}
-        for stage_id in list(self._without_place):
-            limit = self._plan.stages[stage_id].options.limit
-            assert limit is not None
-            if self._machine.status(stage_id) != "ready":  # it was cancelled
-                self._without_place.remove(stage_id)
-            elif limit not in groups:
-                assert self._limits is not None
-                groups[limit] = self._limits.is_free(limit)
-                if groups[limit]:
-                    self._without_place.remove(stage_id)
-                    found.append(machine.PlaceFree(stage_id))
-        return found
-
     def _look_later(self, stage_id: str) -> None:
-        poll = Poll(0.0, *(_POLLS_REMOTE if self._store.backend.remote else _POLLS))
-        self._elsewhere[stage_id] = poll
+        self._elsewhere[stage_id] = Poll(0.0, *self._polls)
 
     def _ask_elsewhere(self, now: float) -> list[machine.Event]:
         """Those stages whose action no other run executes any more."""
@@ -538,6 +512,7 @@ class Runner:
             self._executor = self._executor_of()
             self._claims = self._store.claims(self._context.run_id)
             self._claims.keep_beating()
+            self._limits = Limits(self._claims, self._limited, self._clock, self._polls)
         return self._executor
 
     def _carried(self, bound: Bound) -> Mapping[str, bytes]:
@@ -567,8 +542,8 @@ class Runner:
         if self._deadline <= now:
             self._time_out()
             return
-        if self._without_place and (free := self._find_free_places()):
-            self._handle(*free)
+        if self._limits is not None and (asking := self._limits.due()):
+            self._handle(*(machine.PlaceFree(stage_id) for stage_id in asking))
             return
         due = [stage for stage, at in self._retry_at.items() if at <= now]
         if due:
@@ -592,8 +567,8 @@ class Runner:
         ]
         polls = [poll.at for poll in self._elsewhere.values()]
         soonest = min([*ends, *polls, *self._retry_at.values(), self._deadline])
-        if self._without_place:
-            soonest = min(soonest, now + _LONGEST_WAIT_SECONDS)
+        if self._limits is not None:
+            soonest = min(soonest, self._limits.next_at())
         wait_seconds = max(0.0, soonest - now) if soonest < math.inf else None
         if not self._attempts:
             if self._committer.waits:

@@ -21,7 +21,7 @@ from lineal.artifacts.values import encode_value
 from lineal.engine.cache import ActionCache, Answer
 from lineal.engine.clock import Clock, SystemClock
 from lineal.engine.intake import Intake
-from lineal.engine.limits import Limits
+from lineal.engine.limits import groups_of
 from lineal.engine.plan import Plan, ancestors, plan_run
 from lineal.engine.progress import RunContext, RunResult, StageProgress
 from lineal.engine.provenance import (
@@ -95,7 +95,7 @@ class RunRequest:
     says that the graph was read back, and none of the project's code imported: where that does not do, every verb
     ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
     With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
-    own, bounds the whole run. ``why`` is recorded with results that ``force`` supersedes. ``asking`` is given where a run
+    own, bounds the whole run. ``limits`` are sizes of concurrency groups. ``why`` is recorded with results that ``force`` supersedes. ``asking`` is given where a run
     that finds everything done may be kept as the answer to the same question.
     """
 
@@ -108,6 +108,7 @@ class RunRequest:
     root: Path
     import_roots: tuple[str, ...]
     executor: str = "process"
+    limits: Mapping[str, int] = field(default_factory=dict)
     strict: bool = False
     jobs: int | None = None
     timeout_seconds: float | None = None
@@ -153,6 +154,11 @@ class _Session:
         graph = request.graph
         self._forced = set(select(graph, request.force, "--force"))
         self._selected = self._selection()
+        self._limits = {
+            stage_id: groups
+            for stage_id, node in graph.nodes.items()
+            if (groups := groups_of(stage_id, node.options.limit, request.limits))
+        }
         self._local = request.root / ".lineal"
         self._versions = Versions()
         self._checkpoints = self._local / "checkpoints"
@@ -332,7 +338,7 @@ class _Session:
             executor_of=executor_of,
             begin=begin,
             judge=self._judge,
-            limits=self._limits(),
+            limits=self._limits,
             versions=self._versions,
             waits=Waits(self._local / "retries", self._clock),
             timeout_seconds=request.timeout_seconds or request.graph.timeout_seconds,
@@ -343,12 +349,6 @@ class _Session:
             else ignore,
         )
         return runner, cache, intake
-
-    def _limits(self) -> Limits:
-        """Groups that all who use a local store share; where it is elsewhere, the runs of this project do."""
-        backend = self._store.backend
-        beside = None if backend.remote else backend.local_path("limits")
-        return Limits(beside.with_name(".limits") if beside is not None else self._local / "limits")
 
     def _judge(self) -> Judge:
         from lineal.engine.observation import Judge  # a run of hits judges nothing
