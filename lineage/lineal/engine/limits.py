@@ -10,11 +10,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from lineal.engine.clock import Clock
 from lineal.engine.progress import Poll
 from lineal.errors import UsageError
-from lineal_store.claims import Claims
+
+if TYPE_CHECKING:
+    from lineal_store.claims import Claims
 
 EVERY_STAGE = "*"
 """The group that every stage is in, where it has a size."""
@@ -102,17 +105,17 @@ class Limits:
                 del self._since[group]
                 self._polls[group] = Poll(now + _PAUSE * longest, *self._waits)
 
-    def due(self) -> list[str]:
-        """Those stages that may ask again now: of each group the one that has waited longest."""
-        now = self._clock.monotonic()
+    def due(self, now: float) -> list[str]:
+        """Those stages that may ask again: of each group the one that has waited longest."""
         found = [
             stages.popleft() for group, stages in self._waiting.items() if stages and self._at(group) <= now
         ]
         self._asking.update(found)
         return found
 
-    def next_at(self) -> float:
-        """When `due` will name a stage, on the monotonic clock; infinity when none waits."""
+    @property
+    def next_due(self) -> float:
+        """When `due` will name a stage, on the monotonic clock; infinite where none waits."""
         return min((self._at(group) for group, stages in self._waiting.items() if stages), default=math.inf)
 
     def _at(self, group: str) -> float:

@@ -95,8 +95,8 @@ class RunRequest:
     says that the graph was read back, and none of the project's code imported: where that does not do, every verb
     ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
     With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
-    own, bounds the whole run. ``limits`` are sizes of concurrency groups. ``why`` is recorded with results that ``force`` supersedes. ``asking`` is given where a run
-    that finds everything done may be kept as the answer to the same question.
+    own, bounds the whole run. ``limits`` are sizes of concurrency groups. ``why`` is recorded with results that ``force``
+    supersedes. ``asking`` is given where a run that finds everything done may be kept as the answer to the same question.
     """
 
     graph: Graph
