@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lineal.engine.clock import Clock
@@ -48,14 +48,14 @@ def groups_of(stage: str, limit: str | None, sizes: Mapping[str, int]) -> Mappin
 class Limits:
     """Which stages of a run have their places, and which wait for one.
 
-    ``groups`` are those of each stage that is limited (`groups_of`). ``waits`` are the shortest and the longest time, in
+    ``groups`` says which ones limit a stage (`groups_of`). ``waits`` are the shortest and the longest time, in
     seconds, after which a group is asked again.
     """
 
     def __init__(
         self,
         claims: Claims,
-        groups: Mapping[str, Mapping[str, int]],
+        groups: Callable[[str], Mapping[str, int]],
         clock: Clock,
         waits: tuple[float, float],
     ) -> None:
@@ -68,7 +68,7 @@ class Limits:
 
     def take(self, stage: str) -> bool:
         """Take the places that ``stage`` needs, all or none; without them it waits, until `due` names it."""
-        now, groups = self._clock.monotonic(), self._groups.get(stage, {})
+        now, groups = self._clock.monotonic(), self._groups(stage)
         closed = next((group for group in groups if self._at(group) > now), None)
         if closed is not None:
             self._wait(stage, closed)
@@ -92,7 +92,7 @@ class Limits:
             return
         self._claims.release(self._places.pop(stage))
         now, (_, longest) = self._clock.monotonic(), self._waits
-        for group in self._groups[stage]:
+        for group in self._groups(stage):
             since = self._since.get(group)
             if since is None:  # others have their turn already
                 continue

@@ -5,7 +5,7 @@ than there are places.
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from lineal.engine import machine
@@ -25,13 +25,13 @@ _POLLS_REMOTE = 0.5, 5.0
 class Sharing:
     """What one run shares with others, and its stages with one another.
 
-    ``answers`` and ``groups`` say what each stage asks for, and which groups limit it. Nothing is claimed before `begin`.
+    ``answers`` and ``groups`` say what each stage asks for, and which groups limit it (`groups_of`). Nothing is claimed before `begin`.
     """
 
     def __init__(
         self,
         store: Store,
-        groups: Mapping[str, Mapping[str, int]],
+        groups: Callable[[str], Mapping[str, int]],
         answers: Mapping[str, Answer],
         clock: Clock,
     ) -> None:

@@ -31,7 +31,7 @@ class Store:
         return self.living[-1]
 
     def run(self, name: str, **groups: dict[str, int]) -> Limits:
-        return Limits(self.claims(name), groups, self.clock, WAITS)
+        return Limits(self.claims(name), lambda stage: groups.get(stage, {}), self.clock, WAITS)
 
     def pass_by(self, seconds: float) -> None:
         self.clock.pass_by(seconds)
@@ -278,3 +278,41 @@ def test_a_stage_that_waits_to_try_again_needs_no_place(runs: Runs) -> None:
     assert runs.clock.slept == [10]
     assert free == [True]
     assert other.claim_place("warehouse", 1) is not None
+
+
+def test_each_item_of_a_mapped_stage_needs_a_place_and_the_whole_needs_none(runs: Runs) -> None:
+    runs.write(
+        """
+        from lineal import pipeline, stage
+
+
+        @stage
+        def numbers() -> list[int]:
+            return [1, 2, 3]
+
+
+        @stage(limit="warehouse:1")
+        def query(number: int) -> int:
+            return number
+
+
+        @pipeline
+        def flow() -> list[int]:
+            return query.map(numbers())
+        """
+    )
+    other = runs.store.claims("other")
+    taken = other.claim_place("warehouse", 1)
+    assert taken is not None
+    ended: list[str] = []
+
+    def leave(seconds: float) -> None:
+        if not ended:
+            ended.extend(event.stage for event in runs.told if event.state == "succeeded")
+            other.release([taken])
+
+    runs.clock.on_sleep = leave
+    record = runs.run()
+
+    assert record.state == "succeeded"
+    assert ended == ["numbers"]
