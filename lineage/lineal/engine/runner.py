@@ -72,7 +72,8 @@ class Runner:
     """One run of ``plan``, to its end.
 
     ``executor_of`` makes the executor when something has to be executed, never before, so that a
-    run of hits starts no process; ``begin`` is called just before that, and ``judge`` when a first attempt has returned.
+    run of hits starts no process; ``begin`` is called just before that, and answers how much depends on each stage, as far as is
+    known; ``judge`` is called when a first attempt has returned.
     Without ``executor_of`` nothing is executed: the answer is a preview. ``waits`` are those for a next attempt that runs
     before this one left behind. What runs when the run has taken ``timeout_seconds`` is stopped, and the run has failed.
     ``limits`` are sizes of concurrency groups.
@@ -88,7 +89,7 @@ class Runner:
         *,
         slots: int = 1,
         executor_of: Callable[[], Executor] | None = None,
-        begin: Callable[[], None] = lambda: None,
+        begin: Callable[[], Mapping[str, float]] = dict,
         judge: Callable[[], Judge] | None = None,
         limits: Mapping[str, int] = MappingProxyType({}),
         versions: Versions | None = None,
@@ -297,7 +298,7 @@ class Runner:
     def _start_executor(self) -> Executor:
         if self._executor is None:
             assert self._executor_of is not None
-            self._begin()
+            self._late.append(machine.Weighed(self._begin()))
             scratch = self._context.scratch
             try:
                 scratch.mkdir(parents=True)

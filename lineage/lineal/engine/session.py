@@ -186,7 +186,7 @@ class _Session:
     def preview(self) -> RunRecord:
         self._check_only()
         context = self._preview_context()
-        runner, _, _ = self._runner(context, None, lambda: None, 1)
+        runner, _, _ = self._runner(context, None, dict, 1)
         result = runner.run()
         self._check_code(result)
         self.answers = runner.answers
@@ -204,12 +204,12 @@ class _Session:
             keep_environment(self._store, self._distributions.installed(), self._declared, self._variables),
         )
 
-        def begin() -> None:
+        def begin() -> Mapping[str, float]:
             if self._request.is_cached:
                 raise CodeNeeded("a stage has to be executed")
             mend_code(self._store, self._request.sources)
             self._store.runs.begin(self._run_id, seal_record(self._blank(context)))
-            self._tell_start()
+            return self._weigh()
 
         runner, cache, intake = self._runner(context, self._executor, begin, self._slots)
         try:
@@ -231,10 +231,12 @@ class _Session:
 
     # -- parts --------------------------------------------------------------------------------
 
-    def _tell_start(self) -> None:
+    def _weigh(self) -> Mapping[str, float]:
+        """Tell that stages are about to be executed; for each the seconds until all is done that depends on it, where it matters."""
         request, graph = self._request, self._request.graph
-        if request.listener is ignore:
-            return
+        if request.listener is ignore and self._slots == 1:
+            return {}
+        from lineal.engine.priorities import critical_paths
         from lineal.graph.history import recent_seconds  # a run of hits does not look back
 
         planned = [stage_id for stage_id in graph.nodes if stage_id in self._plan.stages]
@@ -249,6 +251,7 @@ class _Session:
                 self._clock.now(), self._run_id, request.executor, self._slots, parents, expected
             )
         )
+        return critical_paths(parents, expected) if self._slots > 1 else {}
 
     def _check_code(self, result: RunResult) -> None:
         """What fails without the project's code is told by a run that has it."""
@@ -268,7 +271,7 @@ class _Session:
             return
         request = self._request
         allowed = set(select(request.graph, request.only, "--only"))
-        runner, _, _ = self._runner(self._preview_context(), None, lambda: None, 1)
+        runner, _, _ = self._runner(self._preview_context(), None, dict, 1)
         result = runner.run()
         until = select(request.graph, request.until, "--until")
         allowed |= {
@@ -314,7 +317,7 @@ class _Session:
         self,
         context: RunContext,
         executor_of: Callable[[], Executor] | None,
-        begin: Callable[[], None],
+        begin: Callable[[], Mapping[str, float]],
         slots: int,
     ) -> tuple[Runner, ActionCache, Intake]:
         request = self._request
