@@ -358,13 +358,31 @@ class Project:
         family = lineage.descendants(digest) if descendants else lineage.ancestors(digest)
         return family_document(self._store_as_it_is, lineage, family)
 
-    def reproduce(self, what: str, **options: Any) -> Document:
-        from lineal.reproduce import plan_reproduction, reproduce
+    def reproduce(
+        self,
+        what: str,
+        *,
+        until: Sequence[str] = (),
+        changes: Sequence[str] = (),
+        current_environment: bool = False,
+        rtol: float | None = None,
+        atol: float | None = None,
+        trust: bool = False,
+        keep: bool = False,
+        dry_run: bool = False,
+        told: Callable[[Document], None] = ignore,
+    ) -> Document:
+        """Rebuild what a past run made in a clean place, and compare; with ``dry_run`` say what would be done.
 
-        found = self._artifact(what)
-        plan = plan_reproduction(self._store_as_it_is, str(found.digest), lineage=self._addresses.lineage)
-        r = reproduce(plan, **options)
-        return {"verdict": r.verdict, "executed": list(r.executed), "left_out": r.left_out, "artifacts": [[a.stage, a.output, a.verdict, a.detail] for a in r.artifacts]}
+        ``told`` is given the plan before anything is executed. ``changes`` are parameters, NAME=VALUE, that are to be others than they
+        were; ``rtol`` and ``atol`` how far numbers may be apart. With ``trust`` pickles of the store are loaded to be compared so.
+        """
+        from lineal.api.reproduce import Wish, reproduce_document
+
+        wish = Wish(until, changes, current_environment, rtol, atol, trust, keep)
+        found = self._addresses.resolve(what)
+        store, lineage = self._store_as_it_is, self._addresses.lineage
+        return reproduce_document(store, lineage, found, wish, dry_run=dry_run, told=told)
 
     def get(self, what: str, output: Path | None = None) -> Document:
         """Write the exact bytes out of the store; a directory becomes a folder."""

@@ -9,15 +9,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
+
 from lineal.api.project import open_project
-from lineal.engine.session import execute_run
+from lineal.engine.session import Code, RunRequest, execute_run
 from lineal.errors import LinealError
 from lineal.reproduce.job import Answer, Job, Problem, read_job, write
+from lineal.reproduce.plan import call_of
 from lineal.reproduce.selection import NO_SECRET, select_stages
+from lineal.version import VERSION
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -28,7 +32,7 @@ def main(arguments: Sequence[str]) -> None:
     except LinealError as error:
         problem = Problem(type=type(error).__name__, message=str(error), hint=error.hint)
         answer = Answer(problem=problem)
-    write(folder / "answer", answer)
+    write(folder / "answer", msgspec.structs.replace(answer, lineal=VERSION))
 
 
 def replay(job: Job) -> Answer:
@@ -42,11 +46,26 @@ def replay(job: Job) -> Answer:
     for name in {name for node in request.graph.nodes.values() for name in node.options.env}:
         if name not in job.variables:
             os.environ.pop(name, None)
-    left_out = {"left_out": dict(selection.left_out), "effects": list(selection.effects)}
     if not selection.graph.nodes:
-        return Answer(**left_out)
+        return Answer(left_out=dict(selection.left_out), effects=list(selection.effects))
     record = execute_run(replace(request, graph=selection.graph, force=job.again))
-    return Answer(run_id=record.run_id, **left_out)
+    reached = sorted(_reached(request, {call_of(stage) for stage in job.again}))
+    return Answer(
+        run_id=record.run_id,
+        left_out=dict(selection.left_out),
+        effects=list(selection.effects),
+        reached=reached,
+    )
+
+
+def _reached(request: RunRequest, stages: Collection[str]) -> set[str]:
+    """The dotted names outside the project that the code of these stages reaches."""
+    found: set[str] = set()
+    if stages:
+        fingerprinter = Code.of(request.sources, request.root).fingerprinter
+        for stage in (request.graph.nodes[name].stage for name in stages):
+            found.update(fingerprinter.stage(stage.module, stage.qualname).outside)
+    return found
 
 
 def _end_with_parent() -> None:

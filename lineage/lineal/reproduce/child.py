@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from lineal.errors import LinealError
+from lineal.graph.records import Environment
+from lineal.reproduce.environments import Interpreter, replay_variables
 from lineal.reproduce.job import Answer, Job, read_answer, write
+from lineal.reproduce.tolerance import Tolerance
 
 _GRACE_SECONDS = 10.0
 
@@ -30,34 +33,72 @@ class ReplayFailed(LinealError):
         return f"the process that executes the stages ended with {how}, and said nothing"
 
 
-def execute(job: Job, python: Path, folder: Path, search: tuple[Path, ...] = ()) -> Answer:
-    """Have ``python`` execute ``job`` with what lies in ``folder``; ``search`` are folders in which modules are looked for first.
+def execute(
+    job: Job,
+    interpreter: Interpreter,
+    environment: Environment | None,
+    folder: Path,
+    search: tuple[Path, ...] = (),
+) -> Answer:
+    """Have a process execute ``job`` with what lies in ``folder``; ``search`` are folders in which modules are looked for first.
 
-    What it prints goes to this process's stderr. When this is interrupted, or this process dies, it is stopped with all that
-    it started. `ReplayFailed` where it says nothing.
+    It finds the variables of the recorded ``environment``. When this is interrupted, or this process dies, it is stopped with all
+    that it started. `ReplayFailed` where it says nothing.
     """
     write(folder / "job", job)
     (folder / "answer").unlink(missing_ok=True)
+    status = _run(["lineal.api.replay", str(folder)], interpreter, environment, Path(job.root), search)
+    answer = read_answer(folder / "answer")
+    if answer is None:
+        raise ReplayFailed(status)
+    return answer
+
+
+def compare_models(
+    expected: Path,
+    actual: Path,
+    tolerance: Tolerance,
+    interpreter: Interpreter,
+    environment: Environment | None,
+    folder: Path,
+    search: tuple[Path, ...],
+) -> tuple[bool, str] | None:
+    """What `lineal.reproduce.models` says of two pickles; None where it says nothing. Runs what they name."""
+    answer = folder / "models"
+    answer.unlink(missing_ok=True)
+    words = [str(expected), str(actual), repr(tolerance.rtol), repr(tolerance.atol), str(answer)]
+    _run(["lineal.reproduce.models", *words], interpreter, environment, folder, search)
+    try:
+        holds, detail = json.loads(answer.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return holds, detail
+
+
+def _run(
+    words: list[str],
+    interpreter: Interpreter,
+    environment: Environment | None,
+    folder: Path,
+    search: tuple[Path, ...],
+) -> int:
+    """Run a module as a process of its own, to its end; what it prints goes to stderr. Returns its exit status."""
     process = subprocess.Popen(
-        [str(python), "-m", "lineal.api.replay", str(folder)],
-        cwd=job.root,
-        env=_environment(os.environ, job.variables, search),
+        [str(interpreter.python), "-P", "-m", *words],
+        cwd=folder,
+        env=_environment(interpreter, environment, search),
         stdin=subprocess.PIPE,  # which ends when this process does
         stdout=sys.stderr.fileno(),
         start_new_session=True,  # Ctrl-C reaches this process alone, which then stops that one
     )
     try:
-        status = process.wait()
+        return process.wait()
     except BaseException:
         _stop(process)
         raise
     finally:
         assert process.stdin is not None
         process.stdin.close()
-    answer = read_answer(folder / "answer")
-    if answer is None:
-        raise ReplayFailed(status)
-    return answer
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -71,12 +112,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment(
-    own: Mapping[str, str], recorded: Mapping[str, str], search: tuple[Path, ...]
+    interpreter: Interpreter, environment: Environment | None, search: tuple[Path, ...]
 ) -> dict[str, str]:
     """This process's environment without what could lead back to the user's project and store, and with what was recorded."""
-    kept = {name: value for name, value in own.items() if not name.startswith(("LINEAL_", "PYTHON"))}
-    paths = [*map(str, search), *_installed(own.get("PYTHONPATH", ""))]
-    return {**kept, **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {}), **recorded}
+    found = dict(os.environ)
+    if environment is not None:
+        found = replay_variables(environment, interpreter.kind)
+    paths = [*map(str, search), *_installed(found.pop("PYTHONPATH", ""))]
+    kept = {name: text for name, text in found.items() if not name.startswith("LINEAL_")}
+    return {**kept, **({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})}
 
 
 def _installed(path: str) -> list[str]:

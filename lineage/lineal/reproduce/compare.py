@@ -43,7 +43,7 @@ class Comparison:
     store: Store
     scratch: Store
     tolerance: Tolerance | None = None
-    models: Callable[[Path, Path, Tolerance], tuple[bool, str]] | None = None
+    models: Callable[[Path, Path, Tolerance], tuple[bool, str] | None] | None = None
 
     def stages(
         self, recorded: Mapping[str, RecordedStage], made: Iterable[StageRecord]

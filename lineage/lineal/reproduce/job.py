@@ -47,12 +47,15 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What became of it: the id of the run in the scratch store, and why which stages were not executed.
 
-    ``effects`` are those of them that change the world.
+    ``effects`` are those of them that change the world. ``reached`` are the dotted names outside the project that the code of the
+    stages which were executed ``again`` reaches; ``lineal`` is the version that executed them.
     """
 
     run_id: str | None = None
     left_out: dict[str, str] = {}
     effects: list[str] = []
+    reached: list[str] = []
+    lineal: str | None = None
     problem: Problem | None = None
 
 

@@ -6,7 +6,9 @@ import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from lineal.engine.beside import OUTSIDE
 from lineal.errors import NotFound, UsageError
 from lineal.graph.checked import read_blobs
 from lineal.graph.history import find_run, read_manifest, read_stages
@@ -14,6 +16,7 @@ from lineal.graph.lineage import Lineage, Made
 from lineal.graph.records import (
     TREES,
     ActionResult,
+    Beside,
     Environment,
     Manifest,
     Output,
@@ -23,7 +26,7 @@ from lineal.graph.records import (
 from lineal.reproduce.selection import NO_SECRET
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
-from lineal_store.tree import Tree
+from lineal_store.tree import Tree, TreeEntry
 
 _ITEM = re.compile(r"(.+)\[\d+\]")
 
@@ -58,11 +61,16 @@ class RecordedSource:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Something without which it cannot be done: ``kind`` is code, input, environment or secret."""
+    """Something without which it cannot be done: ``kind`` is code, file, input, environment or secret."""
 
     kind: str
     name: str
     problem: str
+
+    @property
+    def is_fatal(self) -> bool:
+        """Whether nothing can be executed without it: a secret may be needed by some stages only, and an environment be had otherwise."""
+        return self.kind in ("code", "file", "input")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,15 @@ class ReproductionPlan:
     def expected_seconds(self) -> float:
         """What the stages took then, one after the other."""
         return sum(stage.seconds for stage in self.stages)
+
+    @property
+    def name(self) -> str:
+        """What is to be reproduced, as its stage calls it; a whole run by its id."""
+        for stage in self.recorded.values():
+            for output, made in stage.outputs.items():
+                if made.digest == self.digest:
+                    return stage.id if output == "result" else f"{stage.id}.{output}"
+        return f"a file of {self.wanted[0]}" if self.digest is not None else f"run {self.run.run_id}"
 
     @property
     def reached(self) -> Mapping[str, str]:
@@ -165,7 +182,8 @@ def _maker(lineage: Lineage, digest: str) -> Made:
         return made
     if lineage.knows(digest):
         raise NotFound(
-            f"no stage made {digest}: it was taken from outside", "`lineal impact` says what was made from it."
+            f"no stage made {digest}: it was taken from outside",
+            "`lineal impact` says what was made from it.",
         )
     raise NotFound(
         f"this store knows nothing of {digest}",
@@ -201,9 +219,7 @@ def _recorded(store: Store, lineage: Lineage, run: RunRecord) -> Iterator[Record
         if stage.state == "succeeded" and stage.action_key is not None:
             found = lineage.find_result(stage.action_key, {one.digest for one in stage.outputs.values()})
             seconds = found.seconds if found is not None else stage.seconds
-            yield RecordedStage(
-                stage.id, stage.action_key, stage.outputs, seconds, found, manifest_of(found)
-            )
+            yield RecordedStage(stage.id, stage.action_key, stage.outputs, seconds, found, manifest_of(found))
 
 
 def _ancestors(store: Store, recorded: Mapping[str, RecordedStage], wanted: Sequence[str]) -> set[str]:
@@ -227,7 +243,9 @@ def _ancestors(store: Store, recorded: Mapping[str, RecordedStage], wanted: Sequ
             for digest, key in _taken(stage.result):
                 # A hit names the action that its input came from when it was executed: this run may have had the same bytes of another.
                 made = makers.get(digest, [])
-                pending += [maker.call for maker in made if maker.key == key] or [maker.call for maker in made]
+                pending += [maker.call for maker in made if maker.key == key] or [
+                    maker.call for maker in made
+                ]
     return found
 
 
@@ -280,7 +298,7 @@ def _environment(store: Store, run: RunRecord) -> tuple[Environment | None, list
 
 
 def _missing_code(store: Store, run: RunRecord) -> Iterator[Missing]:
-    for tree in filter(None, (run.code_tree,)):
+    for tree in (run.code_tree, *([run.beside.tree] if run.beside is not None else [])):
         try:
             entries = Tree.decode(store.blobs.read(Digest.parse(tree))).entries
         except LinealError as error:
@@ -291,6 +309,23 @@ def _missing_code(store: Store, run: RunRecord) -> Iterator[Missing]:
             content = found[entry.digest]
             if isinstance(content, LinealError):
                 yield Missing("code", entry.path, str(content))
+            elif run.beside is not None and tree == run.beside.tree and not _is_as_it_was(run.beside, entry):
+                yield Missing(
+                    "file",
+                    entry.path.removeprefix(OUTSIDE),
+                    "it is read by its absolute path, and is no longer what it was",
+                )
+
+
+def _is_as_it_was(beside: Beside, entry: TreeEntry) -> bool:
+    """Whether past code will find a file that it used: one that it reads by an absolute path cannot be laid out elsewhere."""
+    path = entry.path.removeprefix(OUTSIDE)
+    if path == entry.path or any(path.startswith(f"{folder}/") for folder in beside.search):
+        return True
+    try:
+        return Digest.of_file(Path(path))[0] == entry.digest
+    except OSError:
+        return False
 
 
 def _missing_inputs(store: Store, sources: Sequence[RecordedSource]) -> Iterator[Missing]:
@@ -312,7 +347,9 @@ def _missing_inputs(store: Store, sources: Sequence[RecordedSource]) -> Iterator
         there |= store.upstream.sizes(absent)
     for digest in absent:
         if digest not in there:
-            yield Missing("input", files[digest], f"the copy of its content ({digest.short}) is not in the store")
+            yield Missing(
+                "input", files[digest], f"the copy of its content ({digest.short}) is not in the store"
+            )
 
 
 def _secrets(run: RunRecord, changes: Sequence[str]) -> Iterator[Missing]:

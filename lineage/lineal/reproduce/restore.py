@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
+from lineal.engine.beside import OUTSIDE, PROJECT
 from lineal.fingerprint.sources import PROJECT_FILES
 from lineal.graph.records import TREES
 from lineal.reproduce.job import HeldSource
@@ -15,12 +16,18 @@ from lineal_store import Digest, Store
 from lineal_store.tree import Tree
 
 
-def restore_code(plan: ReproductionPlan, project: Path) -> None:
-    """The project's sources in the folder ``project``, which does not exist yet. Errors as of `Store.blobs`."""
+def restore_code(plan: ReproductionPlan, folder: Path) -> tuple[Path, ...]:
+    """The project's sources in ``folder``/project, with the files that its stages declare, and in ``folder``/outside what it used
+    from elsewhere; of that the folders in which modules are to be looked for. Errors as of `Store.blobs`.
+    """
+    project, beside = folder / PROJECT, plan.run.beside
     project.mkdir()
+    if beside is not None:
+        _lay_out(plan.store, Digest.parse(beside.tree), folder)
     _lay_out(plan.store, Digest.parse(plan.run.code_tree), project)
     if not any((project / name).exists() for name in PROJECT_FILES):
         (project / "lineal.toml").touch()  # else one would be looked for above
+    return tuple(Path(f"{folder}/{OUTSIDE}{each}") for each in (beside.search if beside is not None else ()))
 
 
 def hold_sources(plan: ReproductionPlan, folder: Path) -> Iterator[HeldSource]:

@@ -9,7 +9,8 @@ from lineal.artifacts import Directory, File, Secret
 from lineal.engine.plan import ancestors
 from lineal.reproduce.job import HeldSource
 from lineal.stages import Graph, Node
-from lineal.stages.wiring import Binding, Collection as Several, Constant, Result, Source, leaves
+from lineal.stages.wiring import Binding, Constant, Result, Source, leaves
+from lineal.stages.wiring import Collection as Several
 
 NO_SECRET = "***"
 """What a run records of a secret."""
@@ -32,7 +33,9 @@ def select_stages(
     Effects are left out, and what needs them; where one is wanted, what it was given is. So is what needs a secret, which no record
     has, or data that was not recorded. ``changed`` says that the graph need not be the recorded one.
     """
-    needed = ancestors(graph, _what_effects_take(graph, [name for name in wanted if name in graph.nodes] or graph.nodes))
+    needed = ancestors(
+        graph, _what_effects_take(graph, [name for name in wanted if name in graph.nodes] or graph.nodes)
+    )
     held = _Held(sources, changed=changed)
     left_out: dict[str, str] = {}
     effects: list[str] = []
@@ -101,9 +104,8 @@ class _Held:
                 return replace(binding, items=tuple(each))
             if isinstance(binding, Source):
                 return Source(self._find(stage_id, port, binding.value, problems.append))
-            if isinstance(binding, Constant) and isinstance(binding.value, Secret):
-                if binding.value.reveal() == NO_SECRET:
-                    problems.append(f"it needs the secret {port}, which no record has")
+            if isinstance(binding, Constant) and binding.value == Secret(NO_SECRET):
+                problems.append(f"it needs the secret {port}, which no record has")
             return binding
 
         inputs = {port: held(node.id, port, binding) for port, binding in node.inputs.items()}

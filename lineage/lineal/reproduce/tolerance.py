@@ -24,9 +24,7 @@ class Tolerance:
         return f"rtol={self.rtol:g}, atol={self.atol:g}"
 
 
-def compare_within(
-    codec: str, expected: Path, actual: Path, tolerance: Tolerance
-) -> tuple[bool, str] | None:
+def compare_within(codec: str, expected: Path, actual: Path, tolerance: Tolerance) -> tuple[bool, str] | None:
     """Whether two files of a codec are equal within the tolerance, and how far apart they are.
 
     None where that cannot be told: their shapes differ, or they are of a kind that has no numbers.
@@ -41,7 +39,8 @@ def compare_within(
 def _compare_json(expected: Path, actual: Path, tolerance: Tolerance) -> tuple[bool, str] | None:
     """Numbers may differ, nothing else."""
     farthest, holds = ("", 0.0), True
-    for place, old, new in _numbers(*(json.loads(path.read_bytes()) for path in (expected, actual)), ""):
+    values = [json.loads(path.read_bytes()) for path in (expected, actual)]
+    for place, old, new in _numbers(values[0], values[1], ""):
         difference = abs(new - old)
         holds = holds and tolerance.holds(old, difference)
         if difference >= farthest[1]:
@@ -85,7 +84,9 @@ def _compare_tables(expected: Path, actual: Path, tolerance: Tolerance) -> tuple
                 if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
                     return None
                 old, new = (pc.cast(column, pa.float64()) for column in (old, new))
-                blank = [pc.or_kleene(pc.is_null(each), pc.fill_null(pc.is_nan(each), True)) for each in (old, new)]
+                blank = [
+                    pc.or_kleene(pc.is_null(each), pc.fill_null(pc.is_nan(each), True)) for each in (old, new)
+                ]
                 if not blank[0].equals(blank[1]):
                     return None
                 old, new = (pc.if_else(blank[0], 0.0, column) for column in (old, new))
