@@ -20,6 +20,11 @@ _COLORS = {
 _MOST_ROWS = 40
 
 
+def render_start(document: Document) -> str:
+    """One line before anything is executed."""
+    return f"{paint('rebuilding', 'dim')} {clean(document['name'])} in {_environment(document)}: {_stages(document)}\n"
+
+
 def render_plan(document: Document) -> str:
     """What will be done, before it is."""
     lines = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lineal.reproduce import Reproduction, ReproductionPlan
@@ -30,7 +30,11 @@ def plan_document(plan: ReproductionPlan, *, current_environment: bool = False) 
         "name": plan.name,
         "made": _made(plan),
         "plan": {
-            "stages": [{"id": stage.id, "seconds": round(stage.seconds, 3)} for stage in plan.stages],
+            "stages": [
+                {"id": stage.id, "seconds": round(stage.seconds, 3)}
+                for stage in plan.stages
+                if not stage.is_list
+            ],
             "expected_seconds": round(plan.expected_seconds, 3),
             "sources": [
                 {"url": url, "digest": digest}
@@ -122,7 +126,7 @@ def _missing(missing: Iterable[Missing]) -> list[Document]:
     ]
 
 
-def headline(document: Document) -> str:
+def headline(document: Mapping[str, Any]) -> str:
     """The outcome in one sentence."""
     name, verdict, count = document["name"], document["verdict"], len(document["artifacts"])
     if document["changes"]:
