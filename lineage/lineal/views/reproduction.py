@@ -141,6 +141,8 @@ def headline(document: Mapping[str, Any]) -> str:
         itself = [one["verdict"] for one in document["artifacts"] if one["expected"] == document["digest"]]
         but = f"; {name} itself is {itself[0]}" if itself and itself[0] == "identical" else ""
         return f"{document['first_difference']} is the first stage that made something else than then{but}"
-    return f"{name} cannot be rebuilt here" + (
-        f": {document['first_difference']} is where it ends" if document["first_difference"] else ""
-    )
+    lacking = [one["name"] for one in document["plan"]["missing"] if one["is_fatal"]]
+    if lacking:
+        return f"{name} cannot be rebuilt: {lacking[0]} is missing"
+    where = f": {document['first_difference']} is where it ends" if document["executed"] else ""
+    return f"{name} cannot be rebuilt here{where}"
