@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lineal_cli.render.text import clean, paint, short, size, values
+from lineal_cli.render.text import clean, moment, paint, short, size, values
 
 Node = Mapping[str, Any]
 MOST_CHILDREN = 12
 MOST_LEVELS = 24
 MOST_ARTIFACTS = 150
 MOST_MAKERS = 3
+MOST_REPRODUCTIONS = 3
 
 
 def render_trace(document: Mapping[str, Any], what: str) -> str:
@@ -41,6 +42,22 @@ def _render(document: Mapping[str, Any], what: str, family: _Family, alone: str)
         parts.append(alone)
     parts.append(family.environments())
     return "\n\n".join(part for part in parts if part)
+
+
+def _reproduced(entry: Mapping[str, Any]) -> str:
+    """``reproduced bit for bit on 2026-11-28 by ann``"""
+    said, color = _VERDICTS.get(entry["verdict"], (clean(entry["verdict"]), "yellow"))
+    where = f" {_ENVIRONMENTS[entry['environment']]}" if entry["environment"] in _ENVIRONMENTS else ""
+    return f"{paint(said, color)}{where} on {moment(entry['at'])[:10]} by {clean(entry['who'])}"
+
+
+_VERDICTS = {
+    "identical": ("reproduced bit for bit", "green"),
+    "within_tolerance": ("reproduced within a tolerance", "green"),
+    "different": ("came out otherwise", "red"),
+    "not_reproducible": ("could not be reproduced", "red"),
+}
+_ENVIRONMENTS = {"rebuilt": "in a rebuilt environment", "current": "with the packages of that day"}
 
 
 class _Branch(NamedTuple):
@@ -169,7 +186,8 @@ class _Family:
         lines += [f"made by {self._action(node)}" for node in makers[:MOST_MAKERS]]
         if len(makers) > MOST_MAKERS:
             lines.append(paint(f"and by {len(makers) - MOST_MAKERS} more actions", "dim"))
-        return lines
+        reproductions = self._nodes[name].get("reproductions") or ()
+        return lines + [_reproduced(one) for one in reproductions[-MOST_REPRODUCTIONS:]]
 
     def _action(self, node: Node) -> str:
         parts = [

@@ -150,25 +150,37 @@ class Project:
         executor: str | None = None,
     ) -> Document:
         """Run the pipeline of an earlier run again, with its parameters and today's code."""
-        from lineal.artifacts.values import decode_value, import_by_name
         from lineal.views.runs import run_document
 
         run = self._addresses.get_run(run_id)
-        target, pipeline, sources = self._load(run.target, self.root)
-        given = {name: decode_value(value, resolve=import_by_name) for name, value in run.parameters.items()}
-        ports = pipeline.signature.inputs
-        known = {
-            name: _outside(value, ports[name].annotation) if name in ports else value
-            for name, value in given.items()
-        }
         request = replace(
-            self._request_of(target, pipeline.trace(known), sources, self.store),
+            self.request_again(run.target, run.parameters),
             jobs=jobs,
             executor=_known_executor(executor or self.configuration.executor),
             listener=listener or ignore,
         )
         record = self.execute(request)
         return run_document(record, record.stages)
+
+    def request_again(
+        self, target: str, recorded: Mapping[str, Any], assignments: Sequence[str] = ()
+    ) -> RunRequest:
+        """What a run recorded as its target and parameters, to be run with the code that is here; ``assignments``, NAME=VALUE,
+        stand in place of what was recorded.
+        """
+        from lineal.api.parameters import Declared, parse_assignments
+        from lineal.artifacts.values import decode_value, import_by_name
+
+        place, pipeline, sources = self._load(target, self.root)
+        ports = pipeline.signature.inputs
+        given = {name: decode_value(value, resolve=import_by_name) for name, value in recorded.items()}
+        known = {
+            name: _outside(value, ports[name].annotation) if name in ports else value
+            for name, value in given.items()
+        }
+        declared = {port.name: Declared(port.annotation, has_default=True) for port in ports.values()}
+        known.update(parse_assignments(assignments, None, declared))
+        return self._request_of(place, pipeline.trace(known), sources, self.store)
 
     def execute(self, request: RunRequest) -> RunRecord:
         """Run it, and have those told how it ended whom the configuration names."""
@@ -345,6 +357,32 @@ class Project:
             return unknown_document(digest)
         family = lineage.descendants(digest) if descendants else lineage.ancestors(digest)
         return family_document(self._store_as_it_is, lineage, family)
+
+    def reproduce(
+        self,
+        what: str,
+        *,
+        until: Sequence[str] = (),
+        changes: Sequence[str] = (),
+        current_environment: bool = False,
+        rtol: float | None = None,
+        atol: float | None = None,
+        trust: bool = False,
+        keep: bool = False,
+        dry_run: bool = False,
+        told: Callable[[Document], None] = ignore,
+    ) -> Document:
+        """Rebuild what a past run made in a clean place, and compare; with ``dry_run`` say what would be done.
+
+        ``told`` is given the plan before anything is executed. ``changes`` are parameters, NAME=VALUE, that are to be others than they
+        were; ``rtol`` and ``atol`` how far numbers may be apart. With ``trust`` pickles of the store are loaded to be compared so.
+        """
+        from lineal.api.reproduce import Wish, reproduce_document
+
+        wish = Wish(until, changes, current_environment, rtol, atol, trust, keep)
+        found = self._addresses.resolve(what)
+        store, lineage = self._store_as_it_is, self._addresses.lineage
+        return reproduce_document(store, lineage, found, wish, dry_run=dry_run, told=told)
 
     def get(self, what: str, output: Path | None = None) -> Document:
         """Write the exact bytes out of the store; a directory becomes a folder."""
@@ -626,7 +664,9 @@ def _timeout(text: str) -> float:
 def _outside(value: object, annotation: object) -> object:
     """A recorded address as the File or Directory that the parameter takes."""
     from lineal.artifacts import Directory, File
+    from lineal.artifacts.annotations import union_members
 
-    if isinstance(value, str) and (annotation is File or annotation is Directory):
-        return annotation(value)
+    kinds = union_members(annotation)
+    if isinstance(value, str) and str not in kinds:
+        return next((kind(value) for kind in (File, Directory) if kind in kinds), value)
     return value

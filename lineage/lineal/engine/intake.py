@@ -56,7 +56,7 @@ class Taken:
 class Intake:
     """Takes sources into ``store``, each once per run; without ``keep`` it only says what their digests are.
 
-    Relative paths start at ``root``. ``memory`` is a folder of this machine in which the digests of large
+    Relative paths start at ``root``; a source that is held already (`File.held`) is taken from where it lies. ``memory`` is a folder of this machine in which the digests of large
     files are remembered under their identity (device, inode, size, mtime and ctime in ns).
     """
 
@@ -129,7 +129,7 @@ class Intake:
             return Digest.of_file(spooled)[0] == digest and self._store.blobs.heal(spooled) == digest
 
     def _take(self, source: File | Directory) -> Taken:
-        path = self._local_path(source.url)
+        path = source.path if source.is_held else self._local_path(source.url)
         try:
             if isinstance(source, Directory):
                 if path is None:

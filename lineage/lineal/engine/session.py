@@ -19,6 +19,7 @@ from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import Directory, File, Secret
 from lineal.artifacts.values import encode_value
+from lineal.engine.beside import keep_beside
 from lineal.engine.cache import ActionCache, Answer
 from lineal.engine.clock import Clock, SystemClock
 from lineal.engine.environment import describe_environment, keep_environment
@@ -50,6 +51,7 @@ from lineal.graph.records import (
     PAGE_BYTES,
     PAGE_SIZE,
     STAGES_INLINE,
+    Beside,
     Git,
     RunRecord,
     StagePage,
@@ -181,6 +183,7 @@ class _Session:
             code.remembered.save()
         self._started_at = self._clock.now()
         self._run_id = new_run_id(self._started_at)
+        self._beside: Beside | None = None
         self.answers: Mapping[str, Answer] = {}
         self._untold: list[
             Event
@@ -211,6 +214,9 @@ class _Session:
                 ),
             ),
         )
+
+        read = self._code.fingerprinter.read
+        self._beside = keep_beside(self._store, self._request.sources, read, self._in_place)
 
         def begin() -> Mapping[str, float]:
             if self._request.is_cached:
@@ -465,6 +471,7 @@ class _Session:
             parameters=recorded_parameters(graph),
             logical_date=graph.logical_date.isoformat() if graph.logical_date is not None else None,
             code_tree=str(context.code_tree),
+            beside=self._beside,
             environment=str(context.environment),
             who=context.who,
             host=host_name(),

@@ -89,6 +89,7 @@ class Fingerprinter:
         self._cache = cache
         self._closures: Closures | None = None
         self._state: str | None = None
+        self.read: dict[str, str] = {}  # all files that stages declare, as `hash_reads` gives them
         self.is_settled = True  # whether all that was asked for so far depends on `state` alone
 
     @property
@@ -131,6 +132,7 @@ class Fingerprinter:
         """
         entries = [(module, qualname), *(entry_of(each, self.sources) for each in depends_on)]
         read = hash_reads(self.sources.root, reads)
+        self.read.update(read)
         declared = [f"entry {each}:{name}" for each, name in entries]
         declared += [f"read {name} {digest}" for name, digest in read.items()]
         declared += [f"also {line}" for line in also]

@@ -218,7 +218,9 @@ class _Planner:
         named = NamedByRun.of(run, stages, what)
         code_tree, environment = checked_digest(run.code_tree, what), checked_digest(run.environment, what)
         # Only now: a record that names nonsense must not add to the closure.
-        self._name(code_tree, tree=True)
+        beside = [] if run.beside is None else [checked_digest(run.beside.tree, what)]
+        for tree in (code_tree, *beside):
+            self._name(tree, tree=True)
         self._name(environment)
         for digest in (*named.logs, *named.outputs):
             self._name(digest, tree=digest in named.trees, needed=False)
@@ -228,7 +230,7 @@ class _Planner:
             None if files.begun is None else Digest.of(files.begun),
             None if files.finished is None else Digest.of(files.finished),
             tuple(pages),
-            (Need(code_tree), Need(environment)),
+            (Need(code_tree), *map(Need, beside), Need(environment)),
             tuple(key for key, succeeded in named.keys.items() if succeeded),
         )
         return named.outputs

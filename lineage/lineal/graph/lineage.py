@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
@@ -117,6 +117,25 @@ class Lineage:
         """The newest action that made these bytes."""
         makers = self._newest(digest)
         return self._made[makers[0][0]] if makers else None
+
+    def find_origin(self, digest: str) -> Made | None:
+        """The action that first had these bytes, or the directory that they are part of; None where they came from outside."""
+        made = self._find_origin(digest, None)
+        if made is None and digest not in self._makers and digest not in self._takers:
+            holders = (self._find_origin(tree, None) for tree in self._holders(digest))
+            made = next((holder for holder in holders if holder is not None), None)
+        return made
+
+    def find_result(self, key: str, outputs: Collection[str]) -> ActionResult | None:
+        """Of the results that were ever filed under ``key`` the newest with those ``outputs``, digests; else the newest."""
+        filed = [made.result for made in self._under(key)]
+        fitting = [one for one in filed if {output.digest for output in one.outputs.values()} == set(outputs)]
+        return next(reversed(fitting or filed), None)
+
+    def made_in(self, run_id: str) -> list[Made]:
+        """What the run executed, in the order in which it began."""
+        made = [one for one in self._made.values() if one.result.run_id == run_id]
+        return sorted(made, key=lambda one: one.result.started_at)
 
     def find_description(self, digest: str) -> tuple[str, str] | None:
         """The type and name of an artifact, as its newest maker recorded it; a source is a file."""

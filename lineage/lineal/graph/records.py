@@ -182,6 +182,17 @@ class Git(msgspec.Struct, frozen=True, kw_only=True):
     dirty: bool = False
 
 
+class Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """What the stages of a run use besides the project's sources: ``tree`` is the digest of a directory.
+
+    Below ``project/`` lie the files that stages declare to read, below ``outside/``, by its absolute path, what lies outside
+    the project. ``search`` are the folders, of those outside, in which modules are looked for.
+    """
+
+    tree: str
+    search: list[str] = []
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A run: what was asked, by whom, with which code, and what became of every stage.
 
@@ -202,6 +213,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     outputs: dict[str, str | None] = {}
     warnings: list[str] = []
     code_tree: str
+    beside: Beside | None = None
     environment: str
     git: Git | None = None
     who: str

@@ -6,6 +6,7 @@ minor version, and the machine. All other differences are told, and are no reaso
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from lineal.engine.environment import describe_environment
+from lineal.engine.environment import VARIABLES, describe_environment
 from lineal.errors import LinealError
 from lineal.fingerprint import Distributions
 from lineal.graph.records import Environment
@@ -289,3 +290,15 @@ def find_python(recorded: Environment, *, rebuild: bool, reached: Mapping[str, s
         return Interpreter(Path(sys.executable), plan.kind, tuple(plan.difference.sentences()))
     python, notes = virtualenv.get_python(plan.folder, plan.lock, recorded.contents)
     return Interpreter(python, plan.kind, notes)
+
+
+def replay_variables(
+    recorded: Environment, kind: Kind, environ: Mapping[str, str] = os.environ
+) -> dict[str, str]:
+    """What past code finds in its environment: today's, with the recorded variables as they were, set or not.
+
+    A rebuilt environment finds nothing of today's packages.
+    """
+    strange = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"} if kind == "rebuilt" else set()
+    kept = {name: text for name, text in environ.items() if name not in {*VARIABLES, *strange}}
+    return {**kept, **recorded.variables}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import msgspec
 
 from lineal.graph.history import read_manifest
 from lineal.graph.lineage import ActionNode, ArtifactNode, Family, Lineage, Made
 from lineal.graph.records import Environment, from_bytes
+from lineal.reproduce.log import Entry, find_entries
 from lineal.views.plain import plain_value
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
@@ -22,19 +26,26 @@ def unknown_document(digest: str) -> Document:
 def family_document(store: Store, lineage: Lineage, family: Family) -> Document:
     """The document of `lineal trace` and `lineal impact`: nodes, and edges from child to parent.
 
-    An artifact node lists its ``copies``: the files of the same bytes that stages left outside the store.
+    An artifact node lists its ``copies``, the files of the same bytes that stages left outside the store, and its
+    ``reproductions``, what came of making it again.
     """
     environments: dict[str, Document] = {}
+    artifacts = [node.digest for node in family.nodes.values() if isinstance(node, ArtifactNode)]
+    entries = find_entries(store, artifacts)
     return {
         "digest": family.start,
         "found": True,
-        "nodes": [_node(store, lineage, node, environments) for node in family.nodes.values()],
+        "nodes": [_node(store, lineage, node, environments, entries) for node in family.nodes.values()],
         "edges": [list(edge) for edge in family.edges],
     }
 
 
 def _node(
-    store: Store, lineage: Lineage, node: ArtifactNode | ActionNode, environments: dict[str, Document]
+    store: Store,
+    lineage: Lineage,
+    node: ArtifactNode | ActionNode,
+    environments: dict[str, Document],
+    entries: Mapping[str, Sequence[Entry]],
 ) -> Document:
     if isinstance(node, ActionNode):
         return _action(store, node.id, node.made, environments)
@@ -59,6 +70,7 @@ def _node(
             }
             for product, made in lineage.copies(node.digest)
         ],
+        "reproductions": [msgspec.to_builtins(entry) for entry in entries.get(node.digest, ())],
     }
 
 

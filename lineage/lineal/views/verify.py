@@ -73,6 +73,8 @@ def _read_runs(store: Store, named: _Named) -> None:
         except CorruptRecord as error:
             named.broken.append(Bad(info.name, error.problem))
             continue
+        if run.beside is not None:
+            _add_tree(store, named, run.beside.tree)
         named.add(*run.pages, *(log for stage in run.stages for log in stage.logs))
 
 

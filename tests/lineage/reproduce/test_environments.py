@@ -16,6 +16,7 @@ from lineal.reproduce.environments import (
     current_environment,
     find_python,
     plan_lock,
+    replay_variables,
 )
 
 THEN = Environment(
@@ -170,3 +171,15 @@ def test_todays_python_is_used_as_it_is_where_nothing_is_to_be_rebuilt() -> None
 
     assert (found.python, found.kind) == (Path(sys.executable), "current")
     assert found.notes == ("gone 1.0 is missing",)
+
+
+def test_past_code_finds_the_recorded_variables_and_no_others_of_their_kind() -> None:
+    then = now(variables={"OMP_NUM_THREADS": "1", "DECLARED": "then"})
+    today = {"OPENBLAS_CORETYPE": "Haswell", "DECLARED": "now", "HOME": "/home/me", "PYTHONPATH": "/lib"}
+
+    assert replay_variables(then, "rebuilt", today) == {
+        "OMP_NUM_THREADS": "1",
+        "DECLARED": "then",
+        "HOME": "/home/me",
+    }
+    assert replay_variables(then, "same", today)["PYTHONPATH"] == "/lib"
