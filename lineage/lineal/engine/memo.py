@@ -35,7 +35,22 @@ _VARIABLES = (
     *("HOME", "XDG_CACHE_HOME", "LOGNAME", "USER", "LNAME", "USERNAME"),
     *("LANG", "LC_ALL", "LC_NUMERIC", "LC_TIME", "TZ"),
     # recorded with every run
-    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+    *(
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+    ),
+    *(
+        "NUMBA_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+        "POLARS_MAX_THREADS",
+        "RAYON_NUM_THREADS",
+        "OMP_DYNAMIC",
+    ),
+    *("CUBLAS_WORKSPACE_CONFIG", "OPENBLAS_CORETYPE", "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
+    *("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES"),
 )
 # A file system that keeps fractions of a second steps with the kernel's clock, 10 ms at most; others by 2 s at most (FAT).
 _FINE_STEP_NS, _COARSE_STEP_NS = 100_000_000, 2_000_000_000

@@ -1,11 +1,10 @@
-"""Who ran what, where and on which code: recorded with every run, so that it can be rebuilt."""
+"""Who ran what, when and on which code: recorded with every run, so that it can be rebuilt."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import sys
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from lineal.fingerprint.sources import Sources
     from lineal_store import Digest, Store
 
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _GIT_SECONDS = 5.0
 
 
@@ -46,32 +44,6 @@ def _code_tree(sources: Sources) -> bytes:
         for path, data in sorted(sources.files.items())
     )
     return Tree(tuple(entries)).encode()
-
-
-def keep_environment(
-    store: Store,
-    distributions: Mapping[str, str],
-    declared: Iterable[str],
-    variables: Mapping[str, str] = os.environ,
-) -> Digest:
-    """Put what the code runs on into the store: exact versions, Python's build, platform, and of the stages' ``variables``
-    those that are ``declared``.
-    """
-    import platform
-
-    from lineal.graph.records import Environment, to_bytes
-
-    kept = {name: os.environ[name] for name in _THREADS if name in os.environ}
-    environment = Environment(
-        python=platform.python_version(),
-        implementation=platform.python_implementation(),
-        build=" ".join(platform.python_build()),
-        platform=platform.platform(),
-        machine=platform.machine(),
-        distributions=dict(distributions),
-        variables={**kept, **{name: variables[name] for name in declared if name in variables}},
-    )
-    return store.blobs.heal(to_bytes(environment))
 
 
 def new_run_id(started_at: datetime) -> str:

@@ -22,6 +22,7 @@ from lineal.artifacts.values import encode_value
 from lineal.engine.beside import keep_beside
 from lineal.engine.cache import ActionCache, Answer
 from lineal.engine.clock import Clock, SystemClock
+from lineal.engine.environment import describe_environment, keep_environment
 from lineal.engine.intake import Intake
 from lineal.engine.limits import groups_of
 from lineal.engine.plan import Plan, ancestors, plan_run
@@ -31,7 +32,6 @@ from lineal.engine.provenance import (
     command_line,
     host_name,
     keep_code,
-    keep_environment,
     mend_code,
     new_run_id,
     user_name,
@@ -207,7 +207,12 @@ class _Session:
         git = GitState(self._request.root)
         context = self._context(
             keep_code(self._store, self._request.sources),
-            keep_environment(self._store, self._distributions.installed(), self._declared, self._variables),
+            keep_environment(
+                self._store,
+                describe_environment(
+                    self._distributions, self._declared, self._variables, remember=self._local / "contents"
+                ),
+            ),
         )
 
         read = self._code.fingerprinter.read

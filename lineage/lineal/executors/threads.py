@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Collection
 
-_VARIABLES = (
+VARIABLES = (
     "OMP_NUM_THREADS",  # also pyarrow's and torch's
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -17,12 +17,13 @@ _VARIABLES = (
     "POLARS_MAX_THREADS",
     "RAYON_NUM_THREADS",
 )
+"""By these the numeric libraries are told how many threads to use."""
 
 
 def bounds(slots: int, settled: Collection[str]) -> dict[str, str]:
     """The variables that divide the machine's cores by ``slots``, apart from those that are ``settled`` already."""
-    threads = str(max(1, _cores() // slots))
-    return {name: threads for name in _VARIABLES if name not in settled}
+    threads = str(max(1, cores() // slots))
+    return {name: threads for name in VARIABLES if name not in settled}
 
 
 def limit(count: int, variables: Collection[str]) -> None:
@@ -47,8 +48,8 @@ def limit(count: int, variables: Collection[str]) -> None:
         sys.modules["torch"].set_num_threads(count)
 
 
-def _cores() -> int:
-    """Those that this process may use."""
+def cores() -> int:
+    """How many this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -19,6 +19,7 @@ from typing import Any
 _SITES = frozenset({"site-packages", "dist-packages"})
 _OWN = frozenset({"lineal", "lineal-store", "lineal-cli"})
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^]]*)\])?([^;]*)(?:;(.*))?")
+_HASHED = re.compile(rb"^(.+,sha256=[^,\n]+),", re.MULTILINE)
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
 
 
@@ -29,13 +30,17 @@ def normalized(name: str) -> str:
 
 @dataclass(slots=True)
 class Distribution:
-    """One installed distribution. ``version`` includes the commit it was installed from, when there is one."""
+    """One installed distribution. ``version`` includes the commit it was installed from, when there is one.
+
+    ``source`` is where it was installed from, as a direct reference, when that was no index; without user and password.
+    """
 
     name: str
     version: str
     folder: str
     info: str
     editable: str | None = None  # the folder that it is used from in place
+    source: str | None = None
     requires: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] | None = None
     _record: bytes | None = field(default=None, repr=False)
 
@@ -55,11 +60,48 @@ class Distribution:
             self._record = self._record.replace(b"\r\n", b"\n").replace(b"../", b"")
         return self._record
 
+    def files(self) -> list[tuple[str, str]]:
+        """The files that lie in the folder it is installed in, as listed: their paths there and hashes, ``sha256=…`` or empty."""
+        import csv
+
+        lines = _read(f"{self.info}/RECORD").decode("utf-8", "surrogateescape").splitlines()
+        rows = (row for row in csv.reader(lines) if len(row) >= 2)
+        return [
+            (path, hashed)
+            for path, hashed, *_ in rows
+            if not path.startswith("/") and ".." not in path.split("/")
+        ]
+
+    def contents(self) -> str:
+        """SHA-256 of the names and hashes of its files, as they were installed.
+
+        The same for one archive however it was installed: without what the installer adds, scripts (they name the Python
+        that they are for), and compiled code.
+        """
+        import hashlib
+
+        lines = [
+            line
+            for line in _HASHED.findall(_read(f"{self.info}/RECORD").replace(b"\r\n", b"\n"))
+            if b".dist-info/" not in line and not line.startswith(b"../")
+        ]
+        return hashlib.sha256(b"".join(line + b"\n" for line in sorted(lines))).hexdigest()
+
     def _top_level(self) -> list[str]:
         return _read(f"{self.info}/top_level.txt").decode("utf-8", "replace").split()
 
     def requirements(self, extras: Iterable[str] = ()) -> list[tuple[str, tuple[str, ...]]]:
         """What it requires, with these extras: normalised names, each with the extras asked of it."""
+        wanted = set(extras)
+        return [
+            (name, asked) for name, asked, only in self._requires() if not only or wanted.intersection(only)
+        ]
+
+    def extras(self) -> set[str]:
+        """The names of all extras that it requires something for."""
+        return {extra for _, _, only in self._requires() for extra in only}
+
+    def _requires(self) -> tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...]:
         if self.requires is None:
             text = (_read(f"{self.info}/METADATA") or _read(f"{self.info}/PKG-INFO")).decode(
                 "utf-8", "replace"
@@ -75,8 +117,7 @@ class Distribution:
                         only = tuple(_EXTRA.findall(match[4] or ""))
                         found.append((normalized(match[1]), asked, only))
             self.requires = tuple(found)
-        wanted = set(extras)
-        return [(name, asked) for name, asked, only in self.requires if not only or wanted.intersection(only)]
+        return self.requires
 
 
 @dataclass(slots=True)
@@ -186,19 +227,32 @@ class Distributions:
             if not owners and self.provides(module.partition(".")[0]):
                 top = module.partition(".")[0]
                 found[f"module {top}"] = self._unversioned(top)
+        for distribution in self._required(pending):
+            if distribution.editable is None:
+                found[distribution.name] = distribution.version
+        return dict(sorted(found.items()))
+
+    def required_by(self, name: str, *, extras: bool = False) -> dict[str, str]:
+        """All that the distribution ``name`` requires, with ``extras`` all of them, without itself: versions by name, sorted."""
+        everything = self._distributions()
+        found = everything.get(name)
+        direct = found.requirements(found.extras() if extras else ()) if found is not None else ()
+        pending = [(everything[each], asked) for each, asked in direct if each in everything]
+        return dict(sorted((each.name, each.version) for each in self._required(pending)))
+
+    def _required(self, pending: list[tuple[Distribution, tuple[str, ...]]]) -> Iterator[Distribution]:
+        """The distributions in ``pending``, each with extras, and all that they require; some more than once."""
         seen: set[tuple[str, tuple[str, ...]]] = set()
         while pending:
             distribution, extras = pending.pop()
             if (distribution.name, extras) in seen or distribution.name in _OWN:
                 continue
             seen.add((distribution.name, extras))
-            if distribution.editable is None:
-                found[distribution.name] = distribution.version
+            yield distribution
             for name, asked in distribution.requirements(extras):
                 required = self._distributions().get(name)
                 if required is not None:
                     pending.append((required, asked))
-        return dict(sorted(found.items()))
 
     def entry_points(self, groups: Iterable[str]) -> list[tuple[str, str, str]]:
         """The entry points of these groups that anything installed has: group, name and value, sorted."""
@@ -218,6 +272,10 @@ class Distributions:
     def installed(self) -> dict[str, str]:
         """The versions of everything on the search path, by normalised name, sorted."""
         return {name: found.version for name, found in sorted(self._distributions().items())}
+
+    def everything(self) -> list[Distribution]:
+        """All that is on the search path, by name."""
+        return [found for _, found in sorted(self._distributions().items())]
 
     def _list(self) -> list[_Folder]:
         if self._folders is None:
@@ -313,7 +371,7 @@ class Distributions:
 
 
 def _distribution(name: str, version: str, folder: str, info: str) -> Distribution:
-    editable: str | None = None
+    editable = source = None
     data = _read(f"{info}/direct_url.json")
     if data:
         import json
@@ -326,11 +384,28 @@ def _distribution(name: str, version: str, folder: str, info: str) -> Distributi
             hashes = _archive_hash(origin.get("archive_info", {}))
             if origin.get("dir_info", {}).get("editable"):
                 editable = unquote(urlsplit(url).path)
+            # conda's packages tell of the folder that they were built in
+            elif _read(f"{info}/INSTALLER").strip() != b"conda":
+                source = _direct_reference(origin, url)
             if commit or hashes:
                 version = f"{version} ({commit or hashes})"
         except (ValueError, AttributeError):
             pass
-    return Distribution(name, version, folder, info, editable)
+    return Distribution(name, version, folder, info, editable, source)
+
+
+def _direct_reference(origin: Mapping[str, Any], url: str) -> str:
+    """What pip is told to install the same again."""
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    plain = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+    vcs, hashes = origin.get("vcs_info"), _archive_hash(origin.get("archive_info", {}))
+    if vcs:
+        plain = f"{vcs.get('vcs', 'git')}+{plain}@{vcs.get('commit_id', '')}"
+    folder = origin.get("subdirectory")
+    fragment = "&".join(filter(None, [(hashes or "").partition(" ")[0], folder and f"subdirectory={folder}"]))
+    return f"{plain}#{fragment}" if fragment else plain
 
 
 def _archive_hash(archive: Mapping[str, Any]) -> str | None:

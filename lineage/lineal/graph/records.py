@@ -270,8 +270,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     distributions: dict[str, str] = {}
 
 
-class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """What the code ran on. ``variables`` are taken by an allow-list, never the whole environment."""
+class Environment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the code ran on: an exact lock of what was installed, Python, the machine.
+
+    ``variables`` are taken by an allow-list, never the whole environment. By distribution, where it is known: ``contents``
+    is the SHA-256 of what its installed files are recorded to hold, ``sources`` where it comes from (a direct reference as pip
+    writes it) when that is no index; ``editable`` are used in place. ``cpu`` are the features by which numeric libraries choose
+    how they compute, ``cores`` how many could be used.
+    """
 
     python: str
     implementation: str
@@ -280,6 +286,11 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     machine: str
     distributions: dict[str, str]
     variables: dict[str, str] = {}
+    contents: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    editable: list[str] = []
+    cpu: list[str] = []
+    cores: int = 0
 
 
 _Record = TypeVar("_Record", bound=msgspec.Struct)

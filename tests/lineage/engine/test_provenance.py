@@ -5,11 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
-from lineal.engine.provenance import Checkout, GitState, keep_code, keep_environment, parse_status
+from lineal.engine.provenance import Checkout, GitState, keep_code, parse_status
 from lineal.fingerprint.sources import Sources
-from lineal.graph.records import Environment, from_bytes
 from lineal_store import open_store
 from lineal_store.tree import Tree
 
@@ -90,18 +87,3 @@ def test_code_that_is_kept_already_is_written_no_second_time(tmp_path: Path) -> 
     keep_code(store, Sources.capture(root))
 
     assert sorted((blob.digest, blob.size_bytes) for blob in store.blobs.list()) == before
-
-
-def test_the_environment_holds_declared_variables_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DECLARED", "yes")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
-    store = open_store(tmp_path / "store")
-
-    digest = keep_environment(store, {"pandas": "3.1.1"}, ["DECLARED", "NOT_SET"])
-
-    found = from_bytes(store.blobs.read(digest), Environment)
-    assert found.variables.get("DECLARED") == "yes"
-    assert "hunter2" not in repr(found)
-    assert found.distributions == {"pandas": "3.1.1"}

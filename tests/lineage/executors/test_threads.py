@@ -10,7 +10,7 @@ from lineal.executors import threads
 
 
 def test_the_cores_that_may_be_used_are_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "_cores", lambda: 8)
+    monkeypatch.setattr(threads, "cores", lambda: 8)
 
     assert threads.bounds(3, ())["OMP_NUM_THREADS"] == "2"
     assert set(threads.bounds(16, ()).values()) == {"1"}

@@ -180,3 +180,59 @@ def test_what_is_hidden_is_no_part_of_the_state(tmp_path: Path) -> None:
     (tmp_path / ".cache").mkdir()
 
     assert list(Distributions([str(tmp_path)]).state()) == before
+
+
+def test_what_a_distribution_holds_does_not_depend_on_how_it_was_installed(tmp_path: Path) -> None:
+    files = "a/b.py,sha256=b,1\na/__init__.py,sha256=a,1\n"
+    by_pip = f"{files}a/__pycache__/b.cpython-311.pyc,,\n../../../bin/a,sha256=s,1\na-1.dist-info/INSTALLER,sha256=p,4\n"
+    by_uv = "a/__init__.py,sha256=a,1\r\na/b.py,sha256=b,1\r\na-1.dist-info/uv_cache.json,sha256=u,9\r\n"
+    other = files.replace("sha256=b", "sha256=c")
+    found = []
+    for place, record in (("pip", by_pip), ("uv", by_uv), ("other", other)):
+        install(tmp_path / place, "a", "1", [])
+        (tmp_path / place / "a-1.dist-info" / "RECORD").write_bytes(record.encode())
+        found.append(Distributions([str(tmp_path / place)]).everything()[0].contents())
+
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+@pytest.mark.parametrize(
+    ("origin", "source"),
+    [
+        (
+            {"url": "https://me:secret@host/r.git", "vcs_info": {"vcs": "git", "commit_id": "c0ffee"}, "subdirectory": "x"},
+            "git+https://host/r.git@c0ffee#subdirectory=x",
+        ),
+        (
+            {"url": "https://host/a-1.whl", "archive_info": {"hashes": {"sha256": "ab"}}},
+            "https://host/a-1.whl#sha256=ab",
+        ),
+        ({"url": "file:///home/me/a", "dir_info": {}}, "file:///home/me/a"),
+        ({"url": "file:///home/me/a", "dir_info": {"editable": True}}, None),
+    ],
+)  # fmt: skip
+def test_where_it_comes_from_is_a_direct_reference_without_a_password(
+    tmp_path: Path, origin: dict[str, object], source: str | None
+) -> None:
+    install(tmp_path, "a", "1", ["a.py"], direct_url=json.dumps(origin))
+
+    assert Distributions([str(tmp_path)]).everything()[0].source == source
+
+
+def test_what_conda_installed_does_not_come_from_the_folder_it_was_built_in(tmp_path: Path) -> None:
+    install(tmp_path, "a", "1", ["a.py"], direct_url='{"url": "file:///croot/a", "dir_info": {}}')
+    (tmp_path / "a-1.dist-info" / "INSTALLER").write_text("conda\n")
+
+    assert Distributions([str(tmp_path)]).everything()[0].source is None
+
+
+def test_all_that_a_distribution_requires_is_found_with_and_without_extras(tmp_path: Path) -> None:
+    install(tmp_path, "a", "1", ["a.py"], ["b", "c; extra == 'more'"])
+    install(tmp_path, "b", "2", ["b.py"], ["a"])
+    install(tmp_path, "c", "3", ["c.py"])
+    found = Distributions([str(tmp_path)])
+
+    assert found.required_by("b") == {"a": "1", "b": "2"}
+    assert found.required_by("a", extras=True) == {"a": "1", "b": "2", "c": "3"}
+    assert found.required_by("gone") == {}
