@@ -29,6 +29,7 @@ from lineal_cli.render.history import render_logs, render_runs
 from lineal_cli.render.init import render_init
 from lineal_cli.render.lineage import render_impact, render_trace
 from lineal_cli.render.names import render_refs, render_tag
+from lineal_cli.render.reproduce import render_plan, render_reproduction
 from lineal_cli.render.run import render_run
 from lineal_cli.render.status import render_status
 from lineal_cli.render.store import render_stats, render_verify
@@ -41,6 +42,9 @@ SCHEMA_OF = {
     "status": "run",
     "impact": "trace",
     "trace_unknown": "trace",
+    "reproduce_different": "reproduce",
+    "reproduce_impossible": "reproduce",
+    "reproduce_planned": "reproduce",
     "show_artifact": "show",
     "show_run": "show",
     "why_run": "why",
@@ -63,6 +67,10 @@ RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "trace": ("trace", lambda document: render_trace(document, "model.joblib")),
     "trace_unknown": ("trace_unknown", lambda document: render_trace(document, "other.bin")),
     "impact": ("impact", lambda document: render_impact(document, "data/flights.csv")),
+    "reproduce": ("reproduce", render_reproduction),
+    "reproduce_different": ("reproduce_different", render_reproduction),
+    "reproduce_impossible": ("reproduce_impossible", render_reproduction),
+    "reproduce_planned": ("reproduce_planned", render_plan),
     "get": ("get", render_get),
     "show_artifact": ("show_artifact", render_show),
     "show_run": ("show_run", render_show),

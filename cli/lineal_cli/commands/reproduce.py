@@ -53,11 +53,10 @@ def reproduce(session: Session, what: str, html: Path | None, **options: Any) ->
     on the way is executed again in a temporary folder, and what it makes is compared with what it made then. Effects are never
     executed. Nothing of the project is touched; the report is kept in the store. Exits with 4 unless everything is identical, or within the tolerance.
     """
-    from lineal_cli.render.reproduce import render_plan, render_reproduction
+    from lineal_cli.render.reproduce import render_plan, render_reproduction, render_start
 
-    as_json = click.get_current_context().params.get("as_json")
     document = session.open().reproduce(
-        what, **options, told=lambda plan: None if as_json else print_text(render_plan(plan) + "\n", err=True)
+        what, **options, told=lambda plan: print_text(render_start(plan), err=True)
     )
     if html is not None:
         from lineal.views.reproduction_page import reproduction_page

@@ -20,6 +20,11 @@ _COLORS = {
 _MOST_ROWS = 40
 
 
+def render_start(document: Document) -> str:
+    """One line before anything is executed."""
+    return f"{paint('rebuilding', 'dim')} {clean(document['name'])} in {_environment(document)}: {_stages(document)}\n"
+
+
 def render_plan(document: Document) -> str:
     """What will be done, before it is."""
     lines = [
@@ -35,9 +40,8 @@ def render_plan(document: Document) -> str:
 
 def render_reproduction(document: Document) -> str:
     """The verdict first; then what differs, and why."""
-    verdict = document["verdict"]
     parts = [
-        f"{paint(verdict.replace('_', ' '), _COLORS[verdict])}: {clean(headline(document))}",
+        f"{_verdict(document['verdict'])}: {clean(headline(document))}",
         "\n".join(_facts(document)),
         _artifacts(document),
         "\n".join(_why(document)),
@@ -109,7 +113,7 @@ def _artifacts(document: Document) -> str:
             clean(one["stage"]),
             clean(one["output"]),
             short(one["expected"]),
-            paint(one["verdict"].replace("_", " "), _COLORS[one["verdict"]]),
+            _verdict(one["verdict"]),
             clean(one["detail"] or ""),
         )
         for one in shown
@@ -119,6 +123,10 @@ def _artifacts(document: Document) -> str:
     return "\n".join(
         [*([table(rows, ("stage", "output", "expected", "verdict", ""))] if rows else []), *more]
     )
+
+
+def _verdict(verdict: str) -> str:
+    return paint(clean(verdict).replace("_", " "), _COLORS.get(verdict, "yellow"))
 
 
 def _why(document: Document) -> Iterator[str]:

@@ -370,7 +370,7 @@ class Project:
         trust: bool = False,
         keep: bool = False,
         dry_run: bool = False,
-        told: Callable[[Document], None] = ignore,
+        told: Callable[[Document], None] = lambda planned: None,
     ) -> Document:
         """Rebuild what a past run made in a clean place, and compare; with ``dry_run`` say what would be done.
 

@@ -22,6 +22,8 @@ from lineal.reproduce.job import Answer, Job, Problem, read_job, write
 from lineal.reproduce.plan import call_of
 from lineal.reproduce.selection import NO_SECRET, select_stages
 from lineal.version import VERSION
+from lineal.views.progress import Notice
+from lineal.views.showing import LineDisplay, Progress
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -38,9 +40,10 @@ def main(arguments: Sequence[str]) -> None:
 def replay(job: Job) -> Answer:
     """Execute what ``job`` says. Raises LinealError where nothing can be executed at all."""
     project = open_project(Path(job.root), overrides={"store": job.store, "namespace": "reproduce"})
-    given = {change.partition("=")[0] for change in job.changes}
+    changes = [*job.changes, *job.secrets]
+    given = {change.partition("=")[0] for change in changes}
     unknown = [name for name, value in job.parameters.items() if value == NO_SECRET and name not in given]
-    assignments = [*job.changes, *(f"{name}={NO_SECRET}" for name in unknown)]
+    assignments = [*changes, *(f"{name}={NO_SECRET}" for name in unknown)]
     request = project.request_again(job.target, job.parameters, assignments)
     selection = select_stages(request.graph, job.wanted, job.sources, changed=bool(job.changes))
     for name in {name for node in request.graph.nodes.values() for name in node.options.env}:
@@ -48,7 +51,8 @@ def replay(job: Job) -> Answer:
             os.environ.pop(name, None)
     if not selection.graph.nodes:
         return Answer(left_out=dict(selection.left_out), effects=list(selection.effects))
-    record = execute_run(replace(request, graph=selection.graph, force=job.again))
+    shown = Progress(_Lines(lambda text: print(text, file=sys.stderr, flush=True)))
+    record = execute_run(replace(request, graph=selection.graph, force=job.again, listener=shown))
     reached = sorted(_reached(request, {call_of(stage) for stage in job.again}))
     return Answer(
         run_id=record.run_id,
@@ -66,6 +70,15 @@ def _reached(request: RunRequest, stages: Collection[str]) -> set[str]:
         for stage in (request.graph.nodes[name].stage for name in stages):
             found.update(fingerprinter.stage(stage.module, stage.qualname).outside)
     return found
+
+
+class _Lines(LineDisplay):
+    """Every stage is executed here, so that why goes without saying."""
+
+    def tell(self, notices: Sequence[Notice]) -> None:
+        super().tell(
+            [replace(notice, said="") if notice.said.startswith("miss") else notice for notice in notices]
+        )
 
 
 def _end_with_parent() -> None:

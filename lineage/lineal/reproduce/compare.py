@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from lineal.graph.explain_files import explain_json
 from lineal.graph.explain_inputs import Content, explain_contents
 from lineal.graph.records import TREES, Output, StageRecord
 from lineal.reproduce.plan import RecordedStage, call_of
@@ -106,9 +107,15 @@ class Comparison:
                 if within is not None:
                     return ("within_tolerance" if within[0] else "different"), within[1]
         words = explain_contents(before, after)
+        if old.type == new.type == "json" and "value" not in old.description:
+            words = self._places(before, after) or words  # the values tell more than their lengths
         if old.type in _PICKLES:
             words.insert(0, "other bytes of a pickle")
         return "different", "; ".join(words) or "other bytes"
+
+    def _places(self, before: Content, after: Content) -> list[str]:
+        old, new = before.local(), after.local()
+        return explain_json(old, new) if old is not None and new is not None else []
 
     def _content(self, store: Store, output: Output) -> Content:
         digest = Digest.parse(output.digest)

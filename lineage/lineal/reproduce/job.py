@@ -20,7 +20,7 @@ class HeldSource(msgspec.Struct, frozen=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What to execute. ``root`` is the folder of the restored code, ``store`` the scratch store.
 
-    ``parameters`` are as a run records them, ``changes`` are NAME=VALUE. ``wanted`` are the ids of calls; none stands for all.
+    ``parameters`` are as a run records them, ``changes`` and ``secrets`` are NAME=VALUE. ``wanted`` are the ids of calls; none stands for all.
     The stages in ``again``, ids of calls or items, are executed although the scratch store has their results. ``variables`` are
     the environment variables that were recorded: others that stages declare were not set.
     """
@@ -30,6 +30,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     parameters: dict[str, Any]
     changes: list[str] = []
+    secrets: list[str] = []
     sources: list[HeldSource] = []
     wanted: list[str] = []
     again: list[str] = []
@@ -64,7 +65,10 @@ def write(path: Path, message: Job | Answer) -> None:
 
 
 def read_job(path: Path) -> Job:
-    return msgspec.msgpack.decode(path.read_bytes(), type=Job)
+    """The job, which is gone then: there may be secrets in it."""
+    data = path.read_bytes()
+    path.unlink()
+    return msgspec.msgpack.decode(data, type=Job)
 
 
 def read_answer(path: Path) -> Answer | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lineal.engine.beside import OUTSIDE
@@ -41,6 +41,8 @@ class RecordedStage:
     seconds: float
     result: ActionResult | None = None
     manifest: Manifest | None = None
+    is_list: bool = False
+    """Whether it is what the items of a mapped stage come to, which takes no time of its own."""
 
     @property
     def call(self) -> str:
@@ -79,7 +81,8 @@ class ReproductionPlan:
 
     ``digest`` is what is to be reproduced, None for a whole run. ``wanted`` are the calls that it comes from (none: all of
     the run's), ``stages`` those of the run that will be executed, parents first, as far as records tell; ``recorded`` are all of the run's
-    that succeeded. ``changes`` are parameters, NAME=VALUE, that are not to be what they were.
+    that succeeded. ``changes`` are parameters, NAME=VALUE, that are not to be what they were; ``secrets`` those that no record has, as
+    they were given again.
     """
 
     store: Store
@@ -92,6 +95,7 @@ class ReproductionPlan:
     sources: tuple[RecordedSource, ...]
     missing: tuple[Missing, ...]
     changes: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def expected_seconds(self) -> float:
@@ -151,7 +155,14 @@ def plan_reproduction(
     stages = tuple(stage for stage in recorded.values() if stage.call in before)
     sources = tuple(_sources(stages))
     environment, lost = _environment(store, run)
-    missing = [*_missing_code(store, run), *lost, *_missing_inputs(store, sources), *_secrets(run, changes)]
+    secret = {name for name, value in run.parameters.items() if value == NO_SECRET}
+    given = {change.partition("=")[0]: change for change in changes}
+    missing = [
+        *_missing_code(store, run),
+        *lost,
+        *_missing_inputs(store, sources),
+        *(Missing("secret", name, "secrets are not recorded") for name in sorted(secret - given.keys())),
+    ]
     return ReproductionPlan(
         store,
         digest,
@@ -162,7 +173,8 @@ def plan_reproduction(
         recorded,
         sources,
         tuple(missing),
-        tuple(changes),
+        tuple(change for name, change in given.items() if name not in secret),
+        tuple(change for name, change in given.items() if name in secret),
     )
 
 
@@ -219,7 +231,15 @@ def _recorded(store: Store, lineage: Lineage, run: RunRecord) -> Iterator[Record
         if stage.state == "succeeded" and stage.action_key is not None:
             found = lineage.find_result(stage.action_key, {one.digest for one in stage.outputs.values()})
             seconds = found.seconds if found is not None else stage.seconds
-            yield RecordedStage(stage.id, stage.action_key, stage.outputs, seconds, found, manifest_of(found))
+            yield RecordedStage(
+                stage.id,
+                stage.action_key,
+                stage.outputs,
+                seconds,
+                found,
+                manifest_of(found),
+                is_list=not stage.is_shown,
+            )
 
 
 def _ancestors(store: Store, recorded: Mapping[str, RecordedStage], wanted: Sequence[str]) -> set[str]:
@@ -350,10 +370,3 @@ def _missing_inputs(store: Store, sources: Sequence[RecordedSource]) -> Iterator
             yield Missing(
                 "input", files[digest], f"the copy of its content ({digest.short}) is not in the store"
             )
-
-
-def _secrets(run: RunRecord, changes: Sequence[str]) -> Iterator[Missing]:
-    given = {change.partition("=")[0] for change in changes}
-    for name, value in run.parameters.items():
-        if value == NO_SECRET and name not in given:
-            yield Missing("secret", name, "secrets are not recorded")

@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec.structs import replace as replace_fields
 
 from lineal.graph.history import find_run, read_manifest, read_stages
-from lineal.graph.records import ActionResult, Manifest, Observed, StageRecord, unseal_record
+from lineal.graph.records import ActionResult, Manifest, StageRecord, unseal_record
 from lineal.reproduce import child
 from lineal.reproduce.causes import Diagnosis, Evidence, find_causes
 from lineal.reproduce.compare import Compared, Comparison, Verdict, worst
@@ -122,6 +122,7 @@ class _Attempt:
             target=plan.run.target,
             parameters=plan.run.parameters,
             changes=list(plan.changes),
+            secrets=list(plan.secrets),
             sources=sources,
             wanted=list(plan.wanted),
             variables=plan.environment.variables if plan.environment is not None else {},
@@ -222,30 +223,32 @@ class _Attempt:
         scratch: Store,
         difference: EnvironmentDifference | None,
     ) -> Reproduction:
-        first = found.first_difference
-        if first is None:
+        first, interpreter = found.first_difference, found.interpreter
+        record = next((one for one in made if first is not None and one.id == first.stage), None)
+        if first is None or record is None or interpreter is None:
             return found
-        if first.actual is None:
-            return replace(found, diagnosis="failed") if first.stage in {one.id for one in made} else found
+        reached: Sequence[str] = ()
+        diagnosis: Diagnosis
         if self._plan.changes:
             return replace(found, diagnosis="parameters")
-        assert found.interpreter is not None
-        call = call_of(first.stage)
-        again = self._execute(replace_fields(job, wanted=[call], again=[first.stage]), found.interpreter)
-        second = next((one for one in _stages_of(scratch, again) if one.id == first.stage), None)
-        output = second.outputs.get(first.output) if second is not None else None
-        is_stable = output is not None and output.digest == first.actual
-        diagnosis: Diagnosis = "drift" if is_stable else "nondeterministic"
-        record = next(one for one in made if one.id == first.stage)
-        result = _result_of(scratch, record)
-        before = self._plan.recorded[first.stage]
-        observed: list[Observed] = [one.observed for one in (before.result, result) if one is not None]
+        if first.actual is None:
+            diagnosis = "failed"
+        else:
+            answer = self._execute(
+                replace_fields(job, wanted=[call_of(first.stage)], again=[first.stage]), interpreter
+            )
+            reached = answer.reached
+            second = next((one for one in _stages_of(scratch, answer) if one.id == first.stage), None)
+            output = second.outputs.get(first.output) if second is not None else None
+            is_stable = output is not None and output.digest == first.actual
+            diagnosis = "drift" if is_stable else "nondeterministic"
+        before, result = self._plan.recorded[first.stage], _result_of(scratch, record)
         evidence = Evidence(
             before.manifest,
             _manifest_of(scratch, result),
-            observed,
-            again.reached,
-            difference if found.interpreter.kind == "current" else None,
+            [one.observed for one in (before.result, result) if one is not None],
+            reached,
+            difference if interpreter.kind == "current" else None,
         )
         return replace(found, diagnosis=diagnosis, causes=tuple(find_causes(evidence, diagnosis)))
 

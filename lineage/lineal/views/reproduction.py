@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lineal.reproduce import Reproduction, ReproductionPlan
@@ -30,7 +30,11 @@ def plan_document(plan: ReproductionPlan, *, current_environment: bool = False) 
         "name": plan.name,
         "made": _made(plan),
         "plan": {
-            "stages": [{"id": stage.id, "seconds": round(stage.seconds, 3)} for stage in plan.stages],
+            "stages": [
+                {"id": stage.id, "seconds": round(stage.seconds, 3)}
+                for stage in plan.stages
+                if not stage.is_list
+            ],
             "expected_seconds": round(plan.expected_seconds, 3),
             "sources": [
                 {"url": url, "digest": digest}
@@ -122,7 +126,7 @@ def _missing(missing: Iterable[Missing]) -> list[Document]:
     ]
 
 
-def headline(document: Document) -> str:
+def headline(document: Mapping[str, Any]) -> str:
     """The outcome in one sentence."""
     name, verdict, count = document["name"], document["verdict"], len(document["artifacts"])
     if document["changes"]:
@@ -137,6 +141,8 @@ def headline(document: Document) -> str:
         itself = [one["verdict"] for one in document["artifacts"] if one["expected"] == document["digest"]]
         but = f"; {name} itself is {itself[0]}" if itself and itself[0] == "identical" else ""
         return f"{document['first_difference']} is the first stage that made something else than then{but}"
-    return f"{name} cannot be rebuilt here" + (
-        f": {document['first_difference']} is where it ends" if document["first_difference"] else ""
-    )
+    lacking = [one["name"] for one in document["plan"]["missing"] if one["is_fatal"]]
+    if lacking:
+        return f"{name} cannot be rebuilt: {lacking[0]} is missing"
+    where = f": {document['first_difference']} is where it ends" if document["executed"] else ""
+    return f"{name} cannot be rebuilt here{where}"
