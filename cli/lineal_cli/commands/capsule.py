@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from lineal_cli.commands.reproduce import answer_reproduction, reproduce, show_plan
+from lineal_cli.commands.reproduce import answer_reproduction, reproduce, tell_plan
 from lineal_cli.commands.transfer import show_progress
 from lineal_cli.session import Answer, Session, command
 
@@ -23,7 +23,12 @@ def capsule() -> None:
 )
 @click.argument("what")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The file to write."
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The file to write.",
 )
 def create(session: Session, what: str, output: Path) -> Answer:
     """Pack a model with all that it came from into one file.
@@ -55,12 +60,13 @@ def run(session: Session, file: Path, html: Path | None, **options: Any) -> Answ
     from lineal.api.reproduce import Wish
 
     dry_run = options.pop("dry_run")
-    document = run_capsule(file, Wish(**options), dry_run=dry_run, told=show_plan())
-    return answer_reproduction(document, dry_run=dry_run, html=html)
+    document = run_capsule(file, Wish(**options), dry_run=dry_run, told=tell_plan)
+    return answer_reproduction(document, dry_run, html)
 
 
 # Whatever can be wished of a reproduction can be wished of a capsule's.
-run.params[1:1] = [option for option in reproduce.params if option.name not in {"what", "store", "profile", "namespace", "as_json"}]
+_OTHERS = {"what", "store", "profile", "namespace", "as_json"}
+run.params[1:1] = [option for option in reproduce.params if option.name not in _OTHERS]
 
 for _command in (create, run):
     capsule.add_command(_command)

@@ -17,6 +17,8 @@ def render_created(document: Mapping[str, Any]) -> str:
     secrets = [clean(one["name"]) for one in document["needs"] if one["kind"] == "secret"]
     if secrets:
         given = " ".join(f"--with {name}=…" for name in secrets)
-        lines.append(f"{paint('secrets are not in it:', 'yellow')} `lineal capsule run` is to be given {given}")
+        lines.append(
+            f"{paint('secrets are not in it:', 'yellow')} `lineal capsule run` is to be given {given}"
+        )
     lines.append(paint(f"rebuild it anywhere: lineal capsule run {path}", "dim"))
     return "\n".join(lines)

@@ -73,7 +73,9 @@ def _statement(plan: ReproductionPlan) -> Document:
                     "target": run.target,
                     "parameters": {name: plain_value(value) for name, value in run.parameters.items()},
                 },
-                "resolvedDependencies": [{"uri": uri, "digest": _hashes(digest)} for uri, digest in materials],
+                "resolvedDependencies": [
+                    {"uri": uri, "digest": _hashes(digest)} for uri, digest in materials
+                ],
             },
             "runDetails": {
                 "builder": {"id": f"urn:lineal:{run.lineal}"},
