@@ -53,16 +53,26 @@ def reproduce(session: Session, what: str, html: Path | None, **options: Any) ->
     on the way is executed again in a temporary folder, and what it makes is compared with what it made then. Effects are never
     executed. Nothing of the project is touched; the report is kept in the store. Exits with 4 unless everything is identical, or within the tolerance.
     """
-    from lineal_cli.render.reproduce import render_plan, render_reproduction, render_start
+    document = session.open().reproduce(what, **options, told=tell_plan)
+    return answer_reproduction(document, options["dry_run"], html)
 
-    document = session.open().reproduce(
-        what, **options, told=lambda plan: print_text(render_start(plan), err=True)
-    )
+
+def tell_plan(plan: dict[str, Any]) -> None:
+    """What is going to be done, on stderr, before it is."""
+    from lineal_cli.render.reproduce import render_start
+
+    print_text(render_start(plan), err=True)
+
+
+def answer_reproduction(document: dict[str, Any], dry_run: bool, html: Path | None) -> Answer:
+    """The answer that a reproduction, or its plan, comes to; as a page as well, where one is asked for."""
+    from lineal_cli.render.reproduce import render_plan, render_reproduction
+
     if html is not None:
         from lineal.views.reproduction_page import reproduction_page
 
         html.write_text(reproduction_page(document), "utf-8")
-    if options["dry_run"]:
+    if dry_run:
         is_possible = not any(one["is_fatal"] for one in document["plan"]["missing"])
         return Answer(document, lambda: render_plan(document), 0 if is_possible else 4)
     fits = document["verdict"] in ("identical", "within_tolerance")

@@ -384,6 +384,14 @@ class Project:
         store, lineage = self._store_as_it_is, self._addresses.lineage
         return reproduce_document(store, lineage, found, wish, dry_run=dry_run, told=told)
 
+    def capsule_create(self, what: str, output: Path, *, progress: Progress | None = None) -> Document:
+        """Pack what a model came from into the file ``output``, which `lineal.api.capsule.run_capsule` rebuilds it from."""
+        from lineal.api.capsule import create_document
+
+        found = self._addresses.resolve(what)
+        store, lineage = self._store_as_it_is, self._addresses.lineage
+        return create_document(store, lineage, found, output, progress=progress)
+
     def get(self, what: str, output: Path | None = None) -> Document:
         """Write the exact bytes out of the store; a directory becomes a folder."""
         from lineal.api.export import write_out

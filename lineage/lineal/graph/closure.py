@@ -37,11 +37,15 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """What a closure is wanted of: ids of runs, digests of artifacts (as text), names of tags."""
+    """What a closure is wanted of: ids of runs, digests of artifacts (as text), names of tags.
+
+    Without ``with_tags`` the tags that name one of the runs, or what it made, stay behind.
+    """
 
     runs: tuple[str, ...] = ()
     artifacts: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    with_tags: bool = True
 
 
 class Need(NamedTuple):
@@ -173,7 +177,8 @@ class _Planner:
         tags = [
             tag
             for tag in self._read_tags()
-            if tag.name in roots.tags or tag.run_id in roots.runs or tag.digest in made
+            if tag.name in roots.tags
+            or (roots.with_tags and (tag.run_id in roots.runs or tag.digest in made))
         ]
         made |= {digest for outputs in self._take_runs(tag.run_id for tag in tags) for digest in outputs}
         asked = tuple(dict.fromkeys(Digest.parse(text) for text in roots.artifacts))

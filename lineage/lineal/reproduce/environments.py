@@ -11,9 +11,12 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
+
+from msgspec.structs import replace as replace_fields
 
 from lineal.engine.environment import VARIABLES, describe_environment
 from lineal.errors import LinealError
@@ -253,13 +256,16 @@ class EnvironmentPlan:
 
 def current_environment(reached: Iterable[str] = ()) -> Environment:
     """What this process runs on, with the modules among ``reached`` that belong to no distribution."""
-    import msgspec
+    loose = (name.removeprefix("module ") for name in reached if name.startswith("module "))
+    return _environment_here(tuple(sys.path), tuple(loose))
 
-    distributions = Distributions()
-    loose = [name.removeprefix("module ") for name in reached if name.startswith("module ")]
+
+@cache
+def _environment_here(search: tuple[str, ...], loose: tuple[str, ...]) -> Environment:
+    distributions = Distributions(search)
     found = {name: text for name, text in distributions.versions(loose).items() if name.startswith("module ")}
     here = describe_environment(distributions)
-    return msgspec.structs.replace(here, distributions={**here.distributions, **found})
+    return replace_fields(here, distributions={**here.distributions, **found})
 
 
 def plan_environment(
