@@ -113,6 +113,21 @@ def test_rerun_takes_a_run(project: Any, call: Callable[..., Any], document: Cal
 
 
 @pytest.mark.parametrize(
+    ("name", "exit_code"),
+    [("cancel", 0), ("cancel_ended", 0), ("cancel_late", 0), ("cancel_lost", 0), ("cancel_unheard", 1)],
+)
+def test_cancel_tells_by_its_exit_code_whether_the_run_goes_on(
+    project: Any, call: Callable[..., Any], document: Callable[[str], Any], name: str, exit_code: int
+) -> None:
+    project.answers["cancel"] = document(name)
+
+    called = call("cancel", "20261122-173120-4f", "--json")
+
+    assert (called.exit_code, called.document) == (exit_code, document(name))
+    assert project.calls == [("cancel", ("20261122-173120-4f",), {})]
+
+
+@pytest.mark.parametrize(
     ("name", "arguments", "exit_code"),
     [
         ("status", [], 0),

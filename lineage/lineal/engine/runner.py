@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -53,6 +54,7 @@ from lineal_store.tree import Tree
 if TYPE_CHECKING:
     from lineal.engine.observation import Judge
     from lineal_store.claims import Claims
+    from lineal_store.signs import StopRequest
 
 _LOG_KEPT_BYTES = 16 << 20
 _LONGEST_WAIT_SECONDS = 0.2  # until Ctrl-C is noticed
@@ -79,7 +81,7 @@ class Runner:
     """One run of ``plan``, to its end.
 
     ``executor_of`` makes the executor when something has to be executed, never before, so that a
-    run of hits starts no process; ``begin`` is called just before that, and ``judge`` when a first attempt has returned. Without ``executor_of`` nothing is executed: the
+    run of hits starts no process; ``begin`` is called just before that and gives the run's claims, which the caller closes, and ``judge`` when a first attempt has returned. Without ``executor_of`` nothing is executed: the
     answer is a preview. ``waits`` are those for a next attempt that runs before this one left behind. What runs
     when the run has taken ``timeout_seconds`` is stopped, and the run has failed.
     """
@@ -94,7 +96,7 @@ class Runner:
         *,
         slots: int = 1,
         executor_of: Callable[[], Executor] | None = None,
-        begin: Callable[[], None] = lambda: None,
+        begin: Callable[[], Claims] | None = None,
         judge: Callable[[], Judge] | None = None,
         limits: Limits | None = None,
         versions: Versions | None = None,
@@ -143,6 +145,8 @@ class Runner:
         self._late: list[machine.Event] = []
         self._state: RunState | None = None
         self._interrupted = self._sleeping = False
+        self._asked_to_stop: StopRequest | None = None
+        self._woken = threading.Event()
 
     def run(self) -> RunResult:
         """Run until every stage has ended; Ctrl-C stops the attempts and ends the run as cancelled.
@@ -167,8 +171,6 @@ class Runner:
         finally:
             if self._executor is not None:
                 self._executor.close()
-            if self._claims is not None:
-                self._claims.close()
             for place in self._places.values():
                 place.release()
             shutil.rmtree(self._context.scratch, ignore_errors=True)
@@ -187,6 +189,13 @@ class Runner:
         self._interrupted = True
         if self._sleeping:
             raise KeyboardInterrupt
+
+    def stop(self, request: StopRequest) -> None:
+        """Stop as after Ctrl-C, since somebody asked for it. Called from another thread."""
+        self._asked_to_stop, self._interrupted = request, True
+        self._woken.set()
+        assert self._executor is not None
+        self._executor.interrupt()
 
     # -- instructions -------------------------------------------------------------------------
 
@@ -528,16 +537,15 @@ class Runner:
 
     def _start_executor(self) -> Executor:
         if self._executor is None:
-            assert self._executor_of is not None
-            self._begin()
+            assert self._executor_of is not None and self._begin is not None
+            self._claims = self._begin()
             scratch = self._context.scratch
             try:
                 scratch.mkdir(parents=True)
             except OSError as error:
                 raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
             self._executor = self._executor_of()
-            self._claims = self._store.claims(self._context.run_id)
-            self._claims.keep_beating()
+            self._claims.keep_beating(self.stop)
         return self._executor
 
     def _carried(self, bound: Bound) -> Mapping[str, bytes]:
@@ -561,6 +569,9 @@ class Runner:
         """Wait for the next thing that happens, and let the machine know."""
         if self._interrupted:
             self._interrupted = False
+            if self._asked_to_stop is not None:
+                asked, self._asked_to_stop = self._asked_to_stop, None
+                self._warnings.append(f"the run was cancelled by {asked.who} on {asked.host}")
             self._handle(machine.Interrupted())
             return
         now = self._clock.monotonic()
@@ -647,7 +658,7 @@ class Runner:
         self._sleeping = True  # from now on Ctrl-C raises; one that came just before is seen here
         try:
             if not self._interrupted:
-                self._clock.sleep(seconds)
+                self._clock.sleep(seconds, self._woken)
         finally:
             self._sleeping = False
 

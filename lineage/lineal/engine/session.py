@@ -66,6 +66,7 @@ from lineal_store.blobs import name_of
 if TYPE_CHECKING:
     from lineal.engine.grounds import Asking
     from lineal.engine.observation import Judge
+    from lineal_store.claims import Claims
 
 
 _CLUSTER_SLOTS = (
@@ -181,7 +182,7 @@ class _Session:
     def preview(self) -> RunRecord:
         self._check_only()
         context = self._preview_context()
-        runner, _, _ = self._runner(context, None, lambda: None, 1)
+        runner, _, _ = self._runner(context, None, None, 1)
         result = runner.run()
         self._check_code(result)
         self.answers = runner.answers
@@ -199,23 +200,32 @@ class _Session:
             keep_environment(self._store, self._distributions.installed(), self._declared, self._variables),
         )
 
-        def begin() -> None:
+        claims: Claims | None = None
+
+        def begin() -> Claims:
+            nonlocal claims
             if self._request.is_cached:
                 raise CodeNeeded("a stage has to be executed")
             mend_code(self._store, self._request.sources)
+            claims = self._store.claims(self._run_id)
+            claims.beat()  # first: a run that has begun and shows no sign of life is lost
             self._store.runs.begin(self._run_id, seal_record(self._blank(context)))
             self._tell_start()
+            return claims
 
         runner, cache, intake = self._runner(context, self._executor, begin, self._slots)
         try:
             result = runner.run()
             self._check_code(result)
+            record = self._record(result, context, git)
+            paged = self._paged(record)
+            self._store.runs.finish(self._run_id, seal_record(paged))
         except CodeNeeded:
             git.wait()
             raise
-        record = self._record(result, context, git)
-        paged = self._paged(record)
-        self._store.runs.finish(self._run_id, seal_record(paged))
+        finally:
+            if claims is not None:
+                claims.close()
         for event in self._untold:
             self._request.listener(event)
         if any(stage.attempts for stage in result.stages.values()):
@@ -263,7 +273,7 @@ class _Session:
             return
         request = self._request
         allowed = set(select(request.graph, request.only, "--only"))
-        runner, _, _ = self._runner(self._preview_context(), None, lambda: None, 1)
+        runner, _, _ = self._runner(self._preview_context(), None, None, 1)
         result = runner.run()
         until = select(request.graph, request.until, "--until")
         allowed |= {
@@ -307,7 +317,7 @@ class _Session:
         self,
         context: RunContext,
         executor_of: Callable[[], Executor] | None,
-        begin: Callable[[], None],
+        begin: Callable[[], Claims] | None,
         slots: int,
     ) -> tuple[Runner, ActionCache, Intake]:
         request = self._request

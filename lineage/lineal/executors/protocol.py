@@ -217,6 +217,13 @@ class Executor(Protocol):
         """Stop the attempt with all processes that it started: politely, then not. It still has its outcome."""
         ...
 
+    def interrupt(self) -> None:
+        """End the attempt that this process itself makes just now, as Ctrl-C does. Called from another thread.
+
+        All others have `kill`, which the engine calls when it has what ``wait`` reports.
+        """
+        ...
+
     def close(self) -> None:
         """Kill what runs at once and release everything. Nothing that the executor started survives it."""
         ...
