@@ -8,7 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from lineal.engine import machine
-from lineal.engine.cache import Asked
+from lineal.engine.cache import Answer, Asked
+from lineal.engine.plan import Plan
+from lineal.engine.secrets import Secrets
 from lineal.events import Cache, Failure, RunState, StageState
 from lineal.executors.protocol import Envelope
 from lineal.graph.records import Output
@@ -29,6 +31,19 @@ class StageProgress:
     failure: Failure | None = None
     logs: list[str] = field(default_factory=list)
     started_at: datetime | None = None
+
+
+class Account:
+    """What is known of a run while it goes on, for all who perform it: of each stage its progress, and what the action cache
+    answered.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.stages = {stage_id: StageProgress() for stage_id in plan.stages}
+        self.answers: dict[str, Answer] = {}
+        self.warnings: list[str] = []
+        self.secrets = Secrets()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,58 @@
+"""Bytes that a stage was to read, and that are gone or damaged: made again by the stage that made them, or from their source."""
+
+from __future__ import annotations
+
+from lineal.engine import machine
+from lineal.engine.cache import ActionCache, Answer
+from lineal.engine.intake import Intake
+from lineal.engine.progress import Account
+from lineal.errors import LinealError
+from lineal_store import Digest, Store
+from lineal_store.tree import Tree
+
+
+class Healing:
+    def __init__(self, account: Account, store: Store, cache: ActionCache, intake: Intake) -> None:
+        self._account, self._store, self._cache, self._intake = account, store, cache, intake
+
+    def input_lost(self, stage_id: str, lost: str) -> machine.Event:
+        """Have the input with the digest ``lost`` made again."""
+        stages = self._account.stages
+        bound = self._account.answers[stage_id].asked.bound
+        for port, taken in bound.inputs.items():
+            origin = bound.origins[port]
+            if taken.digest != lost and not (taken.type == "directory" and self._holds(taken.digest, lost)):
+                continue
+            producer = next(
+                (
+                    parent
+                    for parent in self._account.plan.stages[stage_id].task.parents
+                    if (asked := stages[parent].asked) and asked.key == origin.action_key
+                ),
+                None,
+            )
+            if producer is not None:
+                self.condemn(producer)
+                return machine.InputLost(stage_id, producer)
+            if origin.url is not None and self._intake.heal(Digest.parse(lost)):
+                return machine.InputHealed(stage_id)
+        return machine.AttemptFailed(stage_id, retryable=False)
+
+    def condemn(self, producer: str) -> None:
+        """Retire the result whose bytes are damaged, so that it is made again."""
+        answer = self._account.answers[producer]
+        self._cache.doubt(answer.asked)
+        filed = self._store.actions.find([answer.asked.key]).get(answer.asked.key)
+        retire = None if filed is None else (filed.generation, "corrupt")
+        self._account.answers[producer] = Answer(
+            answer.asked, "miss", "lost", retire=retire, seen=answer.seen
+        )
+        progress = self._account.stages[producer]
+        progress.cache, progress.reason = "miss", "lost"
+
+    def _holds(self, tree: str, lost: str) -> bool:
+        try:
+            entries = Tree.decode(self._store.blobs.read(Digest.parse(tree))).entries
+        except LinealError:  # it is lost itself, and that is told first
+            return False
+        return any(str(entry.digest) == lost for entry in entries)
