@@ -395,6 +395,7 @@ class Runner:
         stage_id = attempt.stage_id
         progress = self.stages[stage_id]
         progress.seconds += outcome.seconds
+        progress.work_seconds += outcome.work_seconds
         try:
             return self._end_attempt(attempt, outcome, self._read_log(outcome))
         finally:

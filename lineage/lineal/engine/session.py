@@ -545,6 +545,7 @@ class _Session:
             fingerprint=planned.fingerprint.hex if planned else None,
             attempts=progress.attempts,
             seconds=round(progress.seconds, 6),
+            work_seconds=round(progress.work_seconds, 6) if progress.attempts else None,
             error=failure.document() if failure else None,
             traceback=failure.traceback if failure else "",
             outputs={name: replace_fields(output, inline=None) for name, output in progress.outputs.items()},

@@ -112,7 +112,7 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
 
     ``manifest``, ``code_tree`` and ``environment`` are digests of the fingerprint's units, of the
     project's source files and of the exact distributions, Python and platform. Times are UTC in
-    ISO 8601.
+    ISO 8601. ``work_seconds`` is what the stage's function took of ``seconds``; records of older versions do not tell.
     """
 
     format: int = FORMAT
@@ -129,12 +129,17 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     started_at: str
     seconds: float
+    work_seconds: float | None = None
     log: str | None = None
     observed: Observed = Observed()
 
 
-class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one stage in one run."""
+class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of one stage in one run.
+
+    ``seconds`` is what its attempts took, ``work_seconds`` what the stage's function took of that; None where nothing
+    was executed, or an older version recorded it.
+    """
 
     id: str
     name: str
@@ -145,6 +150,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str | None = None
     attempts: int = 0
     seconds: float = 0.0
+    work_seconds: float | None = None
     error: dict[str, str | None] | None = None
     traceback: str = ""
     outputs: dict[str, Output] = {}
