@@ -298,6 +298,23 @@ def test_runs_are_sorted_by_a_metric_or_column_and_those_without_come_last(
     assert [run["run_id"] for run in called.document["runs"]] == order
 
 
+def test_the_first_of_all_runs_are_shown_where_they_are_sorted(
+    project: Any, call: Callable[..., Any], document: Callable[[str], Any]
+) -> None:
+    run = document("runs")["runs"][0]
+    project.answers["runs"] = {
+        "runs": [
+            {**run, "run_id": name, "metrics": {"auc": auc}}
+            for name, auc in (("a", 0.5), ("b", 0.7), ("c", 0.9))
+        ]
+    }
+
+    called = call("runs", "--sort", "auc", "--limit", "2", "--json")
+
+    assert project.calls[0][2]["limit"] is None
+    assert [run["run_id"] for run in called.document["runs"]] == ["c", "b"]
+
+
 def test_runs_cannot_be_sorted_by_what_no_run_has(
     project: Any, call: Callable[..., Any], document: Callable[[str], Any]
 ) -> None:

@@ -10,6 +10,7 @@ from lineal.engine.cache import ActionCache, Answer, Asked
 from lineal.engine.delays import Delays
 from lineal.engine.healing import Healing
 from lineal.engine.inputs import Inputs
+from lineal.engine.mapping import Maps
 from lineal.engine.plan import Bound, PlannedStage
 from lineal.engine.progress import Account
 from lineal.engine.versions import NAME as VERSION_OF
@@ -33,6 +34,7 @@ class Lookup:
         account: Account,
         cache: ActionCache,
         inputs: Inputs,
+        maps: Maps,
         versions: Versions,
         delays: Delays,
         healing: Healing,
@@ -41,6 +43,7 @@ class Lookup:
         preview: bool,
     ) -> None:
         self._account, self._cache, self._inputs, self._versions = account, cache, inputs, versions
+        self._maps = maps
         self._delays, self._healing, self._lead, self._preview = delays, healing, lead, preview
 
     def look(self, stage_ids: Sequence[str]) -> list[machine.Event]:
@@ -53,6 +56,9 @@ class Lookup:
                 if not all(holds(condition, self._inputs.scalar) for condition in stage.node.conditions):
                     self._account.stages[stage_id].reason = "condition_false"
                     events.append(machine.ConditionFailed(stage_id))
+                    continue
+                if stage.node.over is not None:
+                    events.append(self._maps.expand(stage, self._inputs.value))
                     continue
                 bound = self._inputs.bind(stage)
                 if stage.options.version_of is not None:
@@ -73,10 +79,17 @@ class Lookup:
         """Look whether what the run returns of its hits is there."""
         returned: dict[str, list[Output]] = {}
         for binding in self._account.plan.graph.outputs.values():
-            if isinstance(binding, Result) and binding.node in self._account.stages:
-                progress = self._account.stages[binding.node]
-                if progress.cache == "hit" and binding.output in progress.outputs:
-                    returned.setdefault(binding.node, []).append(progress.outputs[binding.output])
+            if not isinstance(binding, Result) or binding.node not in self._account.stages:
+                continue
+            for node in self._account.items.get(binding.node, (binding.node,)):
+                progress = self._account.stages[node]
+                made = [
+                    out
+                    for name, out in progress.outputs.items()
+                    if node != binding.node or name == binding.output
+                ]
+                if progress.cache == "hit" and made:
+                    returned.setdefault(node, []).extend(made)
         lost = self._cache.find_lost(returned)
         for stage_id in lost:
             self._healing.condemn(stage_id)
