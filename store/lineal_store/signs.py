@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -96,13 +96,21 @@ class Signs:
         """Remove the sign of a run that has ended, and what was asked of it, as far as may be."""
         self._delete([_SIGNS + run_id, _REQUESTS + run_id])
 
-    def lives(self, run_id: str) -> bool:
-        """Whether the run lives, as far as is known from all the times that this was asked."""
-        name = _SIGNS + run_id
-        try:
-            data = self._backend.read(name)
-        except ObjectMissing:
-            return False
+    def shown(self) -> set[str]:
+        """The ids of all runs that show a sign, or have left one behind."""
+        return {info.name.removeprefix(_SIGNS) for info in self._backend.list(_SIGNS)}
+
+    def find_living(self, run_ids: Iterable[str]) -> set[str]:
+        """Those of ``run_ids`` that are not dead, as far as is known from all the times that this was asked."""
+        names = {run_id: _SIGNS + run_id for run_id in run_ids}
+        found = self._backend.read_many(names.values()) if names else {}
+        return {
+            run_id
+            for run_id, name in names.items()
+            if name in found and self._lives(run_id, name, found[name])
+        }
+
+    def _lives(self, run_id: str, name: str, data: bytes) -> bool:
         process = _process(name, data)
         if process is None or process.is_gone():
             return False

@@ -146,7 +146,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     ``seconds`` is what its attempts took, ``work_seconds`` what the stage's function took of that; None where nothing
     was executed, or an older version recorded it. A stage that is mapped over a list has a record of its own, with the number
-    of its ``items``, which follow it.
+    of its ``items``, which follow it. ``again`` has the digests of what came out of a hit that was executed again, by output.
     """
 
     id: str
@@ -164,6 +164,14 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     outputs: dict[str, Output] = {}
     logs: list[str] = []
     items: int | None = None
+    again: dict[str, str] | None = None
+
+    @property
+    def is_nondeterministic(self) -> bool:
+        """Whether it was executed again, and made something else."""
+        return self.again is not None and self.again != {
+            name: out.digest for name, out in self.outputs.items()
+        }
 
     @property
     def is_shown(self) -> bool:
