@@ -219,7 +219,7 @@ class ProcessExecutor:
             assert attempt.worker is not None
             self._hear(attempt.worker)  # it may have ended well just before
         family = Family(self._zygote.pid)
-        why = why or death.told("the worker's parent process", self._zygote.poll() or 0)
+        why = why or death.told("the worker's parent process", self._status_of_zygote())
         _end(family)
         self._dismiss_spares()
         self._hang_up()
@@ -230,6 +230,15 @@ class ProcessExecutor:
             else:
                 attempt.worker.is_reaped = True  # nobody will tell how it ended
                 self._stop(attempt, why=why)
+
+    def _status_of_zygote(self) -> int:
+        """How the zygote ended, whose line has: a process that dies closes its files some time before it can be reaped."""
+        assert self._zygote is not None
+        try:
+            return self._zygote.wait(_REAPED_SECONDS)
+        except subprocess.TimeoutExpired:  # it hangs on its way out
+            self._zygote.kill()
+            return self._zygote.wait()
 
     def _hang_up(self) -> None:
         """Part from the zygote: it ends, and ends what it still has."""

@@ -44,6 +44,14 @@ class TestProcessExecutor(IsolatedExecutorTests):
         assert "parent process was killed by SIGKILL" in outcome.failure.message
         assert bench.bytes_of(bench.attempt("add", a=1, b=1)) == b"2"
 
+    def test_how_a_zygote_ends_is_told_though_it_closes_its_files_first(self, bench) -> None:
+        ending = b"import os, time; os.closerange(3, 1000); time.sleep(0.3); os._exit(7)"
+        bench.executor._setup = replace(bench.executor._setup, sources={"stages_for_tests.py": ending})
+
+        failure = bench.attempt("add", a=1, b=1).failure
+
+        assert "parent process ended with status 7" in failure.message
+
     def test_what_had_not_begun_when_the_zygote_died_is_done_by_another(self, bench) -> None:
         bench.attempt("add", a=1, b=1)
         with stopped(zygote(bench)):
