@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -42,16 +42,22 @@ class ProcessExecutor:
 
     The zygote starts with the first attempt. Should it die, or hang (no import of the project after
     ``import_seconds``, no worker after ``fork_seconds``), another is started, once for an attempt, and what had not
-    begun is given to that. An attempt whose stage declares ``resources={"memory": …}`` is stopped when it uses more.
+    begun is given to that; ``monotonic`` is the clock for both. An attempt whose stage declares ``resources={"memory": …}`` is stopped when it uses more.
     """
 
     gathers = False
 
     def __init__(
-        self, setup: Setup, slots: int, *, import_seconds: float = 600.0, fork_seconds: float = 30.0
+        self,
+        setup: Setup,
+        slots: int,
+        *,
+        import_seconds: float = 600.0,
+        fork_seconds: float = 30.0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slots = slots
-        self._setup = setup
+        self._setup, self._monotonic = setup, monotonic
         self._import_seconds, self._fork_seconds = import_seconds, fork_seconds
         self._zygote: subprocess.Popen[bytes] | None = None
         self._line: Line | None = None
@@ -148,13 +154,13 @@ class ProcessExecutor:
                 self._leave(worker)
                 continue
             self._queue.popleft()
-            attempt.worker, worker.attempt, worker.since = worker, attempt, time.monotonic()
+            attempt.worker, worker.attempt, worker.since = worker, attempt, self._monotonic()
         missing = len(self._queue) + min(_SPARES, self.slots) - len(self._spares) - self._wanted
         if self._running and missing > 0:
             with suppress(OSError):  # the zygote has died; its line will end
                 line = self._connected()
                 if self._wanted == 0:
-                    self._waiting_since = time.monotonic()
+                    self._waiting_since = self._monotonic()
                 line.send(Wanted(missing))
                 self._wanted += missing
 
@@ -181,7 +187,7 @@ class ProcessExecutor:
             self._zygote_died()
             return
         for message in messages:
-            self._waiting_since = time.monotonic()
+            self._waiting_since = self._monotonic()
             match message:
                 case Imported():
                     self._has_imported = True
@@ -200,7 +206,7 @@ class ProcessExecutor:
 
     def _check_patience(self) -> None:
         """End a zygote from which nothing comes, and workers that do not begin: they may be stopped."""
-        now = time.monotonic()
+        now = self._monotonic()
         for attempt in self._running.values():
             given = attempt.worker
             late = given is not None and not attempt.has_begun and now - given.since > self._fork_seconds
