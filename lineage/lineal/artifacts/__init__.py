@@ -12,7 +12,17 @@ from __future__ import annotations
 
 from lineal.artifacts.codecs import Codec, UnreadableValue, UnsupportedValue
 from lineal.artifacts.files import Directory, File, NotLocal
-from lineal.artifacts.registry import Encoded, codec_for, codec_for_value, codec_named, decode, encode, misfit
+from lineal.artifacts.registry import (
+    Encoded,
+    EncodedInMemory,
+    codec_for,
+    codec_for_value,
+    codec_named,
+    decode,
+    encode,
+    encode_in_memory,
+    misfit,
+)
 from lineal.artifacts.schema import Schema, field, schema_of
 from lineal.artifacts.types import LogicalDate, Metrics, Secret, is_marked
 
@@ -20,6 +30,7 @@ __all__ = [
     "Codec",
     "Directory",
     "Encoded",
+    "EncodedInMemory",
     "File",
     "LogicalDate",
     "Metrics",
@@ -33,6 +44,7 @@ __all__ = [
     "codec_named",
     "decode",
     "encode",
+    "encode_in_memory",
     "field",
     "is_marked",
     "misfit",

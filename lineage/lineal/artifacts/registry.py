@@ -24,16 +24,39 @@ class Encoded:
     description: Description
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedInMemory:
+    """A value as ``data``."""
+
+    codec: str
+    data: bytes
+    description: Description
+
+
 def encode(value: object, annotation: object, path: Path) -> Encoded:
     """Write ``value`` as canonical bytes to ``path``, which does not exist yet.
 
     Raises `UnsupportedValue` where the value is not what ``annotation`` declares, or is of a kind that
     would not come back equal and of the same type. What lies at ``path`` after an error is of no use.
     """
+    codec, wanted = _chosen(value, annotation)
+    return Encoded(codec.name, path, codec.encode(value, wanted, path))
+
+
+def encode_in_memory(value: object, annotation: object) -> EncodedInMemory | None:
+    """The bytes that `encode` would write, where its codec has them in memory first; raises the same."""
+    codec, wanted = _chosen(value, annotation)
+    if not hasattr(codec, "dump"):
+        return None
+    data, description = codec.dump(value, wanted)
+    return EncodedInMemory(codec.name, data, description)
+
+
+def _chosen(value: object, annotation: object) -> tuple[Codec, object]:
+    """The codec of ``value``, and the annotation for it."""
     wanted, optional = required(annotation)
     if value is None and optional:
-        codec = codec_named("json")
-        return Encoded(codec.name, path, codec.encode(None, None, path))
+        return codec_named("json"), None
     if isinstance(value, PurePath):
         raise UnsupportedValue(
             f"returned the path {str(value)!r}, which names a file but does not hold it",
@@ -48,7 +71,7 @@ def encode(value: object, annotation: object, path: Path) -> Encoded:
     problem = misfit(value, wanted)
     if problem:
         raise UnsupportedValue(problem, "Correct the annotation or the value.")
-    return Encoded(codec.name, path, codec.encode(value, wanted, path))
+    return codec, wanted
 
 
 def decode(codec_name: str, path: Path, annotation: object) -> Any:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from lineal.events import Failure
 from lineal.executors import death
@@ -426,7 +427,7 @@ class _Attempt:
         self.is_killed = False  # since the engine asked for it
         self.is_stopped = False  # since the executor wants so: an outcome that still comes does not count
         self.began_at = time.monotonic()
-        self.log = log_of(order.scratch)
+        self.log = Path(log_of(order.scratch))
         self._read = 0
         self._family: Family | None = None
         self._oom_kills: int | None = None

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,11 +66,13 @@ def main(fd: int) -> None:
     except BaseException as error:  # noqa: BLE001 — whatever the project's import raises is told to the engine
         line.send(NotImported(_import_failure(error)))
         return
-    _adopt_orphans()
+    adopt_orphans = _way_to_adopt_orphans()
+    adopt_orphans()
     faulthandler.enable()  # the last lines of a worker that crashes then say where
     observer.prepare()
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
-    _serve(line, store, observer, setup.bounded)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _serve(line, lambda ours: _work(ours, store, observer, setup.bounded, adopt_orphans))
 
 
 def _import_project(setup: Setup) -> Observer:
@@ -110,22 +113,21 @@ def _import_failure(error: BaseException) -> Failure:
     )
 
 
-def _serve(line: Line, store: Store, observer: Observer, bounded: Collection[str]) -> None:
+def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
     """Fork when asked, tell who exited; when the engine is gone, kill what still runs and leave."""
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the engine, which decides
     selector = selectors.DefaultSelector()
     selector.register(line, selectors.EVENT_READ)
     selector.register(wake_read, selectors.EVENT_READ)
 
+    ours_alone = (line.fileno(), selector.fileno(), wake_read, wake_write)
+
     def work(ours: Line) -> NoReturn:
-        for one in (line, selector):
-            one.close()
-        for end in (wake_read, wake_write):
-            os.close(end)
-        _work(ours, store, observer, bounded)
+        for descriptor in ours_alone:  # what stands for them stays as it is: it would be copied to be changed
+            os.close(descriptor)
+        be_worker(ours)
 
     workers: set[int] = set()
     exited: list[Exited] = []
@@ -209,12 +211,13 @@ def _children() -> list[int]:
         return [child.pid for child in psutil.Process().children()]
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of processes whose own has died (prctl(2), PR_SET_CHILD_SUBREAPER), where the system can."""
-    if sys.platform == "linux":
-        import ctypes
+def _way_to_adopt_orphans() -> Callable[[], object]:
+    """What makes a process the parent of those whose own has died (prctl(2), PR_SET_CHILD_SUBREAPER), where it can."""
+    if sys.platform != "linux":
+        return lambda: None
+    import ctypes
 
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+    return partial(ctypes.CDLL(None).prctl, 36, 1, 0, 0, 0)
 
 
 def _end_all(workers: Iterable[int]) -> None:
@@ -233,15 +236,20 @@ def _end_all(workers: Iterable[int]) -> None:
                 os.waitpid(-1, 0)
 
 
-def _work(line: Line, store: Store, observer: Observer, bounded: Collection[str]) -> NoReturn:
+def _work(
+    line: Line,
+    store: Store,
+    observer: Observer,
+    bounded: Collection[str],
+    adopt_orphans: Callable[[], object],
+) -> NoReturn:
     """Be a worker: own session, wait for the order of one attempt, output into the log file. Never returns."""
     status = 1
     try:
         os.setsid()
-        _adopt_orphans()
+        adopt_orphans()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             order: Order = line.receive()
         except EOFError:  # no attempt was left for it
@@ -252,18 +260,21 @@ def _work(line: Line, store: Store, observer: Observer, bounded: Collection[str]
             os.environ["LINEAL_ATTEMPT"] = order.attempt_id
             if "cpu" in order.resources:
                 threads.limit(max(1, int(order.resources["cpu"])), bounded)
-            envelope: Envelope = replace(pickle.loads(order.envelope), scratch=order.scratch)
+            envelope: Envelope = pickle.loads(order.envelope)
+            if envelope.scratch != order.scratch:
+                envelope = replace(envelope, scratch=order.scratch)
             outcome = perform(envelope, stage_named, store, observer)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(order.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
-        with suppress(LinealError):  # a worker's spool is of no use to anybody after it
-            shutil.rmtree(store.backend.spool(), ignore_errors=True)
+        if outcome.failure is not None or len(outcome.carried) < len(outcome.outputs):
+            with suppress(LinealError):  # a worker's spool is of no use to anybody after it
+                shutil.rmtree(store.backend.spool(), ignore_errors=True)
         status = _hand_over(outcome, line)
     finally:
         os._exit(status)
 
 
-def _redirect(path: Path) -> None:
+def _redirect(path: str) -> None:
     """From now on what this process writes goes into the file, and it has nothing to read."""
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -15,12 +15,17 @@ class BytesCodec:
     executes_code = False
 
     def encode(self, value: bytes, annotation: object, path: Path) -> Description:
+        data, description = self.dump(value, annotation)
+        path.write_bytes(data)
+        return description
+
+    def dump(self, value: bytes, annotation: object) -> tuple[bytes, Description]:
+        """What `encode` writes, and returns."""
         if type(value) is not bytes:
             raise UnsupportedValue(
                 f"{class_name(type(value))} would come back as plain bytes", "Return bytes(value)."
             )
-        path.write_bytes(value)
-        return {"length": len(value)}
+        return value, {"length": len(value)}
 
     def decode(self, path: Path, annotation: object) -> bytes:
         return path.read_bytes()

@@ -27,6 +27,12 @@ class JsonCodec:
     executes_code = False
 
     def encode(self, value: Any, annotation: object, path: Path) -> Description:
+        data, description = self.dump(value, annotation)
+        path.write_bytes(data)
+        return description
+
+    def dump(self, value: Any, annotation: object) -> tuple[bytes, Description]:
+        """What `encode` writes, and returns."""
         try:
             plain = shape_of(annotation).dump(value)
             text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), check_circular=False)
@@ -42,8 +48,7 @@ class JsonCodec:
             ) from None
         except ValueError as error:  # an int of more digits than Python prints
             raise UnsupportedValue(str(error)) from None
-        path.write_bytes(data)
-        return _described(value)
+        return data, _described(value)
 
     def decode(self, path: Path, annotation: object) -> Any:
         plain = _parsed(path)
