@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import signal
@@ -71,7 +72,9 @@ class ProcessExecutor:
         self._running: dict[str, _Attempt] = {}
         self._queue: deque[_Attempt] = deque()  # of those, the ones without a worker
         self._reports: deque[Report] = deque()
-        self._read_at = self._measured_at = 0.0
+        self._has_outcome = False  # among the reports
+        self._read_at = self._measured_at = self._counted_at = 0.0
+        self._oom_kills: int | None = None
 
     def submit(self, envelope: Envelope) -> None:
         self.take(Order.of(envelope))
@@ -86,16 +89,17 @@ class ProcessExecutor:
         self._hand_out()
 
     def wait(self, timeout_seconds: float | None) -> Sequence[Report]:
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        started = time.monotonic()
+        deadline = math.inf if timeout_seconds is None else started + timeout_seconds
         while True:
             self._read_logs()
-            if self._reports or not self._running:
-                reports, self._reports = self._reports, deque()
+            now = time.monotonic()
+            # What is no outcome can wait for one: most stages are over before the caller is any the wiser for it.
+            held = self._reports and now < started + _TICK_SECONDS and not self._has_outcome
+            if now >= deadline or not self._running or (self._reports and not held):
+                reports, self._reports, self._has_outcome = self._reports, deque(), False
                 return list(reports)
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return []
-            self._listen(_TICK_SECONDS if left is None else min(left, _TICK_SECONDS))
+            self._listen(min(deadline - now, _TICK_SECONDS))
 
     def kill(self, attempt_id: str) -> None:
         attempt = self._running.get(attempt_id)
@@ -156,8 +160,10 @@ class ProcessExecutor:
                 continue
             self._queue.popleft()
             attempt.worker, worker.attempt, worker.since = worker, attempt, self._monotonic()
-        missing = len(self._queue) + min(_SPARES, self.slots) - len(self._spares) - self._wanted
+        spares = min(_SPARES, self.slots)
+        missing = len(self._queue) + spares - len(self._spares) - self._wanted
         if self._running and missing > 0:
+            missing += spares  # to fork several at once is cheaper: each fork makes the zygote copy what it uses
             with suppress(OSError):  # the zygote has died; its line will end
                 line = self._connected()
                 if self._wanted == 0:
@@ -275,7 +281,7 @@ class ProcessExecutor:
             return
         for message in messages:
             if isinstance(message, Begun) and attempt is not None:
-                attempt.begin()
+                attempt.begin(self._count_oom_kills())
                 self._reports.append(message)
             elif isinstance(message, Outcome) and attempt is not None and not attempt.is_stopped:
                 self._leave(worker)
@@ -370,6 +376,7 @@ class ProcessExecutor:
         if attempt.has_log:
             outcome = replace(outcome, log=str(attempt.log))
         self._reports.append(outcome)
+        self._has_outcome = True
 
     # -- looking on ---------------------------------------------------------------------------
 
@@ -379,6 +386,13 @@ class ProcessExecutor:
             self._read_at = now
             texts = (attempt.read_log() for attempt in self._running.values())
             self._reports.extend(text for text in texts if text is not None)
+
+    def _count_oom_kills(self) -> int | None:
+        """As of a moment ago: what is read for every attempt would cost more than it tells."""
+        now = time.monotonic()
+        if now - self._counted_at >= _MEMORY_SECONDS:
+            self._counted_at, self._oom_kills = now, death.count_oom_kills()
+        return self._oom_kills
 
     def _check_memory(self) -> None:
         """Stop what uses more memory than it declares. There is no grace: it may be growing still."""
@@ -432,9 +446,8 @@ class _Attempt:
         self._family: Family | None = None
         self._oom_kills: int | None = None
 
-    def begin(self) -> None:
-        self.has_begun, self.began_at = True, time.monotonic()
-        self._oom_kills = death.count_oom_kills()
+    def begin(self, oom_kills: int | None) -> None:
+        self.has_begun, self.began_at, self._oom_kills = True, time.monotonic(), oom_kills
 
     def is_short_of_memory(self) -> bool:
         """Whether the kernel has killed a process for want of memory since it began."""

@@ -12,7 +12,7 @@ import gc
 import importlib
 import os
 import pickle
-import selectors
+import select
 import shutil
 import signal
 import socket
@@ -118,14 +118,13 @@ def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    selector = selectors.DefaultSelector()
-    selector.register(line, selectors.EVENT_READ)
-    selector.register(wake_read, selectors.EVENT_READ)
-
-    ours_alone = (line.fileno(), selector.fileno(), wake_read, wake_write)
+    poll = select.poll()
+    for one in (line, wake_read):
+        poll.register(one, select.POLLIN)
+    ours_alone = (line.fileno(), wake_read, wake_write)
 
     def work(ours: Line) -> NoReturn:
-        for descriptor in ours_alone:  # what stands for them stays as it is: it would be copied to be changed
+        for descriptor in ours_alone:  # the objects that stand for them stay as they are: a write would copy their pages
             os.close(descriptor)
         be_worker(ours)
 
@@ -134,17 +133,20 @@ def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
     leftovers = Leftovers()
     try:
         line.send(Imported())
+        ready = {line.fileno(): select.POLLIN}  # with the setup more may have come
         while True:
-            for _ in range(sum(request.count for request in line.received())):
-                workers.add(_fork(line, work))
-            exited += _reap(workers)
-            if exited and leftovers.are_gone(workers):
-                for one in exited:
-                    line.send(one)
-                exited.clear()
-            selector.select(_SWEEP_SECONDS if exited else None)
-            with suppress(BlockingIOError):
+            if line.fileno() in ready:
+                for request in line.received():
+                    for _ in range(request.count):
+                        workers.add(_fork(line, work))
+            if wake_read in ready:
                 os.read(wake_read, 4096)
+                exited += _reap(workers)
+            if exited and leftovers.are_gone(workers):
+                for each in exited:
+                    line.send(each)
+                exited.clear()
+            ready = dict(poll.poll(1000 * _SWEEP_SECONDS if exited else None))
     except (EOFError, OSError):
         _end_all(workers)
 
@@ -204,7 +206,8 @@ class Leftovers:
 def _children() -> list[int]:
     pid = os.getpid()
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as children:
+            return [int(child) for child in children.read().split()]
     except FileNotFoundError:
         import psutil
 
