@@ -10,7 +10,7 @@ This room knows no store and no stage. Libraries are imported only when a value 
 
 from __future__ import annotations
 
-from lineal.artifacts.codecs import Codec, UnreadableValue, UnsupportedValue
+from lineal.artifacts.codecs import Codec, InMemoryCodec, UnreadableValue, UnsupportedValue
 from lineal.artifacts.files import Directory, File, NotLocal
 from lineal.artifacts.registry import (
     Encoded,
@@ -19,6 +19,7 @@ from lineal.artifacts.registry import (
     codec_for_value,
     codec_named,
     decode,
+    decode_in_memory,
     encode,
     encode_in_memory,
     misfit,
@@ -32,6 +33,7 @@ __all__ = [
     "Encoded",
     "EncodedInMemory",
     "File",
+    "InMemoryCodec",
     "LogicalDate",
     "Metrics",
     "NotLocal",
@@ -43,6 +45,7 @@ __all__ = [
     "codec_for_value",
     "codec_named",
     "decode",
+    "decode_in_memory",
     "encode",
     "encode_in_memory",
     "field",

@@ -8,7 +8,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from lineal.artifacts.annotations import class_of, required, says_nothing, spelled, union_members
-from lineal.artifacts.codecs.protocol import Codec, Description, UnreadableValue, UnsupportedValue, class_name
+from lineal.artifacts.codecs.protocol import (
+    Codec,
+    Description,
+    InMemoryCodec,
+    UnreadableValue,
+    UnsupportedValue,
+    class_name,
+)
 from lineal.artifacts.files import Directory, File
 from lineal.artifacts.types import Secret
 
@@ -46,7 +53,7 @@ def encode(value: object, annotation: object, path: Path) -> Encoded:
 def encode_in_memory(value: object, annotation: object) -> EncodedInMemory | None:
     """The bytes that `encode` would write, where its codec has them in memory first; raises the same."""
     codec, wanted = _chosen(value, annotation)
-    if not hasattr(codec, "dump"):
+    if not isinstance(codec, InMemoryCodec):
         return None
     data, description = codec.dump(value, wanted)
     return EncodedInMemory(codec.name, data, description)
@@ -79,10 +86,23 @@ def decode(codec_name: str, path: Path, annotation: object) -> Any:
 
     Codecs that are not JSON know the class from the bytes. Raises `UnreadableValue`.
     """
+    codec = codec_named(codec_name)
+    if isinstance(codec, InMemoryCodec):
+        return decode_in_memory(codec, path.read_bytes(), annotation)
+    wanted, _ = required(annotation)
+    return _fitting(codec.decode(path, wanted), codec_name, wanted)
+
+
+def decode_in_memory(codec: InMemoryCodec, data: bytes, annotation: object) -> Any:
+    """The value whose bytes are ``data``; otherwise as `decode`."""
     wanted, optional = required(annotation)
-    if optional and codec_name == "json" and path.stat().st_size == 4 and path.read_bytes() == b"null":
+    if optional and codec.name == "json" and data == b"null":
         return None
-    value = codec_named(codec_name).decode(path, wanted)
+    return _fitting(codec.load(data, wanted), codec.name, wanted)
+
+
+def _fitting(value: Any, codec_name: str, wanted: object) -> Any:
+    """``value``, if it is what ``wanted`` declares."""
     if misfit(value, wanted):
         held = class_name(type(value))
         raise UnreadableValue(codec_name, f"they hold {held} where {spelled(wanted)} is declared")

@@ -14,7 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from lineal.artifacts import Directory, Encoded, File, decode, encode, encode_in_memory, misfit
+from lineal.artifacts import (
+    Directory,
+    Encoded,
+    File,
+    InMemoryCodec,
+    codec_named,
+    decode,
+    decode_in_memory,
+    encode,
+    encode_in_memory,
+    misfit,
+)
 from lineal.artifacts.annotations import required, says_nothing, spelled
 from lineal.artifacts.codecs.protocol import Description, class_name
 from lineal.artifacts.lists import Member, read_list
@@ -209,8 +220,8 @@ class _Inputs:
             return Directory.held(held.url or str(laid_out), laid_out)
         if held.type == "list":
             return self._list(held, digest, folder)
-        path = self._path(digest)
         if held.type == "file":
+            path = self._path(digest)
             # readers infer formats from how a name ends, which is part of the key; the rest of the source's name is not
             link = Path(folder, f"{name}{held.suffix}")
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -220,7 +231,13 @@ class _Inputs:
         if held.made_by is not None:  # bytes mean what they meant to the stage that wrote them
             module, qualname, output = held.made_by
             annotation = self._stage_of(module, qualname).signature.outputs.ports[output].annotation
-        value = decode(held.type, path, annotation)
+        codec = codec_named(held.type)
+        if isinstance(codec, InMemoryCodec):
+            data = self._carried.get(str(digest))
+            data = self._store.blobs.read(digest) if data is None else data
+            value = decode_in_memory(codec, data, annotation)
+        else:
+            value = decode(held.type, self._path(digest), annotation)
         return follow(Result("the upstream stage", "result", held.item), value) if held.item else value
 
     def _list(self, held: Held, digest: Digest, folder: str) -> list[Any]:

@@ -163,7 +163,9 @@ class ProcessExecutor:
         spares = min(_SPARES, self.slots)
         missing = len(self._queue) + spares - len(self._spares) - self._wanted
         if self._running and missing > 0:
-            missing += spares  # to fork several at once is cheaper: each fork makes the zygote copy what it uses
+            missing += (
+                spares  # to fork several at once is cheaper: each fork makes the zygote copy what it uses
+            )
             with suppress(OSError):  # the zygote has died; its line will end
                 line = self._connected()
                 if self._wanted == 0:

@@ -13,7 +13,6 @@ import importlib
 import os
 import pickle
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -124,7 +123,9 @@ def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
     ours_alone = (line.fileno(), wake_read, wake_write)
 
     def work(ours: Line) -> NoReturn:
-        for descriptor in ours_alone:  # the objects that stand for them stay as they are: a write would copy their pages
+        for (
+            descriptor
+        ) in ours_alone:  # the objects that stand for them stay as they are: a write would copy their pages
             os.close(descriptor)
         be_worker(ours)
 
@@ -269,9 +270,7 @@ def _work(
             outcome = perform(envelope, stage_named, store, observer)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(order.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
-        if outcome.failure is not None or len(outcome.carried) < len(outcome.outputs):
-            with suppress(LinealError):  # a worker's spool is of no use to anybody after it
-                shutil.rmtree(store.backend.spool(), ignore_errors=True)
+        store.backend.discard_spool()  # it is of no use to anybody after this
         status = _hand_over(outcome, line)
     finally:
         os._exit(status)
