@@ -36,7 +36,7 @@ from lineal.executors.wire import (
 _TICK_SECONDS = 0.1  # between two looks at what attempts write, and at those that are to end
 _MEMORY_SECONDS = 0.25  # between two looks at what attempts use
 _REAPED_SECONDS = 5.0  # for the zygote to say how a worker ended
-_SPARES = 2  # workers that wait for the next attempts
+_SPARES = 2  # workers that wait for the next attempts: no fewer, and up to twice as many
 
 
 class ProcessExecutor:

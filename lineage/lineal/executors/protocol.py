@@ -208,6 +208,8 @@ class Executor(Protocol):
     def wait(self, timeout_seconds: float | None) -> Sequence[Report]:
         """What has been reported since, as soon as there is something; empty after the timeout.
 
+        What is no outcome may be held back for a tenth of a second, to come with one.
+
         Every submitted attempt gets exactly one outcome, killed ones included. An executor that runs attempts in
         this process may raise KeyboardInterrupt; the attempt it ended has its outcome the next time.
         """

@@ -70,7 +70,6 @@ def main(fd: int) -> None:
     faulthandler.enable()  # the last lines of a worker that crashes then say where
     observer.prepare()
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     _serve(line, lambda ours: _work(ours, store, observer, setup.bounded, adopt_orphans))
 
 
@@ -117,6 +116,7 @@ def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the engine, which decides
     poll = select.poll()
     for one in (line, wake_read):
         poll.register(one, select.POLLIN)
@@ -254,6 +254,7 @@ def _work(
         adopt_orphans()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             order: Order = line.receive()
         except EOFError:  # no attempt was left for it
