@@ -7,7 +7,7 @@ The shape is that of distributed's worker state machine (docs/architecture.md, "
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Literal
@@ -57,6 +57,13 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class Started:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """For each stage how much depends on it: of those that are ready, the heavier begin first. Items weigh what their stage does."""
+
+    weights: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +225,7 @@ class Interrupted:
 
 Event = (
     Started
+    | Weighed
     | Hit
     | Missed
     | Shared
@@ -359,7 +367,8 @@ class Machine:
         for number, task in enumerate(tasks):
             self._add(task, (number,))
         self._followers: dict[str, list[str]] = {}  # look again when it has ended
-        self._ready: list[tuple[tuple[int, ...], str]] = []
+        self._weights: dict[str, float] = {}
+        self._ready: list[tuple[float, tuple[int, ...], str]] = []  # heaviest first, then in call order
         self._running = 0
         self._open = len(tasks)
         self._slots, self._fail_fast, self._preview = slots, fail_fast, preview
@@ -388,7 +397,7 @@ class Machine:
         for event in events:
             self._take(event)
         while self._ready and self._running < self._slots:
-            _, stage = heappop(self._ready)
+            *_, stage = heappop(self._ready)
             if self._status[stage] == "ready":
                 self._running += 1
                 if self._claims:
@@ -414,6 +423,11 @@ class Machine:
                 for stage, awaited in self._awaited.items():
                     if not awaited:
                         self._settle(stage)
+            case Weighed(weights):
+                self._weights |= weights
+                waiting, self._ready = self._ready, []
+                for *_, stage in waiting:
+                    self._line_up(stage)
             case Hit(stage):
                 self._expect(event, stage, "looking")
                 self._end(stage, "succeeded")
@@ -450,7 +464,7 @@ class Machine:
                 self._running -= 1
                 self._status[stage] = "ready"
             case PlaceFree(stage):
-                heappush(self._ready, (self._place[stage], stage))
+                self._line_up(stage)
             case Expanded(stage, items):
                 self._expect(event, stage, "looking")
                 self._expand(stage, items)
@@ -517,6 +531,8 @@ class Machine:
     def _expand(self, stage: str, items: tuple[Task, ...]) -> None:
         """Let ``stage`` be its ``items``, and what is mapped over them begin with those that are done first."""
         self._children |= {task.id: [] for task in items}
+        if stage in self._weights:
+            self._weights |= dict.fromkeys((task.id for task in items), self._weights[stage])
         for number, task in enumerate(items):
             self._add(task, (*self._place[stage], number))
             self._awaited[task.id] = {
@@ -578,11 +594,11 @@ class Machine:
     def _let_go_on(self, stage: str, *, durable: bool = True) -> list[tuple[str, Status]]:
         """Ask for the children that waited for ``stage`` alone; those that end instead, each with how.
 
-        A list names what its items made, which has to be ``durable`` first.
+        A list names what its items made, and who takes the list reads it there: for them it has to be ``durable``.
         """
         ending: list[tuple[str, Status]] = []
         for child in self._children[stage]:
-            if not durable and child in self._expanded:
+            if not durable and (child in self._expanded or stage not in self._tasks[child].parents):
                 continue
             self._awaited[child].discard(stage)
             if self._awaited[child] or self._status[child] != "waiting":
@@ -602,7 +618,10 @@ class Machine:
             self._end(stage, "cancelled")
             return
         self._enter(stage, "ready")
-        heappush(self._ready, (self._place[stage], stage))
+        self._line_up(stage)
+
+    def _line_up(self, stage: str) -> None:
+        heappush(self._ready, (-self._weights.get(stage, 0.0), self._place[stage], stage))
 
     def _execute(self, stage: str) -> None:
         self._attempts[stage] += 1
@@ -648,6 +667,8 @@ class Machine:
             self._settle(stage)
         else:
             self._awaited[stage].add(producer)
+            if producer not in self._tasks[stage].parents:  # an item of a list that it takes
+                self._children[producer].append(stage)
 
     def _make_again(self, stage: str) -> None:
         """Make what ``stage`` had made before, and ask once more when that is done."""
