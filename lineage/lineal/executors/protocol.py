@@ -17,21 +17,21 @@ from lineal.stages.wiring import CollectionKind
 from lineal_store import Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Given:
     """A parameter's value in its type-tagged encoding."""
 
     encoded: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hidden:
     """A secret: travels to the stage over a pipe, is part of no key and no record."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Held:
     """An artifact in the store; ``item`` the part of it that is meant.
 
@@ -47,7 +47,7 @@ class Held:
     made_by: tuple[str, str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Items:
     """A collection with artifacts somewhere inside, as `lineal.stages.wiring.Collection` describes it."""
 
@@ -59,7 +59,7 @@ class Items:
 Argument = Given | Hidden | Held | Items
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Envelope:
     """One attempt of one action: everything that a worker must know.
 
@@ -109,7 +109,7 @@ class Access(NamedTuple):
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observations:
     """What was seen of an attempt that returned.
 
@@ -128,7 +128,7 @@ class Observations:
     children: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome:
     """How an attempt ended: with outputs, or with a failure.
 
@@ -154,14 +154,14 @@ class Outcome:
     observed: Observations | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Begun:
     """The attempt's own process is there; its timeout counts from now."""
 
     attempt_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Captured:
     """Text that an attempt wrote since the last time."""
 
@@ -169,7 +169,7 @@ class Captured:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setup:
     """What workers of one run share: the store, the code as the run recorded it, and how it is imported.
 
@@ -209,6 +209,8 @@ class Executor(Protocol):
 
     def wait(self, timeout_seconds: float | None) -> Sequence[Report]:
         """What has been reported since, as soon as there is something; empty after the timeout.
+
+        What is no outcome may be held back for a tenth of a second, to come with one.
 
         Every submitted attempt gets exactly one outcome, killed ones included. An executor that runs attempts in
         this process may raise KeyboardInterrupt; the attempt it ended has its outcome the next time.
