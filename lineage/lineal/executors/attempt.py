@@ -32,7 +32,7 @@ from lineal.stages.conditions import follow
 from lineal.stages.running import outputs_in
 from lineal.stages.signature import Port
 from lineal.stages.wiring import Collection, Constant, Result
-from lineal_store import Digest, Store
+from lineal_store import Blob, Digest, Store
 from lineal_store.errors import BlobMissing, DigestMismatch
 from lineal_store.tree import Tree, TreeEntry
 
@@ -272,8 +272,7 @@ def _put(
 ) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
     """Encode and describe every output; what is large is made durable in one batch, what is small is returned."""
     parts = _parts(stage, value)
-    outputs: dict[str, Output] = {}
-    kept = _Kept()
+    encoded: dict[str, Encoded] = {}
     spool = store.backend.spool()
     paths = {name: spool / f"{envelope.attempt_id}-{name}" for name in stage.signature.outputs.ports}
     try:
@@ -282,13 +281,11 @@ def _put(
                 part = parts[name]
                 if port.schema is not None and not (part is None and port.optional):
                     check(port.schema, part, where=f"{envelope.stage_id}, output {name}")
-                outputs[name] = kept.described(encode(part, port.annotation, paths[name]))
-        if kept.sources:
-            store.blobs.mend(list(kept.sources.values()))  # no result stands on bytes that were damaged since
+                encoded[name] = encode(part, port.annotation, paths[name])
+            return _kept(encoded, store)
     finally:
         for path in paths.values():
             _remove(path)
-    return outputs, kept.carried
 
 
 def _remove(path: Path) -> None:
@@ -299,34 +296,39 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-class _Kept:
-    """What is to be kept of the outputs of an attempt: in the store from here, or carried to the engine."""
-
-    def __init__(self) -> None:
-        self.sources: dict[Digest, bytes | Path] = {}
-        self.carried: dict[str, bytes] = {}
-
-    def described(self, encoded: Encoded) -> Output:
-        inline = None
-        if encoded.codec == "directory":
-            tree = _tree_of(encoded.path, self.sources).encode()
-            digest, size = Digest.of(tree), len(tree)
-            self.sources[digest] = tree
-        elif (size := encoded.path.stat().st_size) <= INLINE_BYTES:
-            data = encoded.path.read_bytes()
-            digest = Digest.of(data)
-            self.carried[str(digest)] = data
-            inline = data if encoded.codec == "json" else None
-        else:
-            digest, size = Digest.of_file(encoded.path)
-            self.sources[digest] = encoded.path
-        return Output(
-            digest=str(digest),
-            type=encoded.codec,
-            size_bytes=size,
-            description=dict(encoded.description),
-            inline=inline,
+def _kept(
+    encoded: Mapping[str, Encoded], store: Store
+) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
+    """The outputs by name, in the store from here, and the bytes of those that are carried to the engine instead."""
+    blobs: dict[str, Blob] = {}
+    carried: dict[str, bytes] = {}
+    large: dict[str, Path] = {}
+    of_trees: dict[Digest, bytes | Path] = {}
+    for name, one in encoded.items():
+        if one.codec == "directory":
+            tree = _tree_of(one.path, of_trees).encode()
+            blobs[name] = Blob(Digest.of(tree), len(tree))
+            of_trees[blobs[name].digest] = tree
+        elif one.path.stat().st_size <= INLINE_BYTES:
+            data = one.path.read_bytes()
+            blobs[name] = Blob(Digest.of(data), len(data))
+            carried[str(blobs[name].digest)] = data
+        else:  # hashed by the store, once
+            large[name] = one.path
+    if large or of_trees:
+        # No result stands on bytes that were damaged since.
+        blobs.update(zip(large, store.blobs.mend([*large.values(), *of_trees.values()]), strict=False))
+    outputs = {
+        name: Output(
+            digest=str(blobs[name].digest),
+            type=one.codec,
+            size_bytes=blobs[name].size_bytes,
+            description=dict(one.description),
+            inline=carried.get(str(blobs[name].digest)) if one.codec == "json" else None,
         )
+        for name, one in encoded.items()
+    }
+    return outputs, carried
 
 
 class WrongValue(LinealError):
