@@ -296,9 +296,7 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _kept(
-    encoded: Mapping[str, Encoded], store: Store
-) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
+def _kept(encoded: Mapping[str, Encoded], store: Store) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
     """The outputs by name, in the store from here, and the bytes of those that are carried to the engine instead."""
     blobs: dict[str, Blob] = {}
     carried: dict[str, bytes] = {}

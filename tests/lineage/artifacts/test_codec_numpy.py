@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import pickle
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from joblib._memmapping_reducer import _get_backing_memmap
 from support import spelled
 
 from lineal.artifacts import UnreadableValue, UnsupportedValue, codec_named, decode, encode
+from lineal.artifacts.codecs import numpy as codec_module
 
 PADDED = np.dtype([("flag", "u1"), ("value", "f8")], align=True)
 
@@ -21,6 +24,14 @@ def put(array: Any, folder: Path) -> bytes:
     return encoded.path.read_bytes()
 
 
+@pytest.fixture(params=["read", "mapped"])
+def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once as small arrays are decoded, and once as large ones."""
+    if request.param == "mapped":
+        monkeypatch.setattr(codec_module, "MAPPED_BYTES", 0)
+
+
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize(
     "array",
     [
@@ -51,6 +62,56 @@ def test_an_array_comes_back_with_its_values_shape_and_dtype(array: Any, tmp_pat
     assert back.flags.writeable
 
 
+def large(folder: Path) -> Any:
+    put(np.arange(codec_module.MAPPED_BYTES / 8), folder)
+    return decode("numpy", folder / "value.npy", np.ndarray)
+
+
+def test_a_large_array_can_be_written_to_and_its_file_stays_as_it_is(tmp_path: Path) -> None:
+    array = large(tmp_path)
+    before = (tmp_path / "value.npy").read_bytes()
+
+    array[:] = -1.0
+
+    assert array.sum() == -len(array)
+    assert (tmp_path / "value.npy").read_bytes() == before
+
+
+def test_a_large_array_takes_no_memory_before_it_is_looked_at(tmp_path: Path) -> None:
+    tracemalloc.start()
+    array = large(tmp_path)
+    tracemalloc.clear_traces()
+    again = decode("numpy", tmp_path / "value.npy", np.ndarray)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < codec_module.MAPPED_BYTES / 100
+    assert np.array_equal(again, array)
+
+
+def test_what_is_written_to_a_large_array_reaches_the_processes_that_it_is_sent_to(tmp_path: Path) -> None:
+    array = large(tmp_path)
+    array[0] = 7.0
+
+    # What joblib takes for a mapped file it sends as the file's name.
+    assert _get_backing_memmap(array) is None
+    assert pickle.loads(pickle.dumps(array))[0] == 7.0
+
+
+def test_an_array_in_fortran_order_that_others_wrote_is_read(tmp_path: Path, either_way: None) -> None:
+    array = np.asfortranarray(np.arange(6).reshape(2, 3))
+    np.save(tmp_path / "value.npy", array)
+
+    assert np.array_equal(decode("numpy", tmp_path / "value.npy", np.ndarray), array)
+
+
+def test_field_names_of_any_language_come_back(tmp_path: Path, either_way: None) -> None:
+    array = np.array([(1.0,)], dtype=[("長さ", "f8")])
+    put(array, tmp_path)
+
+    assert decode("numpy", tmp_path / "value.npy", np.ndarray).dtype == array.dtype
+
+
 def test_equal_arrays_give_equal_bytes_however_they_lie_in_memory(tmp_path: Path) -> None:
     array = np.arange(12.0).reshape(3, 4)
     strided = np.zeros((6, 4))
@@ -75,7 +136,10 @@ def test_what_lies_between_fields_does_not_count(tmp_path: Path) -> None:
 def test_every_nan_is_one(tmp_path: Path) -> None:
     other = np.array([0xFFF8000000000001], dtype="u8").view("f8")
 
-    assert put(np.array([np.nan]), tmp_path) == put(other, tmp_path)
+    for shape in ([np.nan], [1.0, np.nan, -np.inf], np.full((2, 2), np.nan)):
+        same = np.array(shape)
+        different = np.where(np.isnan(same), other, same)
+        assert put(same, tmp_path) == put(different, tmp_path)
     assert put(np.array([-0.0]), tmp_path) != put(np.array([0.0]), tmp_path)
 
 
@@ -127,6 +191,7 @@ def hostile_files() -> list[bytes]:
     ]
 
 
+@pytest.mark.usefixtures("either_way")
 @pytest.mark.parametrize("data", hostile_files(), ids=range(7))
 def test_other_bytes_give_one_typed_error(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "value").write_bytes(data)

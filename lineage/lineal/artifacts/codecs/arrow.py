@@ -25,7 +25,8 @@ from lineal.artifacts.codecs.protocol import (
 ROWS_IN_GROUP = 128 * 1024
 """Rows of a row group: few enough that a group's text stays below the 2 GiB that one Arrow array can hold."""
 
-_ROWS_LOOKED_AT = 10_000
+ROWS_LOOKED_AT = 10_000
+"""So many first rows decide whether a column of text is written with a dictionary."""
 
 _SCHEMA = b"lineal.schema"
 """Metadata of the file: the table's exact Arrow schema, and the values of its ordered dictionaries, as JSON."""
@@ -249,7 +250,7 @@ def _repeats(column: Any) -> bool:
     """
     if column.type not in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
         return True
-    first = column.slice(0, _ROWS_LOOKED_AT)
+    first = column.slice(0, ROWS_LOOKED_AT)
     distinct: int = pc.count_distinct(first, mode="all").as_py()
     return 4 * distinct <= len(first)
 
