@@ -193,7 +193,7 @@ class Project:
 
         def act(request: RunRequest) -> Document:
             record, answers = explain_run(request)
-            wanted = select(request.graph, [stage], "stage") if stage is not None else None
+            wanted = select(request.graph, [stage], "stage", items=True) if stage is not None else None
             return explain_preview(request, record, answers, wanted)
 
         return self._with_graph(target, assignments, None, act, asking=True)
