@@ -62,39 +62,47 @@ def test_an_array_comes_back_with_its_values_shape_and_dtype(array: Any, tmp_pat
     assert back.flags.writeable
 
 
-def large(folder: Path) -> Any:
-    put(np.arange(codec_module.MAPPED_BYTES / 8), folder)
-    return decode("numpy", folder / "value.npy", np.ndarray)
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file of an array that is large enough to be mapped."""
+    monkeypatch.setattr(codec_module, "MAPPED_BYTES", 1 << 20)
+    put(np.arange((1 << 20) / 8), tmp_path)
+    return tmp_path / "value.npy"
 
 
-def test_a_large_array_can_be_written_to_and_its_file_stays_as_it_is(tmp_path: Path) -> None:
-    array = large(tmp_path)
-    before = (tmp_path / "value.npy").read_bytes()
+def test_a_large_array_can_be_written_to_and_its_file_stays_as_it_is(large: Path) -> None:
+    before = large.read_bytes()
+    array = decode("numpy", large, np.ndarray)
 
     array[:] = -1.0
 
     assert array.sum() == -len(array)
-    assert (tmp_path / "value.npy").read_bytes() == before
+    assert large.read_bytes() == before
 
 
-def test_a_large_array_takes_no_memory_before_it_is_looked_at(tmp_path: Path) -> None:
+def test_a_large_array_takes_no_memory_before_it_is_looked_at(large: Path) -> None:
+    decode("numpy", large, np.ndarray)
     tracemalloc.start()
-    array = large(tmp_path)
-    tracemalloc.clear_traces()
-    again = decode("numpy", tmp_path / "value.npy", np.ndarray)
-    _, peak = tracemalloc.get_traced_memory()
+    array = decode("numpy", large, np.ndarray)
+    _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    assert peak < codec_module.MAPPED_BYTES / 100
-    assert np.array_equal(again, array)
+    assert peak_bytes < array.nbytes / 10
+    assert np.array_equal(array, np.arange(len(array)))
 
 
-def test_what_is_written_to_a_large_array_reaches_the_processes_that_it_is_sent_to(tmp_path: Path) -> None:
-    array = large(tmp_path)
+def test_a_large_array_outlives_the_name_of_its_file(large: Path) -> None:
+    array = decode("numpy", large, np.ndarray)
+    large.unlink()
+
+    assert array[-1] == len(array) - 1
+
+
+def test_what_is_written_to_a_large_array_is_sent_to_other_processes_with_it(large: Path) -> None:
+    array = decode("numpy", large, np.ndarray)
     array[0] = 7.0
 
-    # What joblib takes for a mapped file it sends as the file's name.
-    assert _get_backing_memmap(array) is None
+    assert _get_backing_memmap(array) is None  # else joblib sends the file's name
     assert pickle.loads(pickle.dumps(array))[0] == 7.0
 
 
@@ -141,6 +149,15 @@ def test_every_nan_is_one(tmp_path: Path) -> None:
         different = np.where(np.isnan(same), other, same)
         assert put(same, tmp_path) == put(different, tmp_path)
     assert put(np.array([-0.0]), tmp_path) != put(np.array([0.0]), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", ">f8"])
+def test_an_array_whose_nans_are_that_one_is_not_copied(dtype: str) -> None:
+    array = np.array([[1.0, np.nan], [np.inf, np.nan]], dtype)
+    clean = np.array([1.0, np.inf], dtype)
+
+    assert codec_module.canonical_array(array) is array
+    assert codec_module.canonical_array(clean) is clean
 
 
 def test_a_mapped_array_is_kept_as_the_array_that_it_shows(tmp_path: Path) -> None:
