@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import pickle
 import tracemalloc
@@ -38,6 +39,7 @@ def either_way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         np.arange(6, dtype="int32").reshape(2, 3),
         np.array(5.0),
         np.zeros((0, 3)),
+        np.array(["", ""]),
         np.array([1, 2], dtype=">i4"),
         np.array([True, False]),
         np.array([1 + 2j]),
@@ -120,7 +122,11 @@ def test_field_names_of_any_language_come_back(tmp_path: Path, either_way: None)
     assert decode("numpy", tmp_path / "value.npy", np.ndarray).dtype == array.dtype
 
 
-def test_equal_arrays_give_equal_bytes_however_they_lie_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part_bytes", [1, 64, 1 << 20], ids=["row by row", "in parts", "whole"])
+def test_equal_arrays_give_equal_bytes_however_they_lie_in_memory(
+    part_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec_module, "_PART_BYTES", part_bytes)
     array = np.arange(12.0).reshape(3, 4)
     strided = np.zeros((6, 4))
     strided[::2] = array
@@ -164,6 +170,14 @@ def test_a_mapped_array_is_kept_as_the_array_that_it_shows(tmp_path: Path) -> No
     np.save(tmp_path / "raw.npy", np.arange(3))
 
     assert put(np.load(tmp_path / "raw.npy", mmap_mode="r"), tmp_path) == put(np.arange(3), tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_full_disk_is_told_as_one() -> None:
+    with pytest.raises(OSError) as caught:
+        encode(np.zeros(100_000), np.ndarray, Path("/dev/full"))
+
+    assert caught.value.errno == errno.ENOSPC
 
 
 @pytest.mark.parametrize(

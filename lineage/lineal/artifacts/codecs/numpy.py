@@ -16,6 +16,8 @@ MAPPED_BYTES = 64 << 20
 """Files from this size on are mapped. Each holds a file open as long as its array lives, and of those a process has a
 thousand or so; smaller ones are read in a hundredth of a second."""
 
+_PART_BYTES = 16 << 20
+
 
 class NumpyCodec:
     """``.npy`` in C order, with its byte order, with zeros between the fields of records, and with one NaN.
@@ -38,7 +40,7 @@ class NumpyCodec:
         _refuse_other_dtype(value.dtype, annotation)
         array = canonical_array(np.asarray(value))
         with path.open("wb") as stream:
-            np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
+            _write(array, stream)
         return {"shape": list(array.shape), "dtype": _dtype_text(array.dtype)}
 
     def decode(self, path: Path, annotation: object) -> Any:
@@ -60,6 +62,26 @@ class NumpyCodec:
         except _UNREADABLE as error:
             raise UnreadableValue(self.name, str(error)) from None
         return {"shape": list(array.shape), "dtype": _dtype_text(array.dtype), "values": values}
+
+
+def _write(array: Any, stream: BinaryIO) -> None:
+    """Write ``array`` in C order, a part at a time: where it lies otherwise, a copy of it would be as large again.
+
+    Raises OSError with its number, which numpy's own writer keeps to itself.
+    """
+    try:
+        header = np.lib.format.header_data_from_array_1_0(array) | {"fortran_order": False}
+        np.lib.format.write_array_header_1_0(stream, header)
+    except ValueError:  # field names that take a later version of the format
+        np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
+        return
+    if array.nbytes:
+        rows = np.atleast_1d(array)
+        step = max(1, _PART_BYTES * len(rows) // array.nbytes)
+        stream.writelines(
+            np.ascontiguousarray(rows[start : start + step]).reshape(-1).view("u1").data
+            for start in range(0, len(rows), step)
+        )
 
 
 def _mapped(stream: BinaryIO) -> Any:
