@@ -51,7 +51,8 @@ class Answer:
     """What the cache says: a ``result`` for a hit; else what is to be retired once there is a new one.
 
     ``nearest`` is the earlier action that explains a miss; ``refused`` why a result that there is does not count; ``seen`` the newest entry in the log
-    of an effect; ``failure`` is set where the stage may be neither reused nor executed.
+    of an effect; ``failure`` is set where the stage may be neither reused nor executed. A hit that is executed ``again`` is
+    compared with what comes out, and stays what it is.
     """
 
     asked: Asked
@@ -63,6 +64,7 @@ class Answer:
     refused: str = ""
     seen: int = 0
     failure: Failure | None = None
+    again: bool = False
 
 
 class ActionCache:

@@ -26,7 +26,8 @@ from lineal.stages.wiring import Result
 class Lookup:
     """Answers for the stages of ``account``; with ``preview`` nothing is going to be executed.
 
-    ``lead`` says which stage of the run executes what a stage asks for.
+    ``lead`` says which stage of the run executes what a stage asks for, ``doubts`` which hits are to be executed once more
+    and compared.
     """
 
     def __init__(
@@ -39,12 +40,15 @@ class Lookup:
         delays: Delays,
         healing: Healing,
         lead: Callable[[str], str],
+        doubts: Callable[[str], bool],
         *,
         preview: bool,
     ) -> None:
         self._account, self._cache, self._inputs, self._versions = account, cache, inputs, versions
         self._maps = maps
         self._delays, self._healing, self._lead, self._preview = delays, healing, lead, preview
+        self._doubts = doubts
+        self._doubted: set[str] = set()
 
     def look(self, stage_ids: Sequence[str]) -> list[machine.Event]:
         """What became of each, with one batch of requests to the store."""
@@ -110,7 +114,16 @@ class Lookup:
                 return machine.Shared(stage_id, leader)
             return self._delays.take_up(answer, preview=self._preview)
         progress.outputs = answer.result.outputs
-        return machine.Hit(stage_id)
+        if not self._is_doubted(answer):
+            return machine.Hit(stage_id)
+        self._doubted.add(answer.asked.key)
+        self._account.answers[stage_id] = replace(answer, again=True)
+        return machine.Missed(stage_id)
+
+    def _is_doubted(self, answer: Answer) -> bool:
+        """Whether a hit is to be executed again: each action once, and never an effect."""
+        stage, key = answer.asked.stage, answer.asked.key
+        return not stage.options.effect and key not in self._doubted and self._doubts(stage.id)
 
     def _refused(self, stage_id: str, failure: Failure) -> machine.Event:
         self._account.stages[stage_id].failure = failure

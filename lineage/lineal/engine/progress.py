@@ -31,6 +31,8 @@ class StageProgress:
     failure: Failure | None = None
     logs: list[str] = field(default_factory=list)
     started_at: datetime | None = None
+    again: Mapping[str, str] | None = None
+    """The digests of what came out when a hit was executed again, by output."""
 
 
 class Account:

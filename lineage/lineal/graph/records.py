@@ -143,7 +143,8 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
 class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one stage in one run.
 
-    A stage that is mapped over a list has a record of its own, with the number of its ``items``, which follow it.
+    A stage that is mapped over a list has a record of its own, with the number of its ``items``, which follow it. ``again`` has the
+    digests of what came out of a hit that was executed again, by output.
     """
 
     id: str
@@ -160,6 +161,14 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     outputs: dict[str, Output] = {}
     logs: list[str] = []
     items: int | None = None
+    again: dict[str, str] | None = None
+
+    @property
+    def is_nondeterministic(self) -> bool:
+        """Whether it was executed again, and made something else."""
+        return self.again is not None and self.again != {
+            name: out.digest for name, out in self.outputs.items()
+        }
 
     @property
     def is_shown(self) -> bool:

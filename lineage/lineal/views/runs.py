@@ -106,6 +106,7 @@ def _stage(stage: StageRecord) -> Document:
         "error": stage.error,
         "traceback": stage.traceback,
         "outputs": {name: _output(output) for name, output in stage.outputs.items()},
+        **({} if stage.again is None else {"executed_again": stage.again}),
     }
 
 
