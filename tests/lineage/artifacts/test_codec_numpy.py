@@ -115,6 +115,7 @@ def test_an_array_in_fortran_order_that_others_wrote_is_read(tmp_path: Path, eit
     assert np.array_equal(decode("numpy", tmp_path / "value.npy", np.ndarray), array)
 
 
+@pytest.mark.filterwarnings("ignore:Stored array in format 3.0")
 def test_field_names_of_any_language_come_back(tmp_path: Path, either_way: None) -> None:
     array = np.array([(1.0,)], dtype=[("長さ", "f8")])
     put(array, tmp_path)
