@@ -31,6 +31,7 @@ check: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/python -m compileall -q store lineage cli
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/artifacts.py
 	$(BIN)/python benchmarks/s3.py
 
 docs: $(VENV)/.test

@@ -17,6 +17,7 @@ from typing import Any, cast
 from lineal.artifacts import (
     Directory,
     Encoded,
+    EncodedInMemory,
     File,
     InMemoryCodec,
     codec_named,
@@ -27,7 +28,7 @@ from lineal.artifacts import (
     misfit,
 )
 from lineal.artifacts.annotations import required, says_nothing, spelled
-from lineal.artifacts.codecs.protocol import Description, class_name
+from lineal.artifacts.codecs.protocol import class_name
 from lineal.artifacts.lists import Member, read_list
 from lineal.artifacts.schema import check
 from lineal.artifacts.values import decode_value, import_by_name
@@ -44,7 +45,7 @@ from lineal.stages.conditions import follow
 from lineal.stages.running import outputs_in
 from lineal.stages.signature import Port
 from lineal.stages.wiring import Collection, Constant, Result
-from lineal_store import Digest, Store
+from lineal_store import Blob, Digest, Store
 from lineal_store.errors import BlobMissing, DigestMismatch
 from lineal_store.tree import Tree, TreeEntry
 
@@ -325,8 +326,7 @@ def _put(
 ) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
     """Encode and describe every output; what is large is made durable in one batch, what is small is returned."""
     parts = _parts(stage, value)
-    outputs: dict[str, Output] = {}
-    kept = _Kept()
+    encoded: dict[str, Encoded | EncodedInMemory] = {}
     spooled: list[Path] = []
     try:
         with spooling(store.url):
@@ -334,23 +334,21 @@ def _put(
                 part = parts[name]
                 if port.schema is not None and not (part is None and port.optional):
                     check(port.schema, part, where=f"{envelope.stage_id}, output {name}")
-                encoded = encode_in_memory(part, port.annotation)
-                if encoded is not None and len(encoded.data) <= INLINE_BYTES:  # no file is made for it
-                    outputs[name] = kept.carry(encoded.data, encoded.codec, encoded.description)
+                small = encode_in_memory(part, port.annotation)
+                if small is not None and len(small.data) <= INLINE_BYTES:  # no file is made for it
+                    encoded[name] = small
                     continue
                 path = store.backend.spool() / f"{envelope.attempt_id}-{name}"
                 spooled.append(path)
-                if encoded is None:
-                    outputs[name] = kept.described(encode(part, port.annotation, path))
+                if small is None:
+                    encoded[name] = encode(part, port.annotation, path)
                 else:
-                    path.write_bytes(encoded.data)
-                    outputs[name] = kept.described(Encoded(encoded.codec, path, encoded.description))
-        if kept.sources:
-            store.blobs.mend(list(kept.sources.values()))  # no result stands on bytes that were damaged since
+                    path.write_bytes(small.data)
+                    encoded[name] = Encoded(small.codec, path, small.description)
+            return _kept(encoded, store)
     finally:
         for path in spooled:
             _remove(path)
-    return outputs, kept.carried
 
 
 def _remove(path: Path) -> None:
@@ -361,38 +359,43 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-class _Kept:
-    """What is to be kept of the outputs of an attempt: in the store from here, or carried to the engine."""
-
-    def __init__(self) -> None:
-        self.sources: dict[Digest, bytes | Path] = {}
-        self.carried: dict[str, bytes] = {}
-
-    def carry(self, data: bytes, codec: str, description: Description) -> Output:
-        digest = str(Digest.of(data))
-        self.carried[digest] = data
-        inline = data if codec == "json" else None
-        return Output(
-            digest=digest, type=codec, size_bytes=len(data), description=dict(description), inline=inline
+def _kept(
+    encoded: Mapping[str, Encoded | EncodedInMemory], store: Store
+) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
+    """The outputs by name, in the store from here, and the bytes of those that are carried to the engine instead."""
+    blobs: dict[str, Blob] = {}
+    carried: dict[str, bytes] = {}
+    large: dict[str, Path] = {}
+    of_trees: dict[Digest, bytes | Path] = {}
+    for name, one in encoded.items():
+        if isinstance(one, EncodedInMemory):
+            data = one.data
+        elif one.codec == "directory":
+            tree = _tree_of(one.path, of_trees).encode()
+            blobs[name] = Blob(Digest.of(tree), len(tree))
+            of_trees[blobs[name].digest] = tree
+            continue
+        elif one.path.stat().st_size <= INLINE_BYTES:
+            data = one.path.read_bytes()
+        else:  # hashed by the store, once
+            large[name] = one.path
+            continue
+        blobs[name] = Blob(Digest.of(data), len(data))
+        carried[str(blobs[name].digest)] = data
+    if large or of_trees:
+        # No result stands on bytes that were damaged since.
+        blobs.update(zip(large, store.blobs.mend([*large.values(), *of_trees.values()]), strict=False))
+    outputs = {
+        name: Output(
+            digest=str(blobs[name].digest),
+            type=one.codec,
+            size_bytes=blobs[name].size_bytes,
+            description=dict(one.description),
+            inline=carried.get(str(blobs[name].digest)) if one.codec == "json" else None,
         )
-
-    def described(self, encoded: Encoded) -> Output:
-        if encoded.codec == "directory":
-            tree = _tree_of(encoded.path, self.sources).encode()
-            digest, size = Digest.of(tree), len(tree)
-            self.sources[digest] = tree
-        elif encoded.path.stat().st_size <= INLINE_BYTES:
-            return self.carry(encoded.path.read_bytes(), encoded.codec, encoded.description)
-        else:
-            digest, size = Digest.of_file(encoded.path)
-            self.sources[digest] = encoded.path
-        return Output(
-            digest=str(digest),
-            type=encoded.codec,
-            size_bytes=size,
-            description=dict(encoded.description),
-            inline=None,
-        )
+        for name, one in encoded.items()
+    }
+    return outputs, carried
 
 
 class WrongValue(LinealError):

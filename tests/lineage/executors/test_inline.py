@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -13,6 +14,7 @@ from lineal.executors.inline import InlineExecutor
 from lineal.executors.observe import Observer
 from lineal.executors.observe_places import Places
 from lineal.executors.testing import ExecutorTests, Make, Workbench
+from lineal_store import Digest
 
 
 class TestInlineExecutor(ExecutorTests):
@@ -52,3 +54,24 @@ class TestInlineExecutor(ExecutorTests):
         bench.executor.kill(attempt_id)
 
         assert bench.outcome(attempt_id).failure is None
+
+    def test_a_large_output_is_hashed_once(self, bench: Workbench, hashed: list[object]) -> None:
+        outcome = bench.attempt("both", a=100_000)
+
+        assert outcome.failure is None
+        assert outcome.outputs["right"].digest == str(Digest.of(b"x" * 100_000))
+        assert len(hashed) == 1
+
+
+@pytest.fixture
+def hashed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Grows by one whenever a file is hashed."""
+    seen: list[object] = []
+    real = Digest.of_stream
+
+    def of_stream(stream: BinaryIO) -> tuple[Digest, int]:
+        seen.append(stream)
+        return real(stream)
+
+    monkeypatch.setattr(Digest, "of_stream", of_stream)
+    return seen
