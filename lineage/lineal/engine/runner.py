@@ -392,6 +392,9 @@ class Runner:
         progress, answer = self.stages[stage_id], self.answers[stage_id]
         if outcome.failure is None and not attempt.stopped:
             progress.failure = None
+            key = answer.asked.key
+            if key in self._sharing.lost([key]):  # nothing may go on with what may not be filed
+                return [machine.Superseded(stage_id)]
             self._results.take(stage_id, outcome, log)
             return [machine.Returned(stage_id)]
         if log:
