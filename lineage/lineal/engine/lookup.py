@@ -10,6 +10,7 @@ from lineal.engine.cache import ActionCache, Answer, Asked
 from lineal.engine.delays import Delays
 from lineal.engine.healing import Healing
 from lineal.engine.inputs import Inputs
+from lineal.engine.mapping import Maps
 from lineal.engine.plan import Bound, PlannedStage
 from lineal.engine.progress import Account
 from lineal.engine.versions import NAME as VERSION_OF
@@ -25,7 +26,8 @@ from lineal.stages.wiring import Result
 class Lookup:
     """Answers for the stages of ``account``; with ``preview`` nothing is going to be executed.
 
-    ``lead`` says which stage of the run executes what a stage asks for.
+    ``lead`` says which stage of the run executes what a stage asks for, ``doubts`` which hits are to be executed once more
+    and compared.
     """
 
     def __init__(
@@ -33,15 +35,20 @@ class Lookup:
         account: Account,
         cache: ActionCache,
         inputs: Inputs,
+        maps: Maps,
         versions: Versions,
         delays: Delays,
         healing: Healing,
         lead: Callable[[str], str],
+        doubts: Callable[[str], bool],
         *,
         preview: bool,
     ) -> None:
         self._account, self._cache, self._inputs, self._versions = account, cache, inputs, versions
+        self._maps = maps
         self._delays, self._healing, self._lead, self._preview = delays, healing, lead, preview
+        self._doubts = doubts
+        self._doubted: set[str] = set()
 
     def look(self, stage_ids: Sequence[str]) -> list[machine.Event]:
         """What became of each, with one batch of requests to the store."""
@@ -53,6 +60,9 @@ class Lookup:
                 if not all(holds(condition, self._inputs.scalar) for condition in stage.node.conditions):
                     self._account.stages[stage_id].reason = "condition_false"
                     events.append(machine.ConditionFailed(stage_id))
+                    continue
+                if stage.node.over is not None:
+                    events.append(self._maps.expand(stage, self._inputs.value))
                     continue
                 bound = self._inputs.bind(stage)
                 if stage.options.version_of is not None:
@@ -73,10 +83,17 @@ class Lookup:
         """Look whether what the run returns of its hits is there."""
         returned: dict[str, list[Output]] = {}
         for binding in self._account.plan.graph.outputs.values():
-            if isinstance(binding, Result) and binding.node in self._account.stages:
-                progress = self._account.stages[binding.node]
-                if progress.cache == "hit" and binding.output in progress.outputs:
-                    returned.setdefault(binding.node, []).append(progress.outputs[binding.output])
+            if not isinstance(binding, Result) or binding.node not in self._account.stages:
+                continue
+            for node in self._account.items.get(binding.node, (binding.node,)):
+                progress = self._account.stages[node]
+                made = [
+                    out
+                    for name, out in progress.outputs.items()
+                    if node != binding.node or name == binding.output
+                ]
+                if progress.cache == "hit" and made:
+                    returned.setdefault(node, []).extend(made)
         lost = self._cache.find_lost(returned)
         for stage_id in lost:
             self._healing.condemn(stage_id)
@@ -97,7 +114,16 @@ class Lookup:
                 return machine.Shared(stage_id, leader)
             return self._delays.take_up(answer, preview=self._preview)
         progress.outputs = answer.result.outputs
-        return machine.Hit(stage_id)
+        if not self._is_doubted(answer):
+            return machine.Hit(stage_id)
+        self._doubted.add(answer.asked.key)
+        self._account.answers[stage_id] = replace(answer, again=True)
+        return machine.Missed(stage_id)
+
+    def _is_doubted(self, answer: Answer) -> bool:
+        """Whether a hit is to be executed again: each action once, and never an effect."""
+        stage, key = answer.asked.stage, answer.asked.key
+        return not stage.options.effect and key not in self._doubted and self._doubts(stage.id)
 
     def _refused(self, stage_id: str, failure: Failure) -> machine.Event:
         self._account.stages[stage_id].failure = failure

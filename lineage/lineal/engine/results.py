@@ -47,6 +47,19 @@ class Results:
         """What an attempt at the stage made, to be filed with the next commit; ``log`` is what it wrote."""
         self._committer.add(self._made(stage_id, outcome, log))
 
+    def compare(self, stage_id: str, outcome: Outcome) -> None:
+        """Note what a hit came to when it was executed again, and where that is not what it was."""
+        progress = self._account.stages[stage_id]
+        progress.again = {name: output.digest for name, output in outcome.outputs.items()}
+        differing = [
+            name for name, output in progress.outputs.items() if progress.again.get(name) != output.digest
+        ]
+        if differing:
+            self._account.warnings.append(
+                f"{stage_id} is not deterministic: executed again it made other bytes of {', '.join(differing)}; "
+                "what was there is used"
+            )
+
     def commit(self) -> list[machine.Event]:
         """Make what has been returned durable."""
         if not self._committer.waits:

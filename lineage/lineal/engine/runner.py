@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from lineal.engine.interrupts import AtOnce, on_interrupt
 from lineal.engine.limits import Limits
 from lineal.engine.lookup import Lookup
 from lineal.engine.machine import Machine
+from lineal.engine.mapping import Maps
 from lineal.engine.plan import Plan
 from lineal.engine.progress import STATES, Account, Attempt, RunContext, RunResult
 from lineal.engine.results import Results
@@ -38,6 +39,7 @@ from lineal.events import (
     RunStarted,
     RunState,
     StageChanged,
+    StageExpanded,
 )
 from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Outcome, Report
 from lineal.graph.action import seed_of
@@ -69,7 +71,8 @@ class Runner:
     """One run of ``plan``, to its end.
 
     ``executor_of`` makes the executor when something has to be executed, never before, so that a
-    run of hits starts no process; ``begin`` is called just before that, and ``judge`` when a first attempt has returned.
+    run of hits starts no process; ``begin`` is called just before that, and answers how much depends on each stage, as far as is
+    known; ``judge`` is called when a first attempt has returned.
     Without ``executor_of`` nothing is executed: the answer is a preview. ``waits`` are those for a next attempt that runs
     before this one left behind. What runs when the run has taken ``timeout_seconds`` is stopped, and the run has failed.
     """
@@ -84,17 +87,18 @@ class Runner:
         *,
         slots: int = 1,
         executor_of: Callable[[], Executor] | None = None,
-        begin: Callable[[], None] = lambda: None,
+        begin: Callable[[], Mapping[str, float]] = dict,
         judge: Callable[[], Judge] | None = None,
         limits: Limits | None = None,
         versions: Versions | None = None,
         waits: Waits | None = None,
         timeout_seconds: float | None = None,
         fail_fast: bool = False,
+        doubts: Callable[[str], bool] = lambda stage_id: False,
         clock: Clock,
         listener: Listener,
     ) -> None:
-        self._plan, self._store, self._cache = plan, store, cache
+        self._store, self._cache = store, cache
         self._context, self._clock, self._listener = context, clock, listener
         self._executor_of, self._begin = executor_of, begin
         self._executor: Executor | None = None
@@ -107,23 +111,26 @@ class Runner:
             claims=True,
         )
         account = self._account = Account(plan)
-        self.stages, self.answers = account.stages, account.answers
+        self._plan, self.stages, self.answers = account.plan, account.stages, account.answers
         self._sharing = Sharing(
-            store, limits, account.answers, lambda stage_id: plan.stages[stage_id].options.limit
+            store, limits, account.answers, lambda stage_id: account.plan.stages[stage_id].options.limit
         )
         self._committer = Committer(store, context, clock, self._sharing.lost)
         self._results = Results(account, cache, self._committer, context, judge)
-        self._inputs = Inputs(account, store, intake, self._committer, self._commit_at_once)
+        self._maps = Maps(account, store, context, clock, preview=executor_of is None)
+        self._inputs = Inputs(account, store, intake, self._maps, self._committer, self._commit_at_once)
         self._delays = Delays(account, context.run_id, clock, waits)
-        self._healing = Healing(account, store, cache, intake)
+        self._healing = Healing(account, store, cache, intake, self._maps)
         self._lookup = Lookup(
             account,
             cache,
             self._inputs,
+            self._maps,
             versions or Versions(),
             self._delays,
             self._healing,
             self._sharing.lead,
+            doubts,
             preview=executor_of is None,
         )
         self._attempts: dict[str, Attempt] = {}  # those that have not ended
@@ -160,13 +167,14 @@ class Runner:
             self._sharing.close()
             shutil.rmtree(self._context.scratch, ignore_errors=True)
         counts: dict[str, int] = {}
-        for stage in self.stages.values():
-            counts[stage.state] = counts.get(stage.state, 0) + 1
+        for stage_id, stage in self.stages.items():
+            if not self._account.items.get(stage_id):
+                counts[stage.state] = counts.get(stage.state, 0) + 1
         self._tell(RunFinished(self._clock.now(), self._context.run_id, self._state, counts))
         warnings = [*self._account.warnings, *self._results.warnings]
         if self._store.upstream is not None:
             warnings += dict.fromkeys(self._store.upstream.problems)
-        return RunResult(self._state, self.stages, tuple(warnings))
+        return RunResult(self._state, self.stages, self._plan.stages, self._account.items, tuple(warnings))
 
     def _interrupt(self) -> None:
         """Take note of Ctrl-C. It must not end what the runner is just doing, or an attempt could be forgotten."""
@@ -216,11 +224,17 @@ class Runner:
         elif status == "skipped" and progress.reason is None:
             progress.reason = "upstream"
         progress.state = state
+        if status == "succeeded":
+            self._gather(stage_id)
         if status != "running":
             self._sharing.leave(stage_id)
         if status in machine.ENDED:
             self._sharing.end(stage_id)
             self._delays.forget(stage_id)
+        if items := self._account.items.get(stage_id):  # which are told in its place
+            if status == "waiting":
+                self._tell(StageExpanded(self._clock.now(), self._context.run_id, stage_id, items))
+            return
         self._tell(
             StageChanged(
                 self._clock.now(),
@@ -234,6 +248,14 @@ class Runner:
                 progress.failure if state in ("failed", "up_for_retry") else None,
             )
         )
+
+    def _gather(self, stage_id: str) -> None:
+        """See to the list of a mapped stage when it has ended, and when an item of it was made again."""
+        group = self._plan.stages[stage_id].node.group
+        if stage_id in self._account.items:
+            self._maps.gather(stage_id)
+        elif group is not None and self.stages[group].state == "succeeded":
+            self._maps.gather(group)
 
     # -- executing ----------------------------------------------------------------------------
 
@@ -274,7 +296,7 @@ class Runner:
     def _start_executor(self) -> Executor:
         if self._executor is None:
             assert self._executor_of is not None
-            self._begin()
+            self._late.append(machine.Weighed(self._begin()))
             scratch = self._context.scratch
             try:
                 scratch.mkdir(parents=True)
@@ -392,6 +414,9 @@ class Runner:
         progress, answer = self.stages[stage_id], self.answers[stage_id]
         if outcome.failure is None and not attempt.stopped:
             progress.failure = None
+            if answer.again:
+                self._results.compare(stage_id, outcome)
+                return [machine.Returned(stage_id), machine.Completed(stage_id)]
             key = answer.asked.key
             if key in self._sharing.lost([key]):  # nothing may go on with what may not be filed
                 return [machine.Superseded(stage_id)]

@@ -84,7 +84,7 @@ class Sharing:
         return machine.Claimed(stage_id)
 
     def _claim_action(self, answer: Answer) -> bool:
-        if answer.cache == "off":  # it is this run's own
+        if answer.cache == "off" or answer.again:  # it is this run's own, or files nothing
             return True
         assert self._claims is not None
         if self._claims.claim(answer.asked.key) is not None:
