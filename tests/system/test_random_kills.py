@@ -27,7 +27,7 @@ def scratch() -> Iterator[Path]:
         yield Path(path) / "project"
 
 
-@pytest.mark.parametrize(("executor", "kills"), [("inline", one_of(8, 300)), ("process", one_of(4, 200))])
+@pytest.mark.parametrize(("executor", "kills"), [("inline", one_of(8, 300)), ("process", one_of(3, 200))])
 def test_after_a_kill_at_any_moment_what_was_completed_stands_and_the_rest_is_made(
     scratch: Path, executor: str, kills: int
 ) -> None:
