@@ -533,6 +533,7 @@ class Project:
             namespace=self.configuration.namespace,
             root=self.root,
             import_roots=tuple(str(folder) for folder in import_folders(place, self.root)),
+            limits=self.configuration.limits,
             strict=self.configuration.strict,
         )
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from lineal.engine import machine, retries
@@ -19,7 +20,7 @@ from lineal.engine.healing import Healing
 from lineal.engine.inputs import Inputs
 from lineal.engine.intake import Intake
 from lineal.engine.interrupts import AtOnce, on_interrupt
-from lineal.engine.limits import Limits
+from lineal.engine.limits import groups_of
 from lineal.engine.lookup import Lookup
 from lineal.engine.machine import Machine
 from lineal.engine.mapping import Maps
@@ -75,6 +76,7 @@ class Runner:
     known; ``judge`` is called when a first attempt has returned.
     Without ``executor_of`` nothing is executed: the answer is a preview. ``waits`` are those for a next attempt that runs
     before this one left behind. What runs when the run has taken ``timeout_seconds`` is stopped, and the run has failed.
+    ``limits`` are sizes of concurrency groups.
     """
 
     def __init__(
@@ -89,7 +91,7 @@ class Runner:
         executor_of: Callable[[], Executor] | None = None,
         begin: Callable[[], Mapping[str, float]] = dict,
         judge: Callable[[], Judge] | None = None,
-        limits: Limits | None = None,
+        limits: Mapping[str, int] = MappingProxyType({}),
         versions: Versions | None = None,
         waits: Waits | None = None,
         timeout_seconds: float | None = None,
@@ -112,9 +114,11 @@ class Runner:
         )
         account = self._account = Account(plan)
         self._plan, self.stages, self.answers = account.plan, account.stages, account.answers
-        self._sharing = Sharing(
-            store, limits, account.answers, lambda stage_id: account.plan.stages[stage_id].options.limit
-        )
+
+        def groups(stage_id: str) -> Mapping[str, int]:
+            return groups_of(stage_id, account.plan.stages[stage_id].options.limit, limits)
+
+        self._sharing = Sharing(store, groups, account.answers, clock)
         self._committer = Committer(store, context, clock, self._sharing.lost)
         self._results = Results(account, cache, self._committer, context, judge)
         self._maps = Maps(account, store, context, clock, preview=executor_of is None)
@@ -339,7 +343,7 @@ class Runner:
                 self._executor.kill(attempt_id)
             else:
                 ends.append(attempt.deadline)
-        soonest = min(*ends, self._sharing.next_look(now), self._delays.next_due)
+        soonest = min(*ends, self._sharing.next_look, self._delays.next_due)
         wait_seconds = max(0.0, soonest - now)
         if not self._attempts:
             if self._committer.waits:

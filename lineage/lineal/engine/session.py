@@ -22,7 +22,7 @@ from lineal.artifacts.values import encode_value
 from lineal.engine.cache import ActionCache, Answer
 from lineal.engine.clock import Clock, SystemClock
 from lineal.engine.intake import Intake
-from lineal.engine.limits import Limits
+from lineal.engine.limits import groups_of
 from lineal.engine.plan import Plan, ancestors, plan_run
 from lineal.engine.progress import RunContext, RunResult, StageProgress
 from lineal.engine.provenance import (
@@ -98,8 +98,8 @@ class RunRequest:
     says that the graph was read back, and none of the project's code imported: where that does not do, every verb
     ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
     With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
-    own, bounds the whole run. ``check_share`` of the hits, none to all (0 to 1), are executed again and compared; ``why`` is recorded
-    with results that ``force`` supersedes. ``asking`` is given where a run
+    own, bounds the whole run. ``limits`` are sizes of concurrency groups. ``check_share`` of the hits, none to all (0 to 1), are
+    executed again and compared. ``why`` is recorded with results that ``force`` supersedes. ``asking`` is given where a run
     that finds everything done may be kept as the answer to the same question.
     """
 
@@ -112,6 +112,7 @@ class RunRequest:
     root: Path
     import_roots: tuple[str, ...]
     executor: str = "process"
+    limits: Mapping[str, int] = field(default_factory=dict)
     strict: bool = False
     jobs: int | None = None
     timeout_seconds: float | None = None
@@ -158,6 +159,8 @@ class _Session:
         graph = request.graph
         self._forced = set(select(graph, request.force, "--force", items=True))
         self._selected = self._selection()
+        for stage_id, node in graph.nodes.items():  # a group without a size is refused before all else
+            groups_of(stage_id, node.options.limit, request.limits)
         self._local = request.root / ".lineal"
         self._versions = Versions()
         self._checkpoints = self._local / "checkpoints"
@@ -342,7 +345,7 @@ class _Session:
             executor_of=executor_of,
             begin=begin,
             judge=self._judge,
-            limits=self._limits(),
+            limits=request.limits,
             versions=self._versions,
             waits=Waits(self._local / "retries", self._clock),
             timeout_seconds=request.timeout_seconds or request.graph.timeout_seconds,
@@ -359,12 +362,6 @@ class _Session:
         """Whether a hit is one of the share that is executed again: of another run other ones, unless it is all."""
         share = self._request.check_share
         return share > 0 and draw_of(self._run_id, stage_id, 0) < share
-
-    def _limits(self) -> Limits:
-        """Groups that all who use a local store share; where it is elsewhere, the runs of this project do."""
-        backend = self._store.backend
-        beside = None if backend.remote else backend.local_path("limits")
-        return Limits(beside.with_name(".limits") if beside is not None else self._local / "limits")
 
     def _judge(self) -> Judge:
         from lineal.engine.observation import Judge  # a run of hits judges nothing

@@ -10,36 +10,35 @@ from typing import TYPE_CHECKING
 
 from lineal.engine import machine
 from lineal.engine.cache import Answer
-from lineal.engine.limits import Limits, Place
+from lineal.engine.clock import Clock
+from lineal.engine.limits import Limits
 from lineal.engine.progress import Poll
 from lineal_store import Store
 
 if TYPE_CHECKING:
     from lineal_store.claims import Claims
 
-_POLLS = 0.02, 1.0  # how soon, and how seldom, another run is asked whether it has ended
+_POLLS = 0.02, 1.0  # how soon, and how seldom, it is looked whether another run has ended a stage
 _POLLS_REMOTE = 0.5, 5.0
-_PLACES_SECONDS = 0.2  # how often it is looked whether a group has a place again
 
 
 class Sharing:
     """What one run shares with others, and its stages with one another.
 
-    ``answers`` and ``limit_of`` say what each stage asks for, and the group that limits it. Nothing is claimed before `begin`.
+    ``answers`` and ``groups`` say what each stage asks for, and which groups limit it (`groups_of`). Nothing is claimed before `begin`.
     """
 
     def __init__(
         self,
         store: Store,
-        limits: Limits | None,
+        groups: Callable[[str], Mapping[str, int]],
         answers: Mapping[str, Answer],
-        limit_of: Callable[[str], str | None],
+        clock: Clock,
     ) -> None:
-        self._store, self._limits = store, limits
-        self._answers, self._limit_of = answers, limit_of
+        self._store, self._groups, self._answers, self._clock = store, groups, answers, clock
+        self._polls = _POLLS_REMOTE if store.backend.remote else _POLLS
         self._claims: Claims | None = None
-        self._places: dict[str, Place] = {}
-        self._without_place: dict[str, None] = {}
+        self._limits: Limits | None = None
         self._elsewhere: dict[str, Poll] = {}
         self._executing: dict[str, str] = {}  # by action key, the stage that executes it
         self._leading: dict[str, str] = {}  # the other way round
@@ -49,13 +48,12 @@ class Sharing:
         """From now on this run says that it is alive."""
         self._claims = self._store.claims(run_id)
         self._claims.keep_beating()
+        self._limits = Limits(self._claims, self._groups, self._clock, self._polls)
 
     def close(self) -> None:
         """Give back all that was taken."""
         if self._claims is not None:
             self._claims.close()
-        for place in self._places.values():
-            place.release()
 
     def lead(self, stage_id: str) -> str:
         """The stage of this run that executes what ``stage_id`` asks for: itself, unless another one was first."""
@@ -67,19 +65,12 @@ class Sharing:
 
     def claim(self, stage_id: str) -> machine.Event:
         """See to it that the stage has its place, and that no other run executes the same."""
-        limit, place = self._limit_of(stage_id), None
-        if limit is not None:
-            assert self._limits is not None
-            place = self._limits.take(limit)
-            if place is None:
-                self._without_place[stage_id] = None
-                return machine.NoPlace(stage_id)
+        assert self._limits is not None
+        if not self._limits.take(stage_id):
+            return machine.NoPlace(stage_id)
         if not self._claim_action(self._answers[stage_id]):
-            if place is not None:
-                place.release()
+            self._limits.release(stage_id)
             return machine.Elsewhere(stage_id)
-        if place is not None:
-            self._places[stage_id] = place
         self.lead(stage_id)  # also what is made again without having been asked for
         return machine.Claimed(stage_id)
 
@@ -94,13 +85,12 @@ class Sharing:
 
     def leave(self, stage_id: str) -> None:
         """The stage does not run any more; it may run again."""
-        if stage_id in self._places:
-            self._places.pop(stage_id).release()
+        if self._limits is not None:
+            self._limits.release(stage_id)
 
     def end(self, stage_id: str) -> None:
         """The stage has ended: what it executed is anybody's again, after `release`."""
         self._elsewhere.pop(stage_id, None)
-        self._without_place.pop(stage_id, None)
         if (key := self._leading.pop(stage_id, None)) is not None:
             del self._executing[key]
             self._ended.append(key)
@@ -117,30 +107,18 @@ class Sharing:
 
     def look_later(self, stage_id: str) -> None:
         """Another run executes it: ask from time to time whether that is over."""
-        self._elsewhere[stage_id] = Poll(0.0, *(_POLLS_REMOTE if self._store.backend.remote else _POLLS))
+        self._elsewhere[stage_id] = Poll(0.0, *self._polls)
 
     def find_free(self, now: float) -> list[machine.Event]:
-        """What has become free: places in groups, and actions that no other run executes any more."""
-        return [*self._find_free_places(), *self._find_ended_elsewhere(now)]
+        """What may be free by now: places in groups, and actions that no other run executes any more."""
+        asking = self._limits.due(now) if self._limits is not None else ()
+        return [*map(machine.PlaceFree, asking), *self._find_ended_elsewhere(now)]
 
-    def next_look(self, now: float) -> float:
+    @property
+    def next_look(self) -> float:
         """When to ask again, on the monotonic clock; infinite where nothing is waited for."""
-        polls = min((poll.at for poll in self._elsewhere.values()), default=math.inf)
-        return min(polls, now + _PLACES_SECONDS) if self._without_place else polls
-
-    def _find_free_places(self) -> list[machine.Event]:
-        """Those stages without a place that may ask for one again: the first of each group that has one now."""
-        found: list[machine.Event] = []
-        groups: dict[str, bool] = {}
-        for stage_id in list(self._without_place):
-            limit = self._limit_of(stage_id)
-            assert limit is not None and self._limits is not None
-            if limit not in groups:
-                groups[limit] = self._limits.is_free(limit)
-                if groups[limit]:
-                    del self._without_place[stage_id]
-                    found.append(machine.PlaceFree(stage_id))
-        return found
+        places = self._limits.next_due if self._limits is not None else math.inf
+        return min([places, *(poll.at for poll in self._elsewhere.values())])
 
     def _find_ended_elsewhere(self, now: float) -> list[machine.Event]:
         due = [stage_id for stage_id, poll in self._elsewhere.items() if poll.at <= now]
