@@ -30,12 +30,17 @@ FAILING = {}
 
 
 @stage
-def strict(label: str, salt: int, left: int = 0, right: int = 0) -> int:
+def strict(label: str, salt: int, left: int, right: int) -> int:
     return made(label, salt, left, right)
 
 
 @stage
-def lenient(label: str, salt: int, left: int | None = 0, right: int | None = 0) -> int:
+def lenient(label: str, salt: int, left: int | None, right: int | None) -> int:
+    return made(label, salt, left, right)
+
+
+@stage
+def defaulting(label: str, salt: int, left: int = 1, right: int = 1) -> int:
     return made(label, salt, left, right)
 
 
@@ -50,24 +55,29 @@ def made(label, salt, left, right):
 @pipeline
 def flow(steps: list[list[object]], salts: list[int], failing: dict[str, int]) -> None:
     FAILING.update(failing)  # when the pipeline is traced: no stage is told, and no key knows
+    kinds = {"strict": strict, "lenient": lenient, "defaulting": defaulting}
     promises = {}
-    for salt, (label, parents, tolerant, condition, retries) in zip(salts, steps, strict=True):
-        step = (lenient if tolerant else strict).options(name=label, retries=retries, retry_delay="1m")
+    for salt, (label, parents, kind, condition, retries) in zip(salts, steps, strict=True):
+        step = kinds[kind].options(name=label, retries=retries, retry_delay="1m")
         with ExitStack() as stack:
             if condition is not None:
                 parent, least, negated = condition
                 stack.enter_context((unless if negated else when)(promises[parent] >= least))
-            promises[label] = step(label, salt, *(promises[parent] for parent in parents))
+            left, right = [*(promises[parent] for parent in parents), 0, 0][:2]
+            promises[label] = step(label, salt, left, right)
 """
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stage of the pipeline. ``condition`` is a stage, the least value of it, and whether that is negated."""
+    """A stage of the pipeline. ``kind`` says what it is given for a parent that was skipped, if it can do without one.
+
+    ``condition`` is a stage, the least value of it, and whether that is negated.
+    """
 
     label: str
     parents: tuple[str, ...]
-    tolerant: bool
+    kind: str
     condition: tuple[str, int, bool] | None
     retries: int
 
@@ -75,7 +85,7 @@ class Step:
     def needs(self) -> set[str]:
         """Those without which it is skipped."""
         of_condition = {self.condition[0]} if self.condition is not None else set()
-        return of_condition if self.tolerant else {*self.parents, *of_condition}
+        return {*self.parents, *of_condition} if self.kind == "strict" else of_condition
 
 
 @dataclass(frozen=True)
@@ -126,7 +136,8 @@ class Model:
             assert value is not None
             if (value >= least) is negated:
                 return Fate("skipped", is_settled=all_settled)
-        values = [fates[parent].value for parent in step.parents]
+        instead = 1 if step.kind == "defaulting" else None
+        values = [above[name].value if above[name].state != "skipped" else instead for name in step.parents]
         left, right = [*values, 0, 0][:2]
         key = (step.label, salt, left, right)
         if key in self.made and step.label not in given.forced:
@@ -149,7 +160,7 @@ def pipelines(draw: st.DrawFn) -> list[Step]:
             Step(
                 f"s{number}",
                 tuple(draw(some)),
-                draw(st.booleans()),
+                draw(st.sampled_from(["strict", "lenient", "defaulting"])),
                 draw(st.none() | conditions) if conditions is not None else None,
                 draw(st.integers(0, 2)),
             )
@@ -186,7 +197,7 @@ def test_each_of_several_runs_executes_what_the_model_says_and_ends_as_it_says(
             expected = model.run(steps, given_run)
             note(f"{given_run}: {expected}")
             parameters = {
-                "steps": [[s.label, list(s.parents), s.tolerant, s.condition, s.retries] for s in steps],
+                "steps": [[s.label, list(s.parents), s.kind, s.condition, s.retries] for s in steps],
                 "salts": given_run.salts,
                 "failing": dict(given_run.failing),
             }
