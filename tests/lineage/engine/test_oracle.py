@@ -14,7 +14,7 @@ from pathlib import Path
 
 from clocked import Runs, stages
 from depth import one_of
-from hypothesis import given, note, settings
+from hypothesis import example, given, note, settings
 from hypothesis import strategies as st
 
 from lineal.graph.records import RunRecord
@@ -184,8 +184,16 @@ def stories(draw: st.DrawFn) -> tuple[list[Step], list[Given]]:
     return steps, runs
 
 
+SKIPPED = [  # what was skipped, and all that may become of those behind it
+    Step("s0", (), "strict", None, 0),
+    Step("s1", ("s0",), "strict", ("s0", 3, False), 0),
+    *(Step(kind, ("s1", "s0"), kind, None, 0) for kind in ("strict", "lenient", "defaulting")),
+]
+
+
 @settings(max_examples=one_of(15, 400), deadline=None, derandomize=True)
 @given(stories())
+@example((SKIPPED, [Given([salt, 0, 0, 0, 0], {}, [], False) for salt in (0, 3, 0)]))
 def test_each_of_several_runs_executes_what_the_model_says_and_ends_as_it_says(
     story: tuple[list[Step], list[Given]],
 ) -> None:
