@@ -182,9 +182,12 @@ def hurried(ann: Project, bob: Project, tmp_path: Path) -> Path:
 
 
 HURRIED = """
+import lineal_store.signs as signs
+
+signs.BEAT_SECONDS, signs.EXPIRES_SECONDS = 0.1, 3.0
+
 import lineal_store.claims as claims
 
-claims.BEAT_SECONDS, claims.EXPIRES_SECONDS = 0.1, 3.0
 lost = claims.Claims.lost
 
 

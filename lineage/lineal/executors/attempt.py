@@ -55,10 +55,12 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store, observer: Obser
 
 def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Inputs, noted: Noted) -> Outcome:
     started = time.monotonic()
+    work_seconds = 0.0
     scratch = Path(envelope.scratch)
 
     def ended(**facts: Any) -> Outcome:
-        return Outcome(envelope.attempt_id, seconds=time.monotonic() - started, **facts)
+        seconds = time.monotonic() - started
+        return Outcome(envelope.attempt_id, seconds=seconds, work_seconds=work_seconds, **facts)
 
     try:
         stage = stage_of(envelope.module, envelope.qualname)
@@ -78,7 +80,11 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Input
         ):
             _seed(envelope)
             args, kwargs = stage.signature.arguments(arguments)
-            value = stage.function(*args, **kwargs)
+            called = time.monotonic()
+            try:
+                value = stage.function(*args, **kwargs)
+            finally:
+                work_seconds = time.monotonic() - called
     except KeyboardInterrupt:
         raise
     except SystemExit as error:

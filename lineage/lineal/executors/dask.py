@@ -154,6 +154,9 @@ class DaskExecutor:
             self._ask, dask_worker.kill, [attempt.site.address], self._job.run_id, attempt_id
         )
 
+    def interrupt(self) -> None:
+        pass  # this process makes none
+
     def close(self) -> None:
         if self._closing.is_set():
             return

@@ -101,6 +101,9 @@ class ProcessExecutor:
         elif not attempt.is_stopped:
             self._stop(attempt, grace_seconds=KILL_GRACE_SECONDS)
 
+    def interrupt(self) -> None:
+        pass  # this process makes none
+
     def close(self) -> None:
         for attempt in list(self._running.values()):
             attempt.is_killed = True

@@ -134,7 +134,8 @@ class Outcome:
 
     The bytes of outputs are durable, but for small ones, which are ``carried`` along by digest: to write many of them at
     once is the engine's part. ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
-    exception's classes as `class_name` gives them, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
+    exception's classes as `class_name` gives them, nearest first; ``unavailable`` is why the store could not be used; ``seconds`` is the whole of the
+    attempt, ``work_seconds`` what the stage's function took of it; ``log`` the local file with all that the attempt wrote. Where it is
     not ``repeatable``, another attempt of this run could not end otherwise.
     """
 
@@ -147,6 +148,7 @@ class Outcome:
     lost: str | None = None
     unavailable: StoreUnavailable | None = None
     seconds: float = 0.0
+    work_seconds: float = 0.0
     log: str | None = None
     repeatable: bool = True
     observed: Observations | None = None
@@ -215,6 +217,13 @@ class Executor(Protocol):
 
     def kill(self, attempt_id: str) -> None:
         """Stop the attempt with all processes that it started: politely, then not. It still has its outcome."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the attempt that this process itself makes just now, as Ctrl-C does. Called from another thread.
+
+        All others have `kill`, which the engine calls when it has what ``wait`` reports.
+        """
         ...
 
     def close(self) -> None:

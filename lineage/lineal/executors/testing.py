@@ -343,6 +343,16 @@ class ExecutorTests:
 
         assert bench.bytes_of(bench.outcome(envelope.attempt_id)) in (b"80", b'["source.txt",2]')
 
+    def test_the_work_is_told_apart_from_the_whole_attempt(self, bench: Workbench) -> None:
+        outcome = bench.attempt("sleep", seconds=0.05)
+
+        assert 0.05 <= outcome.work_seconds < outcome.seconds
+
+    def test_what_fails_has_worked_too(self, bench: Workbench) -> None:
+        outcome = bench.attempt("fail", why="it does")
+
+        assert 0.0 < outcome.work_seconds < outcome.seconds
+
     def test_several_outputs_are_artifacts_of_their_own(self, bench: Workbench) -> None:
         outcome = bench.attempt("both", a=3)
 
