@@ -189,6 +189,7 @@ class Journey:
                 while not any(int(line[0]) == self.runs for line in self._lines(self.journal)):
                     if select.select([ended], [], [], 0.001)[0]:
                         return None
+                moment /= 2  # about the half of a run is over by then
             if select.select([ended], [], [], moment * usual_seconds)[0]:
                 return None
             victims = find_victims(engine, wanted) or [engine]
