@@ -61,7 +61,14 @@ class Runs:
         """The module as it was imported for the latest run: its globals are the stages' too."""
         return sys.modules["clocked_flow"]
 
-    def run(self, *, force: Sequence[str] = (), preview: bool = False, **parameters: object) -> RunRecord:
+    def run(
+        self,
+        *,
+        force: Sequence[str] = (),
+        fail_fast: bool = False,
+        preview: bool = False,
+        **parameters: object,
+    ) -> RunRecord:
         sys.modules.pop("clocked_flow", None)
         importlib.invalidate_caches()
         module = importlib.import_module("clocked_flow")
@@ -77,6 +84,7 @@ class Runs:
             import_roots=(str(self.root),),
             executor="inline",
             force=force,
+            fail_fast=fail_fast,
             clock=self.clock,
             listener=self._listen,
         )

@@ -484,7 +484,10 @@ class Machine:
                 self._expect(event, stage, "returned")
                 self._end(stage, "succeeded")
             case Superseded(stage):
-                self._expect(event, stage, "returned")
+                if self._status[stage] == "running":
+                    self._leave_slot(event, stage)
+                else:
+                    self._expect(event, stage, "returned")
                 self._settle(stage)
             case AttemptFailed(stage, retryable):
                 self._leave_slot(event, stage)

@@ -437,6 +437,9 @@ class Runner:
             if answer.again:
                 self._results.compare(stage_id, outcome)
                 return [machine.Returned(stage_id), machine.Completed(stage_id)]
+            key = answer.asked.key
+            if key in self._sharing.lost([key]):  # nothing may go on with what may not be filed
+                return [machine.Superseded(stage_id)]
             self._results.take(stage_id, outcome, log)
             return [machine.Returned(stage_id)]
         if log:
