@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lineal.fingerprint.literals import Chain
 from lineal.fingerprint.lookup import Lookup, Target
-from lineal.fingerprint.scopes import DROPPED, Call, Import, changes_receiver
+from lineal.fingerprint.scopes import DROPPED, LEVEL, Call, Import, changes_receiver
 from lineal.fingerprint.syntax import Unit
 
 Node = tuple[str, ...]
@@ -90,7 +91,7 @@ class Changes:
     )  # of its parameters, changed beyond themselves
     calls: set[_Function] = field(default_factory=set)  # by itself
     imports: set[tuple[str, Import]] = field(default_factory=set)
-    seen: set[tuple[str, Call]] = field(default_factory=set)  # calls taken in so far
+    seen: set[tuple[str, Call, _Given]] = field(default_factory=set)  # calls taken in so far
 
     @property
     def called(self) -> set[tuple[str, int]]:
@@ -122,13 +123,45 @@ class Changes:
         self.imports |= other.imports
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The arguments of a call, as the caller names them."""
+class _Argument(NamedTuple):
+    """An argument of a call: what it may be, as the unit ``at`` of ``module`` names it.
 
+    ``key`` is its position, or its keyword; one handed to what a call returned is numbered as `LEVEL` says, and
+    known by position alone.
+    """
+
+    key: int | str
     module: str
     at: int | None
-    arguments: tuple[tuple[int | str, tuple[Chain, ...]], ...]
+    chains: tuple[Chain, ...]
+
+
+_Given = tuple[_Argument, ...]
+
+
+def _given(module: str, at: int | None, callee: Chain, among: Sequence[Call]) -> _Given:
+    """What the calls of ``callee`` are given that are among these."""
+    return tuple(
+        _Argument(key, module, at, chains)
+        for other, _, arguments in among
+        if other == callee
+        for key, chains in arguments
+    )
+
+
+def _later(given: _Given, levels: int) -> _Given:
+    """What is handed over by a call, if it is that many calls further on."""
+    if not levels:
+        return given
+    return tuple(
+        each._replace(key=each.key + LEVEL * levels)
+        for each in given
+        if isinstance(each.key, int) and 0 <= each.key + LEVEL * levels < LEVEL * _MOST_CALLS
+    )
+
+
+def _at_position(given: _Given, position: int) -> Iterable[tuple[str, Chain, int | None]]:
+    return [(each.module, chain, each.at) for each in given if each.key == position for chain in each.chains]
 
 
 class Effects:
@@ -154,7 +187,7 @@ class Effects:
         for kind, chain in unit.mutations:
             self._mutation(module, kind, chain, index, changes)
         for call in unit.calls:
-            self._call(module, call, index, changes)
+            self._call(module, call, index, changes, unit.calls)
         if unit.kind == "class":
             self._class_hooks(module, index, unit, changes)
         for name in unit.names:
@@ -324,24 +357,36 @@ class Effects:
                 elif chain[1] == 0 and receiver is not None:  # `return self`
                     self._object(module, callee[:-1], at, changes, seen)
 
-    def _call(self, module: str, call: Call, at: int | None, changes: Changes) -> None:
-        if (module, call) in changes.seen:
+    def _call(
+        self,
+        module: str,
+        call: Call,
+        at: int | None,
+        changes: Changes,
+        among: Sequence[Call] = (),
+        handed: _Given = (),
+    ) -> None:
+        """A call runs; ``among`` are those beside it, which have the arguments where what one of them returned is
+        called; ``handed`` is what it is given from elsewhere.
+        """
+        if (module, call, handed) in changes.seen:
             return
-        changes.seen.add((module, call))
+        changes.seen.add((module, call, handed))
         callee, use, arguments = call
         if use in ("b", "m"):
             classes = list(self._classes(module, callee, at))
             self._make_class((), classes, changes) if use == "m" else self._make_class(classes, (), changes)
             return
-        given = _Given(module, at, arguments)
         calls = 1
         while callee and callee[-1] == "()":
             callee, calls = callee[:-1], calls + 1
         if not callee or callee[0] == "":
             return
+        given = tuple(_Argument(key, module, at, chains) for key, chains in arguments)
+        given = self._given_before(module, callee, at, calls, among) + _later(given + handed, calls - 1)
         calls = min(calls, _MOST_CALLS)  # `x = x()` goes on for ever
         if "()" in callee:
-            self._call_on_result(callee, calls, use, given, changes)
+            self._call_on_result(module, callee, at, calls, use, given, among, changes)
         else:
             for target in self.lookup.resolve(module, callee, at):
                 self._call_target(target, calls, use, given, changes)
@@ -350,15 +395,37 @@ class Effects:
                 if chain[0] != "" and "()" not in chain:
                     self._handed_over(module, chain, at, changes)
 
-    def _call_on_result(self, callee: Chain, calls: int, use: str, given: _Given, changes: Changes) -> None:
+    @staticmethod
+    def _given_before(
+        module: str, callee: Chain, at: int | None, calls: int, among: Sequence[Call]
+    ) -> _Given:
+        """What ``callee`` is given, and what it returns, but for the last of ``calls`` times."""
+        found: _Given = ()
+        for level in range(calls - 1):
+            found += _later(_given(module, at, (*callee, *("()",) * level), among), level)
+        return found
+
+    def _call_on_result(
+        self,
+        module: str,
+        callee: Chain,
+        at: int | None,
+        calls: int,
+        use: str,
+        given: _Given,
+        among: Sequence[Call],
+        changes: Changes,
+    ) -> None:
         """A method of what a call returned."""
-        module, at, owner = given.module, given.at, callee[:-1]
+        owner = callee[:-1]
         for home, unit, key, receiver in self._functions_named(module, callee, at):
             if receiver is not None:
                 params = self._run(home, unit, key, calls, given, 1, changes)
                 if any(position == 0 for position, _ in params):
                     self._object(module, owner, at, changes, set())
                     self._shared_attributes(receiver, (home, unit, key, calls), changes)
+                if (0, True) in params:  # a new object may hold on to what it was made with
+                    self._arguments(_given(module, at, callee[: callee.index("()")], among), None, changes)
         if use in DROPPED or changes_receiver(str(callee[-1])):
             self._object(module, callee, at, changes, set())
             self._object(module, owner, at, changes, set())
@@ -379,7 +446,7 @@ class Effects:
                 if kind == "def":
                     self._take((target.module, each, "", 1), changes)
                 elif kind == "class":
-                    self._construct(target.module, each, 1, _Given(module, at, ()), changes)
+                    self._construct(target.module, each, 1, (), changes)
 
     def _call_target(self, target: Target, calls: int, use: str, given: _Given, changes: Changes) -> None:
         if use == "p" and not (target.kind == "name" and target.rest):
@@ -401,17 +468,17 @@ class Effects:
             ):
                 self._arguments(given, {0}, changes)
             elif target.name in _CONSUMERS:
-                for chain in next((chains for key, chains in given.arguments if key == 0), ()):
-                    for used in self.lookup.resolve(given.module, chain, given.at) if chain[0] != "" else ():
+                for module, chain, at in _at_position(given, 0):
+                    for used in self.lookup.resolve(module, chain, at) if chain[0] != "" else ():
                         if self._is_iterator(used):
                             self._target(used, changes, set())
             elif target.name == "type":
-                for chain in next((chains for key, chains in given.arguments if key == 1), ()):
-                    self._make_class(self._classes(given.module, chain, given.at), (), changes)
+                for module, chain, at in _at_position(given, 1):
+                    self._make_class(self._classes(module, chain, at), (), changes)
         elif target.kind == "missing" and use in DROPPED:
             changes.nodes.add(("name", target.module, target.name))
         elif target.kind == "name":
-            if self._open or given.arguments:
+            if self._open or given:
                 self._call_name(target, calls, use, given, changes)
                 return
             known = self._targets.get((target, calls, use))
@@ -454,7 +521,8 @@ class Effects:
             self._run(module, index, "", calls, given, 0, changes)
         aliases = unit.aliases.get(target.name, ())
         for alias in aliases:
-            self._call(module, (alias + ("()",) * (calls - 1), "v", ()), index, changes)
+            again = alias + ("()",) * (calls - 1)
+            self._call(module, (again, "v", ()), index, changes, unit.calls, given)
         if use in DROPPED and not unit.effects:
             self._target(target, changes, set())
 
@@ -534,7 +602,9 @@ class Effects:
         if calls > 1:
             found = self._find_method((module, index), "__call__")
             if found is not None:
-                self._run(*found, "__call__", calls - 1, given, 1, changes)
+                params = self._run(*found, "__call__", calls - 1, _later(given, -1), 1, changes)
+                if (0, True) in params:  # the object may hold on to what it was made with
+                    self._arguments(given, None, changes)
         for metaclass in self._metaclasses(module, index):
             found = self._find_method(metaclass, "__call__")
             if found is not None:
@@ -553,23 +623,26 @@ class Effects:
         effect = self.lookup.get_index(module).units[index].effects.get(key)
         if effect is None:
             return set()
-        written = {key + shift if isinstance(key, int) else key for key, _ in given.arguments}
+        written = {
+            each.key + shift if isinstance(each.key, int) and each.key < LEVEL else each.key for each in given
+        }
         for position, _ in inner.params:  # a default that stays from call to call belongs to the function
             if position in effect.kept and not written & {position, effect.params[position]}:
                 names = self.lookup.get_index(module).units[index].names
                 changes.nodes.update(("name", module, name) for name in names)
         positions = {position for position, _ in inner.params}
         keywords = {effect.params[position] for position in positions if position < len(effect.params)}
-        self._arguments(given, {position - shift for position in positions} | keywords, changes)
+        places = {position - shift if position < LEVEL else position for position in positions}
+        self._arguments(given, places | keywords, changes)
         return inner.params
 
     def _arguments(self, given: _Given, which: set[int | str] | set[int] | None, changes: Changes) -> None:
         """The arguments at these positions and keywords are changed; None: all of them."""
-        for key, chains in given.arguments:
+        for key, module, at, chains in given:
             if which is None or key in which:
                 for chain in chains:
                     if chain[-1] != "()":
-                        self._object(given.module, chain, given.at, changes, set())
+                        self._object(module, chain, at, changes, set())
 
     def _take(self, function: _Function, changes: Changes) -> Changes:
         """Note that a function is called; returns what it changes."""
@@ -609,13 +682,13 @@ class Effects:
         for decorator in unit.decorators if unit.kind == "def" and not key else ():
             if decorator.chain is not None:
                 through = decorator.chain + ("()",) * (decorator.calls + calls)
-                self._call(module, (through, "v", ()), None, changes)
+                self._call(module, (through, "v", ()), None, changes, unit.calls)
         effect = unit.effects.get(key)
         for level in effect.levels[:calls] if effect is not None else ():
             for kind, chain in level.mutations:
                 self._mutation(module, kind, chain, None, changes)
             for call in level.calls:
-                self._call(module, call, None, changes)
+                self._call(module, call, None, changes, level.calls)
             changes.imports |= {(module, each) for each in level.imports}
 
     def _metaclasses(self, module: str, index: int) -> list[tuple[str, int]]:
@@ -679,8 +752,7 @@ class Effects:
         found = self._find_method(owner, method)
         if found is None:
             return
-        nobody = _Given(owner[0], owner[1], ())
-        for position, deep in self._run(*found, method, 1, nobody, 0, changes):
+        for position, deep in self._run(*found, method, 1, (), 0, changes):
             for module, each in classes.get(position, ()) if deep else ():
                 for name in self.lookup.get_index(module).units[each].names:
                     changes.nodes.add(("name", module, name))
@@ -688,3 +760,4 @@ class Effects:
             for module, each in (made, *self.bases(*made)) if made is not None and position == 0 else ():
                 for chain in self.lookup.get_index(module).units[each].attributes.get(attribute, ()):
                     self._object(module, chain, each, changes, set())
+
