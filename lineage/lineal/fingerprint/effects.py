@@ -42,12 +42,32 @@ _ENVIRONMENT = frozenset({"environ", "environb", "getenv", "putenv", "unsetenv",
 _REGISTERING = ("register", "hook", "implements", "overload_method", "accessor", "subscribe", "connect")
 _SHARED = ("get", "current", "default", "global", "instance", "shared", "root", "gca", "gcf")
 _MOST_CALLS = 4
+_REFLECTED = frozenset({"__class__", "__bases__", "__base__", "__mro__", "__globals__"})
+_PARTS = frozenset({"get", "items", "pop", "popitem", "setdefault", "values", "__getitem__"})
 _MAKERS = ("__init__", "__new__", "__post_init__")
 _MOST_DEEP = 6
 _ARGUMENT_CHANGERS = frozenset(
     {"heappush", "heappop", "heappushpop", "heapreplace", "heapify", "insort", "insort_left", "insort_right"}
 )
 _ITERATORS = frozenset({"iter", "map", "filter", "zip", "enumerate", "reversed", "open"})
+_STATEFUL = frozenset({
+    "io.BytesIO", "io.StringIO", "queue.LifoQueue", "queue.PriorityQueue", "queue.Queue", "queue.SimpleQueue",
+    "random.Random", "numpy.random.Generator", "numpy.random.RandomState", "numpy.random.default_rng",
+})  # fmt: skip
+"""What makes objects that every use of a method changes."""
+
+_NO_DRAWS = frozenset(
+    [
+        "Generator",
+        "Random",
+        "RandomState",
+        "SeedSequence",
+        "SystemRandom",
+        "default_rng",
+        "get_state",
+        "getstate",
+    ]
+)
 _CONSUMERS = frozenset(
     {"list", "tuple", "set", "frozenset", "dict", "sorted", "sum", "max", "min", "any", "all"}
 )
@@ -186,8 +206,10 @@ class Effects:
         changes = self._units[(module, index)] = Changes(self._functions)
         for kind, chain in unit.mutations:
             self._mutation(module, kind, chain, index, changes)
+        decorated = (_Argument(0, module, None, ((unit.names[0],),)),) if unit.decorators else ()
         for call in unit.calls:
-            self._call(module, call, index, changes, unit.calls)
+            handed = decorated if call[1] == "d" and not call[2] else ()
+            self._call(module, call, index, changes, unit.calls, handed)
         if unit.kind == "class":
             self._class_hooks(module, index, unit, changes)
         for name in unit.names:
@@ -333,10 +355,23 @@ class Effects:
             changes.nodes.add(("name", target.module, target.name))
             if target.kind == "missing":
                 return
+            if not _REFLECTED.isdisjoint(target.rest):
+                self._reflected(target, changes)
             for each in self.lookup.binders(target.module, target.name):
                 unit = self.lookup.get_index(target.module).units[each]
                 for alias in unit.aliases.get(target.name, ()):
                     self._object(target.module, alias, each, changes, seen)
+
+    def _reflected(self, target: Target, changes: Changes) -> None:
+        """Something is changed by way of an object that belongs to it: its class, the bases of that, the globals of
+        a function.
+        """
+        if "__globals__" in target.rest:
+            changes.nodes.add(("any", target.module))
+        for owner, _ in self._owners(target):
+            for home, each in (owner, *self.bases(*owner)):
+                names = self.lookup.get_index(home).units[each].names
+                changes.nodes.update(("name", home, name) for name in names)
 
     def _result(
         self, module: str, callee: Chain, at: int | None, changes: Changes, seen: set[tuple[str, Chain]]
@@ -349,6 +384,8 @@ class Effects:
                 leaf = target.module.rpartition(".")[2].lower()
                 if leaf.startswith(_SHARED):
                     changes.add_outside(target.module)
+            elif target.kind == "name" and target.rest and target.rest[-1] in _PARTS:
+                self._target(target, changes, seen)
         for owner, unit, key, receiver in self._functions_named(module, callee, at):
             effect = self.lookup.get_index(owner).units[unit].effects.get(key)
             for chain in effect.returns if effect is not None else ():
@@ -458,7 +495,7 @@ class Effects:
             if leaf in _ARGUMENT_CHANGERS:
                 self._arguments(given, {0}, changes)
             registers = any(word in leaf.lower() for word in _REGISTERING)
-            if use == "e" or registers or changes_receiver(leaf):
+            if use == "e" or registers or changes_receiver(leaf) or _draws(target.module):
                 changes.add_outside(target.module)
             if use == "e":
                 self._arguments(given, None, changes)
@@ -540,7 +577,12 @@ class Effects:
                     self._shared_attributes(owner, (*home, method, calls), changes)
         if found:
             return
-        if use in DROPPED or changes_receiver(method) or (method == "__iter__" and self._is_iterator(target)):
+        if (
+            use in DROPPED
+            or changes_receiver(method)
+            or (method == "__iter__" and self._is_iterator(target))
+            or self._is_stateful(target)
+        ):
             self._target(target, changes, set())
 
     def _shared_attributes(self, owner: tuple[str, int], called: _Function, changes: Changes) -> None:
@@ -571,17 +613,30 @@ class Effects:
 
     def _is_iterator(self, target: Target) -> bool:
         """Whether a global holds an iterator, which looking at uses up."""
-        if target.kind != "name":
-            return False
-        for each in self.lookup.binders(target.module, target.name):
+        return any(
+            (maker.kind == "builtin" and maker.name in _ITERATORS) or self._is_generator(maker)
+            for maker in self._makers_of(target)
+        )
+
+    def _is_stateful(self, target: Target) -> bool:
+        """Whether a global holds an object that every use changes, such as a generator of random numbers."""
+        return any(maker.kind == "outside" and maker.module in _STATEFUL for maker in self._makers_of(target))
+
+    def _makers_of(self, target: Target) -> Iterable[Target]:
+        """What is called to make the value of a global."""
+        for each in self.lookup.binders(target.module, target.name) if target.kind == "name" else ():
             aliases = self.lookup.get_index(target.module).units[each].aliases.get(target.name, ())
             for alias in aliases:
-                for maker in (
-                    self.lookup.resolve(target.module, alias[:-1], each) if alias[1:] == ("()",) else ()
-                ):
-                    if maker.kind == "builtin" and maker.name in _ITERATORS:
-                        return True
-        return False
+                if alias[-1] == "()" and "()" not in alias[:-1] and alias[0] != "":
+                    yield from self.lookup.resolve(target.module, alias[:-1], each)
+
+    def _is_generator(self, target: Target) -> bool:
+        """Whether a call of a project function makes an iterator."""
+        if target.kind != "name" or target.rest:
+            return False
+        units = self.lookup.get_index(target.module).units
+        effects = [units[each].effects.get("") for each in self.lookup.binders(target.module, target.name)]
+        return any(effect is not None and effect.yields for effect in effects)
 
     def _is_static(self, owner: tuple[str, int], method: str) -> bool:
         params = self.lookup.get_index(owner[0]).units[owner[1]].effects[method].params
@@ -634,6 +689,11 @@ class Effects:
         keywords = {effect.params[position] for position in positions if position < len(effect.params)}
         places = {position - shift if position < LEVEL else position for position in positions}
         self._arguments(given, places | keywords, changes)
+        for position, attribute in inner.attributes:
+            if attribute in _REFLECTED:
+                place = position - shift if position < LEVEL else position
+                for owner, chain, at in _at_position(given, place):
+                    self._object(owner, (*chain, attribute), at, changes, set())
         return inner.params
 
     def _arguments(self, given: _Given, which: set[int | str] | set[int] | None, changes: Changes) -> None:
@@ -761,3 +821,8 @@ class Effects:
                 for chain in self.lookup.get_index(module).units[each].attributes.get(attribute, ()):
                     self._object(module, chain, each, changes, set())
 
+
+def _draws(dotted: str) -> bool:
+    """Whether a function of a library draws from the random numbers that all share."""
+    package, _, leaf = dotted.rpartition(".")
+    return package in ("random", "numpy.random") and leaf not in _NO_DRAWS

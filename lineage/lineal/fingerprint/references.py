@@ -167,6 +167,11 @@ class Walker(ExpressionWalker):
             self.visit(node.value)
             self.scope.returns += origins_of(node.value)
 
+    def yield_(self, node: ast.Yield | ast.YieldFrom) -> None:
+        self.scope.yields = True
+        if node.value is not None:
+            self.visit(node.value)
+
     def import_(self, node: ast.Import) -> None:
         for alias in node.names:
             self.executes((0, alias.name, None))
@@ -302,7 +307,11 @@ class Walker(ExpressionWalker):
             self.facts.later.update(free)
             returns = [origin for chain in scope.returns for origin in scope.origins(chain)]
             effect = Effect(
-                tuple(scope.params), tuple(map(frozen, levels)), tuple(dict.fromkeys(returns)), kept
+                tuple(scope.params),
+                tuple(map(frozen, levels)),
+                tuple(dict.fromkeys(returns)),
+                kept,
+                scope.yields,
             )
             key = name or "" if outer.kind == CLASS else ""
             before = self.facts.effects.get(key)
@@ -314,7 +323,11 @@ class Walker(ExpressionWalker):
                         both[index].calls += level.calls
                         both[index].imports += level.imports
                 effect = Effect(
-                    before.params, tuple(map(frozen, both)), before.returns + effect.returns, before.kept
+                    before.params,
+                    tuple(map(frozen, both)),
+                    before.returns + effect.returns,
+                    before.kept,
+                    before.yields or effect.yields,
                 )
             self.facts.effects[key] = effect
             if called:
@@ -412,6 +425,8 @@ Walker.handlers = {
     ast.Global: Walker.global_,
     ast.Nonlocal: Walker.nonlocal_,
     ast.Return: Walker.return_,
+    ast.Yield: Walker.yield_,
+    ast.YieldFrom: Walker.yield_,
     ast.Import: Walker.import_,
     ast.ImportFrom: Walker.import_from,
     ast.FunctionDef: Walker.define,

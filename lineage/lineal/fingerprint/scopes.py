@@ -14,7 +14,8 @@ from lineal.fingerprint.literals import OWN_NAME, Chain, PathText
 Import = tuple[int, str, tuple[str, ...] | None]
 """An import that is executed: its level, module, and the names taken from it (None: the module alone).
 
-Level -1 is a package whose modules are imported by computed names; the module may start with a stand-in.
+Level -1 is a package whose modules are imported by computed names (an empty one: any module); the module may
+start with a stand-in.
 """
 
 Mutation = tuple[str, Chain]
@@ -53,6 +54,7 @@ class Effect(NamedTuple):
     levels: tuple[Level, ...]
     returns: tuple[Chain, ...]
     kept: tuple[int, ...] = ()  # the parameters with a default that stays from call to call
+    yields: bool = False
 
 
 MODULE, CLASS, FUNCTION, COMPREHENSION = range(4)
@@ -77,6 +79,7 @@ _CHANGERS = frozenset(
         "register",
         "remove",
         "reverse",
+        "set",
         "setdefault",
         "sort",
         "update",
@@ -129,7 +132,7 @@ class Scope:
 
     __slots__ = (
         "_origins", "aliases", "bound", "declared", "depth", "imports", "inner", "kind", "levels", "loads",
-        "nonlocals", "outer", "params", "paths", "returns", "settled",
+        "nonlocals", "outer", "params", "paths", "returns", "settled", "yields",
     )  # fmt: skip
 
     def __init__(self, kind: int, outer: Scope | None) -> None:
@@ -148,6 +151,7 @@ class Scope:
         self.levels: list[Records] = [Records()]
         self.inner: dict[str, list[Records]] = {}
         self.returns: list[Chain] = []
+        self.yields = False
         self._origins: dict[str, tuple[Chain, ...]] = {}
 
     @property
@@ -289,7 +293,9 @@ class Scope:
             target = self.levels[index + shift]
             target.mutations += [(kind, each) for kind, chain in records.mutations for each in outward(chain)]
             for callee, use, arguments in records.calls:
-                moved = tuple((key, tuple(o for c in chains for o in outward(c))) for key, chains in arguments)
+                moved = tuple(
+                    (key, tuple(o for c in chains for o in outward(c))) for key, chains in arguments
+                )
                 moved = tuple((key, chains) for key, chains in moved if chains)
                 target.calls += [(each, use, moved) for each in outward(callee)]
             target.imports += records.imports
