@@ -219,8 +219,8 @@ def _import_module(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
         if prefix.strip("."):
             walker.scope.load((-1, prefix))
     computed = f"{prefix}.…" if prefix.strip(".") else "a computed name"
-    for stand_in in (OWN_NAME, OWN_PACKAGE):
-        computed = computed.replace(stand_in, "")
+    for stand_in, name in ((OWN_NAME, "__name__"), (OWN_PACKAGE, "__package__")):
+        computed = computed.replace(stand_in, name)
     walker.spot("dynamic_import", f"{ast.unparse(node.func)} of {computed}", node)
     walker.visit_all([*node.args, *(keyword.value for keyword in node.keywords)])
     return True
