@@ -68,8 +68,10 @@ class Answer:
     exit_code: int = 0
 
 
-def command(*examples: str, opens_project: bool = True) -> Callable[[Callable[..., Answer]], click.Command]:
-    """Make a click command of a function that takes a Session first and returns an Answer.
+def command(
+    *examples: str, opens_project: bool = True, cls: type[click.Command] = click.Command
+) -> Callable[[Callable[..., Answer]], click.Command]:
+    """Make a click command, of class ``cls``, of a function that takes a Session first and returns an Answer.
 
     Its name is the function's, its help the docstring, followed by the examples.
     """
@@ -87,7 +89,7 @@ def command(*examples: str, opens_project: bool = True) -> Callable[[Callable[..
             return answer.exit_code
 
         epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples)
-        made = click.command(function.__name__.strip("_"), epilog=epilog)(invoke)
+        made = click.command(function.__name__.strip("_"), cls=cls, epilog=epilog)(invoke)
         made.params += [option for option in _shared_options() if opens_project or option.name == "as_json"]
         return made
 

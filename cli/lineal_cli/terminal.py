@@ -48,7 +48,7 @@ class LiveDisplay:
         self._before: Any = None  # the handler of SIGTSTP that is to be put back
 
     def begin(self, stages: Sequence[str]) -> None:
-        self._width = min(max(map(len, stages), default=0), 32)
+        self._width = max(self._width, min(max(map(len, stages), default=0), 32))
         self._plainly.begin(stages)
 
     def start(self, event: ExecutionStarted) -> None:

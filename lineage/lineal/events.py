@@ -78,6 +78,16 @@ class StageChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class StageExpanded:
+    """The list that ``stage`` is mapped over is there: from now on its ``items`` are told in its place."""
+
+    at: datetime
+    run_id: str
+    stage: str
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OutputCaptured:
     """Text that a stage's attempt wrote; ``stream`` is stdout or stderr."""
 
@@ -97,7 +107,7 @@ class RunFinished:
     counts: Mapping[str, int]
 
 
-Event = RunStarted | ExecutionStarted | StageChanged | OutputCaptured | RunFinished
+Event = RunStarted | ExecutionStarted | StageExpanded | StageChanged | OutputCaptured | RunFinished
 Listener = Callable[[Event], None]
 
 

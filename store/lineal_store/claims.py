@@ -8,6 +8,8 @@ clocks are ever compared. The claim of a dead run is taken over by the next one,
 A run that was suspended for longer than that has lost its claims without knowing. It asks (`lost`) before it files a
 result. All this is for economy and never for truth: an action result is created once, whoever executes it how often.
 
+A **place** in a concurrency group is claimed like an action: of so many places the first that no living run has.
+
 The scheme is that of leases with fencing (Gray and Cheriton, 1989; Burrows, The Chubby lock service, 2006).
 """
 
@@ -31,8 +33,9 @@ BEAT_SECONDS = 5.0
 EXPIRES_SECONDS = 30.0
 """Several beats: one that is late, or lost on the way, is no death."""
 
+_CLAIMS = "claims/"
 _SIGNS = "claims/runs/"
-_ACTIONS = "claims/actions/"
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
 
 
 def boot_seconds() -> float:
@@ -91,25 +94,63 @@ class Claims:
         self._thread: threading.Thread | None = None
 
     def claim(self, key: str) -> str | None:
-        """Claim the action; None when it is this run's now, else the id of the living run that has it."""
+        """Claim an action or a place; None when it is this run's now, else the id of the living run that has it."""
         if not self._beats:
             self.beat()
         if key in self._held:
             if not self.lost([key]):
                 return None
             del self._held[key]
-        number = 0
+        number, dead = 0, ""
         while True:
             name = _name(key, number)
             if self._create(name, self._token()):
-                self._held[key] = number
-                return None
+                if number == 0 or self._holder(_name(key, number - 1)) == dead:
+                    self._held[key] = number
+                    return None
+                # Another took it over and has released it since: who comes now begins at 0 again, and so do we.
+                self._delete([name])
+                number = 0
+                continue
             holder = self._holder(name)
             if holder is None:  # released since
+                number = 0
                 continue
-            if holder not in ("", self._run_id) and self._lives(holder):
+            if holder not in ("", self._run_id) and self._living([holder]):
                 return holder
-            number += 1
+            number, dead = number + 1, holder
+
+    def claim_place(self, group: str, places: int) -> str | None:
+        """Claim one of so many ``places`` in ``group``; the key to release it by, or None where other runs have them all.
+
+        A run may have several. It costs two requests where a place is vacant, and otherwise reads every claim in the group.
+        """
+        if not self._beats:
+            self.beat()
+        folder = _folder(group)
+        claimed: dict[str, list[str]] = {}
+        for info in self._backend.list(f"{_CLAIMS}{folder}/"):
+            claimed.setdefault(info.name.removeprefix(_CLAIMS).rpartition(".")[0], []).append(info.name)
+        occupied: dict[str, list[str]] = {}
+        for key in (f"{folder}/{number}" for number in range(places)):
+            if key in self._held:
+                continue
+            if key in claimed:
+                occupied[key] = claimed[key]
+            elif self.claim(key) is None:
+                return key
+        found = self._backend.read_many(name for names in occupied.values() for name in names)
+        holders = {name: _run_in(name, data) for name, data in found.items()}
+        living = self._living({holder for holder in holders.values() if holder not in ("", self._run_id)})
+        for key, names in occupied.items():
+            if living.isdisjoint(holders.get(name, "") for name in names) and self.claim(key) is None:
+                return key
+        return None
+
+    def is_alone(self) -> bool:
+        """Whether no other run lives in this store; one that is looked at for the first time may only seem to."""
+        signs = {info.name.removeprefix(_SIGNS) for info in self._backend.list(_SIGNS)}
+        return not self._living(signs - {self._run_id})
 
     def lost(self, keys: Iterable[str]) -> set[str]:
         """Those claims of this run that another run has taken over, because this one showed no sign for too long."""
@@ -129,13 +170,11 @@ class Claims:
         """Give up the claims on ``keys``, as far as may be: what stays in the store expires. Others are left alone."""
         released = [key for key in keys if key in self._held]
         gone = self.lost(released)
-        names = [
-            _name(key, number)
-            for key in released
-            for number in range(self._held.pop(key) + 1)
-            if key not in gone
-        ]
-        self._delete(names)
+        held = {key: self._held.pop(key) for key in released}
+        held = {key: number for key, number in held.items() if key not in gone}
+        # What was taken over goes first: who sees it gone does not believe that it can be taken over once more.
+        self._delete([_name(key, below) for key, number in held.items() for below in range(number)])
+        self._delete([_name(key, number) for key, number in held.items()])
 
     def beat(self) -> None:
         """Show a sign of life."""
@@ -192,19 +231,24 @@ class Claims:
     def _holder(self, name: str) -> str | None:
         """The run whose claim that is; empty where that cannot be read, None when it has been released."""
         try:
-            found = unseal(self._backend.read(name), what=name)
+            return _run_in(name, self._backend.read(name))
         except ObjectMissing:
             return None
-        except CorruptRecord:
-            return ""
-        return str(found["run_id"]) if isinstance(found, dict) and "run_id" in found else ""
 
-    def _lives(self, run_id: str) -> bool:
-        name = _SIGNS + run_id
+    def _living(self, run_ids: Iterable[str]) -> set[str]:
+        """Those of ``run_ids`` that are not dead, as far as can be told from here."""
+        names = {run_id: _SIGNS + run_id for run_id in run_ids}
+        found = self._backend.read_many(names.values()) if names else {}
+        return {
+            run_id
+            for run_id, name in names.items()
+            if name in found and self._lives(run_id, name, found[name])
+        }
+
+    def _lives(self, run_id: str, name: str, data: bytes) -> bool:
         try:
-            data = self._backend.read(name)
             sign = unseal(data, what=name)
-        except (ObjectMissing, CorruptRecord):
+        except CorruptRecord:
             return False
         if not isinstance(sign, dict):
             return False
@@ -219,13 +263,28 @@ class Claims:
         return now - since < EXPIRES_SECONDS
 
 
+def _run_in(name: str, data: bytes) -> str:
+    """The run whose claim ``data`` is, read under ``name``; empty where that cannot be told."""
+    try:
+        found = unseal(data, what=name)
+    except CorruptRecord:
+        return ""
+    return str(found["run_id"]) if isinstance(found, dict) and "run_id" in found else ""
+
+
 def _numbers(sign: dict[object, object]) -> tuple[int, int]:
     pid, started = sign.get("pid"), sign.get("started")
     return (pid if isinstance(pid, int) else 0), (started if isinstance(started, int) else 0)
 
 
 def _name(key: str, number: int) -> str:
-    return f"{_ACTIONS}{key}.{number}"
+    """The object of a claim: the key of an action has no folder of its own, that of a place has its group's."""
+    return f"{_CLAIMS}{key if '/' in key else f'actions/{key}'}.{number}"
+
+
+def _folder(group: str) -> str:
+    """Where the places of ``group`` are claimed; what cannot be in a name is told by its code."""
+    return "limits/" + "".join(letter if letter in _PLAIN else f"={ord(letter):x}=" for letter in group)
 
 
 def _machine() -> str:

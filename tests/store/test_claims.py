@@ -207,6 +207,125 @@ def test_a_thread_shows_signs_of_life_until_the_run_ends(
     assert runs.names() == []
 
 
+# -- places in groups -------------------------------------------------------------------------
+
+
+def test_no_more_places_are_claimed_than_there_are(runs: Runs) -> None:
+    ann, bob = runs("ann"), runs("bob")
+
+    claimed = [run.claim_place("warehouse", 3) for run in (ann, bob, ann, bob, ann)]
+
+    assert [place is not None for place in claimed] == [True, True, True, False, False]
+
+
+def test_a_place_that_is_released_can_be_claimed_again(runs: Runs) -> None:
+    ann, bob = runs("ann"), runs("bob")
+    place = ann.claim_place("warehouse", 1)
+    assert place is not None
+
+    ann.release([place])
+
+    assert bob.claim_place("warehouse", 1) is not None
+    ann.release([place])  # it is another's by now
+    assert ann.claim_place("warehouse", 1) is None
+
+
+def test_groups_have_places_of_their_own(runs: Runs) -> None:
+    ann = runs("ann")
+
+    assert all(ann.claim_place(group, 1) for group in ("warehouse", "Warehouse", "w", "*", "=2a="))
+
+
+def test_each_run_keeps_to_its_own_size_of_a_group(runs: Runs) -> None:
+    ann, bob = runs("ann"), runs("bob")
+    ann.claim_place("warehouse", 2)
+    ann.claim_place("warehouse", 2)
+
+    assert bob.claim_place("warehouse", 2) is None
+    assert bob.claim_place("warehouse", 3) is not None
+
+
+def test_the_place_of_a_run_that_shows_no_sign_for_long_is_free_once(runs: Runs) -> None:
+    ann, bob, eve = runs("ann"), runs("bob"), runs("eve")
+    ann.claim_place("warehouse", 1)
+    assert bob.claim_place("warehouse", 1) is None
+    assert eve.claim_place("warehouse", 1) is None
+    runs.now += EXPIRES_SECONDS - 0.1
+    assert bob.claim_place("warehouse", 1) is None
+    runs.now += 0.2
+
+    bob.beat()
+    assert bob.claim_place("warehouse", 1) is not None
+    assert eve.claim_place("warehouse", 1) is None
+
+
+def test_a_run_that_may_not_delete_uses_the_place_that_it_could_not_give_up(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = runs("ann"), runs("bob")
+    monkeypatch.setattr(ann, "_delete", lambda names: None)
+    place = ann.claim_place("warehouse", 1)
+    assert place is not None
+
+    ann.release([place])
+
+    assert bob.claim_place("warehouse", 1) is None
+    assert ann.claim_place("warehouse", 1) == place
+
+
+def test_a_run_whose_places_were_all_given_up_leaves_nothing_behind(runs: Runs) -> None:
+    ann, bob = runs("ann"), runs("bob")
+    ann.claim_place("warehouse", 1)
+    bob.claim_place("warehouse", 1)
+    runs.now += EXPIRES_SECONDS
+    bob.claim_place("warehouse", 1)
+
+    bob.close()
+
+    assert runs.names() == ["claims/runs/ann"]
+
+
+def test_what_was_taken_over_and_given_up_is_not_taken_over_once_more(
+    runs: Runs, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else two would have it: eve, who saw ann dead, and dan, who came when bob had taken over and released it."""
+    ann, bob, eve, dan = (runs(name) for name in ("ann", "bob", "eve", "dan"))
+    ann.claim(KEY)
+    bob.claim(KEY)
+    eve.claim(KEY)
+    runs.now += EXPIRES_SECONDS
+    for run in (bob, eve, dan):
+        run.beat()
+    create = eve._create
+
+    def meanwhile(name: str, data: bytes) -> bool:
+        if name.endswith(".1"):
+            monkeypatch.setattr(eve, "_create", create)
+            assert bob.claim(KEY) is None
+            bob.release([KEY])
+            assert dan.claim(KEY) is None
+        return create(name, data)
+
+    monkeypatch.setattr(eve, "_create", meanwhile)
+
+    assert eve.claim(KEY) == "dan"
+    assert runs.names() == [
+        f"claims/actions/{KEY}.0",
+        *(f"claims/runs/{name}" for name in ("ann", "bob", "dan", "eve")),
+    ]
+
+
+def test_a_run_is_alone_where_no_other_shows_signs_of_life(runs: Runs) -> None:
+    ann, bob = runs("ann"), runs("bob")
+    ann.beat()
+    assert ann.is_alone()
+
+    bob.beat()
+    assert not ann.is_alone()
+    runs.now += EXPIRES_SECONDS
+    assert ann.is_alone()
+
+
 def until(holds: Callable[[], bool]) -> None:
     for _ in range(1_000_000):
         if holds():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,40 @@ def test_a_run_waits_for_the_one_that_executes_what_it_needs(ann: Project, bob: 
     assert bobs.words("cache", "reason", "attempts")["slow"] == ("hit", "unchanged", 0)
     assert anns.document["outputs"] == bobs.document["outputs"]
     assert left_in(ann) == []
+
+
+def test_threads_of_one_program_share_what_they_ask_for(ann: Project) -> None:
+    gate = ann.gate("slow-runs")
+    ann.write(
+        "both.py",
+        """
+        from concurrent.futures import ThreadPoolExecutor
+
+        from flow import flow
+
+        if __name__ == "__main__":
+            with ThreadPoolExecutor(2) as threads:
+                runs = list(threads.map(lambda _: flow.run().document(), range(2)))
+            print(*sorted(stage["cache"] for run in runs for stage in run["stages"] if stage["id"] == "slow"))
+        """,
+    )
+    program = subprocess.Popen(
+        [sys.executable, "both.py"],
+        cwd=ann.root,
+        env=ann.environment({"GATE": "slow-runs"}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    gate.meet()
+    wait_until_waiting(ann)
+
+    gate.let_through()
+    ended = ann.ended(program)
+
+    assert ended.code == 0, ended.err
+    assert sorted(ann.journal()) == ["after", "slow"]
+    assert ended.out.split() == ["hit", "miss"]
 
 
 def test_what_a_killed_run_executed_is_taken_over_at_once(ann: Project, bob: Project) -> None:

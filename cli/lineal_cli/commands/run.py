@@ -22,11 +22,23 @@ _jobs = click.option(
 )
 
 
+_CHECK = "--check-determinism"
+
+
+class _Run(click.Command):
+    """An option that takes its value after ``=`` alone, for a target may come next."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [f"{_CHECK}=100%" if word == _CHECK else word for word in args])
+
+
 @command(
     "lineal run                                       the project's only pipeline",
     "lineal run flights.py run_date=2013-06-30",
     "lineal run flights.py:flights --until train -n   what would run, as far as train",
     "lineal run --force 'train*' --params nightly.toml",
+    "lineal run --check-determinism=10%               execute a tenth of the hits again, and compare",
+    cls=_Run,
 )
 @click.argument("arguments", nargs=-1, metavar="[TARGET] [NAME=VALUE]...")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would run, as `lineal status` does.")
@@ -36,6 +48,11 @@ _jobs = click.option(
 @click.option("--until", multiple=True, metavar="STAGE", help="Run this stage and what it needs.")
 @click.option("--fail-fast", is_flag=True, help="Start nothing more after a failure.")
 @click.option("--timeout", metavar="TIME", help="Stop the run after this time: 90s, 30m, 2h.")
+@click.option(
+    _CHECK,
+    metavar="[=SHARE]",
+    help="Execute hits again, all or a share of them, and compare: exit code 4 where one made other bytes.",
+)
 @_jobs
 @_executor
 @click.option(
@@ -95,13 +112,13 @@ def _executed(
     session: Session, execute: Callable[[Shown], Document], again: Callable[[Document], list[str]]
 ) -> Answer:
     from lineal_cli.progress import open_progress
-    from lineal_cli.render.run import render_run
+    from lineal_cli.render.run import differing, render_run
 
     started = time.monotonic()
     with open_progress() as progress:
         document = execute(progress)
     elapsed = time.monotonic() - started
-    code = {"failed": 1, "cancelled": 130}.get(document["state"], 0)
+    code = {"failed": 1, "cancelled": 130}.get(document["state"], 4 if differing(document) else 0)
     return Answer(
         document,
         lambda: render_run(
@@ -122,7 +139,7 @@ def _given(options: Mapping[str, Any]) -> list[str]:
         option = {"params_file": "--params", "jobs": "-j"}.get(name, f"--{name.replace('_', '-')}")
         if value is True:
             words.append(option)
-        elif name != "force" and value not in (None, False):
+        elif name not in ("force", "check_determinism") and value not in (None, False):
             for item in value if isinstance(value, tuple) else (value,):
                 words += [option, str(item)]
     return words

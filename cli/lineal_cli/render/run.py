@@ -52,16 +52,39 @@ def render_run(
     warnings = "\n".join(f"{paint('warning:', 'yellow')} {clean(text)}" for text in document["warnings"])
     if document["state"] == "succeeded" and all(stage["cache"] == "hit" for stage in stages):
         calm = render_unchanged(document["pipeline"], len(stages), document["run_id"], elapsed_seconds)
-        return "\n".join(part for part in (calm, warnings) if part)
+        return "\n".join(part for part in (calm, warnings, _checked(document)) if part)
     parts = [
         *_failures(stages, document["run_id"], board),
         stage_table(stages) if in_full else "",
         _outputs(document["outputs"], made_all=document["state"] == "succeeded"),
         warnings,
+        _checked(document),
         _headline(document, elapsed_seconds),
         _next_steps(document, again, settings),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def differing(document: Mapping[str, Any]) -> list[Stage]:
+    """Those stages that made something else when they were executed again."""
+    return [
+        stage for stage in document["stages"] if stage.get("executed_again") not in (None, _digests(stage))
+    ]
+
+
+def _digests(stage: Stage) -> dict[str, str]:
+    return {name: output["digest"] for name, output in stage["outputs"].items()}
+
+
+def _checked(document: Mapping[str, Any]) -> str:
+    """What came of executing hits again, where any were."""
+    checked = sum("executed_again" in stage for stage in document["stages"])
+    if not checked:
+        return ""
+    others = len(differing(document))
+    if not others:
+        return f"{counted(checked, 'hit')} executed again: {paint('the same bytes', 'green')}"
+    return f"{counted(checked, 'hit')} executed again: {paint(f'{others:,} made other bytes', 'red')}"
 
 
 def render_unchanged(pipeline: str, stages: int, run_id: str, elapsed_seconds: float | None) -> str:

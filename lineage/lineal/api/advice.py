@@ -10,6 +10,7 @@ from msgspec.structs import replace as replace_fields
 from lineal.engine.session import RunRequest
 from lineal.graph.records import RunRecord, StageRecord, unseal_record
 from lineal.graph.timing import advise_timeouts, times_of
+from lineal.stages import Graph
 from lineal.stages.options import StageOptions
 from lineal_store.errors import LinealError
 
@@ -20,9 +21,10 @@ def advised(preview: RunRecord, request: RunRequest) -> RunRecord:
     """The preview with advice about timeouts among its warnings. Reads the newest runs, in one batch, at most."""
     default = StageOptions().timeout_seconds
     timeouts = {
-        stage.id: request.graph.nodes[stage.id].options.timeout_seconds
+        call: request.graph.nodes[call].options.timeout_seconds
         for stage in preview.stages
         if stage.cache in ("miss", "off", "unknown")
+        and (call := _call(stage, request.graph)) in request.graph.nodes
     }
     if default not in timeouts.values():
         return preview
@@ -40,5 +42,14 @@ def _newest_stages(request: RunRequest) -> list[list[StageRecord]]:
         with suppress(LinealError):
             run = unseal_record(files.finished or b"", RunRecord)
             if run.target == request.target:
-                found.append(run.stages)
+                found.append([_of_call(stage, request.graph) for stage in run.stages if stage.is_shown])
     return found
+
+
+def _call(stage: StageRecord, graph: Graph) -> str:
+    """The id of the stage in the graph; of an item, that of the stage that is mapped."""
+    return stage.id if stage.id in graph.nodes else stage.id.rpartition("[")[0]
+
+
+def _of_call(stage: StageRecord, graph: Graph) -> StageRecord:
+    return stage if stage.id in graph.nodes else replace_fields(stage, id=_call(stage, graph))

@@ -30,7 +30,8 @@ class Configuration:
     ``store`` and ``upstream`` are URLs or absolute paths; ``pipelines`` are targets relative to
     ``root``. ``origins`` says for each setting where its value came from: a file's name, a
     variable's name, ``flags`` or ``default``. ``cache`` is the folder for copies of what remote stores hold, or None.
-    ``alerts`` are tables with the fields of `lineal.alerts.rules.Alert`: those of the strongest file that has any.
+    ``limits`` are the sizes of concurrency groups, those of all files together. ``alerts`` are tables with the fields of
+    `lineal.alerts.rules.Alert`: those of the strongest file that has any.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class Configuration:
     cache: str | None = None
     cache_limit_bytes: int = 10 << 30
     single_writer: bool = False
+    limits: Mapping[str, int] = field(default_factory=dict)
     alerts: tuple[Mapping[str, Any], ...] = ()
     profile: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -110,11 +112,13 @@ def load_configuration(
 
     layers += [*((name, {setting: value}) for name, setting, value in variables), ("flags", flags)]
     values: dict[str, object] = {}
+    limits: dict[str, int] = {}
     origins = dict.fromkeys(_SETTINGS, "default")
     for origin, settings in layers:
         for name in _SETTINGS.keys() & settings.keys():
             values[name], origins[name] = settings[name], origin
-    return _configuration(root, values, origins, profile, _alerts(files))
+        limits |= _limits(settings)
+    return _configuration(root, values, origins, profile, limits, _alerts(files))
 
 
 def _configuration(
@@ -122,6 +126,7 @@ def _configuration(
     values: Mapping[str, object],
     origins: Mapping[str, str],
     profile: str | None,
+    limits: Mapping[str, int],
     alerts: tuple[Mapping[str, Any], ...],
 ) -> Configuration:
     return Configuration(
@@ -135,10 +140,16 @@ def _configuration(
         cache=_cache_folder(root, str(values.get("cache", ""))),
         cache_limit_bytes=_bytes(str(values.get("cache_limit", "10 GB"))),
         single_writer=values.get("single_writer") is True,
+        limits=limits,
         alerts=alerts,
         profile=profile,
         origins=origins,
     )
+
+
+def _limits(settings: Mapping[str, object]) -> Mapping[str, int]:
+    found = settings.get("limits")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _alerts(files: list[tuple[str, Mapping[str, object]]]) -> tuple[Mapping[str, Any], ...]:
@@ -328,6 +339,7 @@ _VARIABLE = _Value(
     like=re.compile(r"\$\{[A-Za-z_]\w*\}"),
     is_secret=True,
 )
+_LIMITS = _Value('a whole number from 1 for each group, such as { warehouse = 2, "*" = 8 }', (dict,))
 _SETTINGS: Mapping[str, _Value] = {
     "store": _TEXT,
     "upstream": _TEXTS,
@@ -368,7 +380,8 @@ _SCHEDULE = _Table(
 )
 _FILE_SETTINGS: Mapping[str, _Shape] = {
     **_SETTINGS,
-    "profiles": _TableOfTables(_Table(_SETTINGS)),
+    "limits": _LIMITS,
+    "profiles": _TableOfTables(_Table({**_SETTINGS, "limits": _LIMITS})),
     "alerts": _ArrayOfTables(_ALERT),
     "schedules": _ArrayOfTables(_SCHEDULE),
 }
@@ -414,6 +427,8 @@ def _find_mistakes(value: object, shape: _Shape, at: str) -> Iterator[str]:
 def _fits(value: object, shape: _Value) -> bool:
     if shape is _TEXTS:
         return isinstance(value, list | tuple) and all(isinstance(item, str) and item for item in value)
+    if shape is _LIMITS:
+        return isinstance(value, dict) and all(type(size) is int and size > 0 for size in value.values())
     if shape.like is not None:
         return isinstance(value, str) and shape.like.fullmatch(value) is not None
     if shape is _NAME:

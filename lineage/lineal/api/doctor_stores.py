@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Protocol
 
 from lineal.api.checks import Checks, Found, failed, ok, sentence, warning
-from lineal.errors import LinealError, StoreUnavailable
+from lineal.errors import StoreUnavailable
 from lineal_store import Place, open_store
 from lineal_store.backends.local import LocalBackend, prepare_directory
 from lineal_store.errors import ObjectMissing
 from lineal_store.protocols import Backend, Upload
 from lineal_store.store import HEADER
 
-_PROBES = "probe"  # the folder of what is only there while the doctor looks
+_PROBE = "claims/doctor"  # where whoever may write has to be allowed to delete as well
 
 SKEW_WARNING_SECONDS = 60.0
 SKEW_LIMIT_SECONDS = 900.0  # S3 refuses a request whose time is further from its own
@@ -136,10 +136,7 @@ def _check_reading(backend: Backend) -> Found:
 
 
 def _check_listing(backend: Backend) -> Found:
-    kinds = [
-        folder for folder in backend.folders("") if folder != _PROBES
-    ]  # a server may show it for a while
-    return ok(f"is allowed; there are {', '.join(kinds) or 'no objects yet'}")
+    return ok(f"is allowed; there are {', '.join(backend.folders('')) or 'no objects yet'}")
 
 
 def _check_round_trip(backend: Backend) -> Found:
@@ -251,6 +248,7 @@ def _examine_server(checks: Checks, place: Place) -> None:
         "store listing": partial(_check_listing, server),
         "store writing": partial(_check_server_writing, probe),
         "store conditional writes": partial(_check_conditions, probe, place.single_writer),
+        "store deleting": partial(_check_deleting, server),
         "store clock": partial(_check_server_clock, server),
         "store round trip": partial(_check_round_trip, server),
     }
@@ -259,9 +257,6 @@ def _examine_server(checks: Checks, place: Place) -> None:
             checks.leave_out(name, "the server is out of reach")
         else:
             checks.make(name, check)
-    left = probe.remove()
-    if left is not None:
-        checks.make("store deleting", lambda: left)
 
 
 def _check_bucket(place: Place, server: Server, header: list[bytes]) -> Found:
@@ -284,34 +279,19 @@ class _Probe:
         self._server = server
         self._is_header = header is not None
         self._data = header if header is not None else b"lineal doctor\n"
-        self._made = False
         self._answer: bool | None = None
-        self.name = HEADER if header is not None else f"{_PROBES}/doctor"
+        self.name = HEADER if header is not None else _PROBE
 
     def honours_conditions(self) -> bool:
         """Whether the server refuses to overwrite; that it answers at all says that this user may write."""
         if self._answer is None:
             if not self._is_header:
                 self._server.create([Upload(self.name, self._data)])
-                self._made = True
             self._answer = self._server.honours_conditions(self.name, self._data)
             if not self._answer and not self._is_header:
                 # Somebody else's doctor may have deleted it in between.
                 self._answer = self._server.honours_conditions(self.name, self._data)
         return self._answer
-
-    def remove(self) -> Found | None:
-        """Delete what was made; what to say when that cannot be."""
-        if not self._made:
-            return None
-        try:
-            self._server.delete([self.name])
-        except LinealError:
-            return warning(
-                f"the probe {self.name} stays in the store: this user may not delete, which only gc needs",
-                "Nothing reads it; an administrator may delete it.",
-            )
-        return None
 
 
 def _check_server_writing(probe: _Probe) -> Found:
@@ -338,6 +318,20 @@ def _check_conditions(probe: _Probe, single_writer: bool) -> Found:
         "Use a server that honours them (AWS, MinIO, SeaweedFS, …), or, if you alone write to it, set "
         "single_writer = true (LINEAL_SINGLE_WRITER=1).",
     )
+
+
+def _check_deleting(server: Server) -> Found:
+    """Delete the probe, or nothing: a server says of what is not there too whether it may be deleted."""
+    try:
+        server.delete([_PROBE])
+    except StoreUnavailable as error:
+        if error.transient:
+            raise
+        return warning(
+            "is denied below claims/: what a run has claimed others can have only half a minute after its end",
+            "Who may write to a store needs s3:DeleteObject there. An object claims/doctor that stays does no harm.",
+        )
+    return ok("is allowed where runs say what they execute")
 
 
 def _check_server_clock(server: Server) -> Found:

@@ -10,6 +10,7 @@ from lineal.api.addresses import Found
 from lineal.artifacts import codec_named
 from lineal.errors import UsageError
 from lineal.graph.lineage import Lineage
+from lineal.graph.records import TREES
 from lineal_store import Digest, Store
 from lineal_store.tree import Tree
 
@@ -23,12 +24,12 @@ def write_out(store: Store, lineage: Lineage, found: Found, output: Path | None)
     described = lineage.find_description(str(found.digest))
     type_, name = described if described is not None else ("file", found.digest.short)
     path = output if output is not None else Path(_default_name(lineage, found.digest, type_, name, found))
-    if output is not None and output.is_dir() and type_ != "directory":
+    if output is not None and output.is_dir() and type_ not in TREES:
         path = output / _default_name(lineage, found.digest, type_, name, found)
-    if output is None and path.exists() and type_ != "directory" and Digest.of_file(path)[0] != found.digest:
+    if output is None and path.exists() and type_ not in TREES and Digest.of_file(path)[0] != found.digest:
         raise UsageError(f"{path} is already there, with other content", "Name another path with -o.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if type_ == "directory":
+    if type_ in TREES:
         _write_tree(store, found.digest, path)
     else:
         _write_file(store, found.digest, path)
@@ -45,7 +46,7 @@ def _default_name(lineage: Lineage, digest: Digest, type_: str, name: str, found
         return Path(name).name or digest.short
     stem = found.stage or (maker.result.stage_id if maker is not None else digest.short)
     named = stem.replace("/", "-") if name in ("result", digest.short) else f"{stem.replace('/', '-')}.{name}"
-    return named + codec_named(type_).suffix
+    return named if type_ in TREES else named + codec_named(type_).suffix
 
 
 def _write_file(store: Store, digest: Digest, path: Path) -> None:

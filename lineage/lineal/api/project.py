@@ -79,6 +79,7 @@ class Project:
         only: Sequence[str] = (),
         until: Sequence[str] = (),
         fail_fast: bool = False,
+        check_determinism: str | None = None,
         jobs: int | None = None,
         timeout: str | None = None,
         executor: str | None = None,
@@ -87,7 +88,8 @@ class Project:
     ) -> Document:
         """Run what is invalid, or with ``dry_run`` say what would run. ``timeout`` is a duration, ``"2h"``.
 
-        ``why`` is recorded with results that ``force`` supersedes. ``typed`` is the command line that asks for this, where
+        ``why`` is recorded with results that ``force`` supersedes. ``check_determinism`` is the share of hits to execute again and
+        compare, ``"10%"``. ``typed`` is the command line that asks for this, where
         the answer may be kept for it (`lineal.engine.memo`).
         """
         from lineal.engine.session import preview_run
@@ -97,6 +99,11 @@ class Project:
         if why is not None and not force:
             raise UsageError("--why is given, and nothing is forced", "It says why --force STAGE is used.")
         timeout_seconds = None if timeout is None else _timeout(timeout)
+        check_share = 0.0 if check_determinism is None else _share("--check-determinism", check_determinism)
+        if check_share and dry_run:
+            raise UsageError(
+                "--check-determinism executes stages, and --dry-run none", "Leave one of them away."
+            )
 
         def act(request: RunRequest) -> RunRecord:
             request = replace(
@@ -106,6 +113,7 @@ class Project:
                 only=only,
                 until=until,
                 fail_fast=fail_fast,
+                check_share=check_share,
                 jobs=jobs,
                 timeout_seconds=timeout_seconds,
                 executor=executor,
@@ -126,8 +134,10 @@ class Project:
             params_file,
             act,
             asking=dry_run,
-            executes=bool(force) and not dry_run,
-            kept=None if typed is None or dry_run or params_file else Lookups.made(typed, target, self.root),
+            executes=bool(force or check_share) and not dry_run,
+            kept=None
+            if typed is None or dry_run or params_file or check_share
+            else Lookups.made(typed, target, self.root),
         )
         return run_document(record, record.stages)
 
@@ -193,7 +203,7 @@ class Project:
 
         def act(request: RunRequest) -> Document:
             record, answers = explain_run(request)
-            wanted = select(request.graph, [stage], "stage") if stage is not None else None
+            wanted = select(request.graph, [stage], "stage", items=True) if stage is not None else None
             return explain_preview(request, record, answers, wanted)
 
         return self._with_graph(target, assignments, None, act, asking=True)
@@ -523,6 +533,7 @@ class Project:
             namespace=self.configuration.namespace,
             root=self.root,
             import_roots=tuple(str(folder) for folder in import_folders(place, self.root)),
+            limits=self.configuration.limits,
             strict=self.configuration.strict,
         )
 
@@ -585,6 +596,17 @@ def _known_executor(name: str) -> str:
     elif name not in ("process", "inline"):
         raise UsageError(f"there is no executor {name}", "Use process, inline or dask://host:8786.")
     return name
+
+
+def _share(option: str, text: str) -> float:
+    """A share of something, ``10%`` or ``0.1``, as a number above 0 and at most 1."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{option}={text} is no share", "Give a part of the whole: 10%, or 0.1.")
+    return share
 
 
 def _timeout(text: str) -> float:

@@ -40,6 +40,7 @@ def run_pipeline(pipeline: Pipeline[..., Any], parameters: Mapping[str, object])
         root=project.root,
         import_roots=tuple(str(folder) for folder in folders),
         executor=project.configuration.executor,
+        limits=project.configuration.limits,
         strict=project.configuration.strict,
     )
     outputs = pipeline.signature.outputs.ports

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from lineal.artifacts import decode
+from lineal.artifacts.annotations import bare
+from lineal.artifacts.lists import read_list
 from lineal.errors import NotFound
 from lineal.graph.records import RunRecord
+from lineal.stages.signature import read_outputs
 from lineal.views.runs import run_document
 from lineal_store import Digest, Store
+from lineal_store.tree import Tree
 
 
 class Run:
@@ -47,9 +51,32 @@ class Run:
         for stage in self._record.stages:
             for made_output in stage.outputs.values():
                 if made_output.digest == digest:
+                    annotation = self._annotations.get(output, object)
+                    if made_output.type == "list":
+                        return self._list(digest, annotation)
                     path = self._store.blobs.fetch(Digest.parse(digest))
-                    return decode(made_output.type, path, self._annotations.get(output, object))
+                    return decode(made_output.type, path, annotation)
         raise NotFound(f"run {self.run_id} does not say what {output} is")
+
+    def _list(self, digest: str, annotation: object) -> list[Any]:
+        """What a mapped stage returned; calls with several outputs are dicts where the annotation does not say what they are."""
+        each = next(iter(get_args(bare(annotation))), object)
+        outputs = read_outputs(each, "the list")
+        calls = read_list(Tree.decode(self._store.blobs.read(Digest.parse(digest))), f"the list {digest}")
+        found: list[Any] = []
+        for call in calls:
+            values = {
+                name: decode(
+                    member.codec,
+                    self._store.blobs.fetch(member.digest),
+                    outputs.ports[name].annotation if name in outputs.ports else object,
+                )
+                for name, member in call.items()
+                if member.digest is not None
+            }
+            fits = values.keys() == outputs.ports.keys()
+            found.append(outputs.assemble([values[name] for name in outputs.ports]) if fits else values)
+        return found
 
     def document(self) -> dict[str, Any]:
         """The run as `lineal run --json` prints it."""

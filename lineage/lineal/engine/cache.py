@@ -14,7 +14,7 @@ from lineal.engine.plan import Bound, PlannedStage, action_of
 from lineal.events import Cache, Failure
 from lineal.graph.action import action_key, reason_of
 from lineal.graph.history import History, Relative, newest_runs, read_stages
-from lineal.graph.records import Action, ActionResult, Output, unseal_record
+from lineal.graph.records import TREES, Action, ActionResult, Output, unseal_record
 from lineal_store import Digest, Filed, Store
 from lineal_store.blobs import name_of
 from lineal_store.canonical import encode
@@ -51,7 +51,8 @@ class Answer:
     """What the cache says: a ``result`` for a hit; else what is to be retired once there is a new one.
 
     ``nearest`` is the earlier action that explains a miss; ``refused`` why a result that there is does not count; ``seen`` the newest entry in the log
-    of an effect; ``failure`` is set where the stage may be neither reused nor executed.
+    of an effect; ``failure`` is set where the stage may be neither reused nor executed. A hit that is executed ``again`` is
+    compared with what comes out, and stays what it is.
     """
 
     asked: Asked
@@ -63,6 +64,7 @@ class Answer:
     refused: str = ""
     seen: int = 0
     failure: Failure | None = None
+    again: bool = False
 
 
 class ActionCache:
@@ -155,7 +157,7 @@ class ActionCache:
         stage = asked.stage
         filed = result is not None or bad is not None
         retire = (generation, bad or "forced") if filed else None
-        if self._forced(stage.id):
+        if self._forced(stage.id) or self._forced(stage.call):
             return Answer(asked, "miss", "forced", retire=retire)
         if not stage.options.cache:
             return Answer(asked, "off", "uncached")
@@ -248,7 +250,7 @@ class ActionCache:
         for output in outputs:
             digest = Digest.parse(output.digest)
             wanted[digest] = output.size_bytes
-            if output.type == "directory":
+            if output.type in TREES:
                 for entry in Tree.decode(self._store.blobs.read(digest)).entries:
                     wanted[entry.digest] = entry.size_bytes
         return {name_of(digest): size for digest, size in wanted.items()}
@@ -268,7 +270,7 @@ class ActionCache:
             of: {Digest.parse(output.digest): output.size_bytes for output in group}
             for of, group in outputs.items()
         }
-        trees = {Digest.parse(o.digest) for group in outputs.values() for o in group if o.type == "directory"}
+        trees = {Digest.parse(o.digest) for group in outputs.values() for o in group if o.type in TREES}
         sizes = self._sizes({digest for wanted in needs.values() for digest in wanted})
         for wanted in needs.values():
             for digest in trees & wanted.keys() & sizes.keys():
@@ -369,7 +371,7 @@ class Effects:
         return self._store.refs.folder(self._name(asked))
 
     def _name(self, asked: Asked) -> str:
-        identity = encode([self._namespace, self._pipeline, asked.stage.id, asked.action.parameters])
+        identity = encode([self._namespace, self._pipeline, asked.stage.call, asked.action.parameters])
         return f"effects/{xxhash.xxh3_128_hexdigest(identity)}"
 
 

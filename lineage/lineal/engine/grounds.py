@@ -16,7 +16,7 @@ import msgspec
 
 from lineal.engine.memo import Grounds, Identity, Question, identity_of, is_settled
 from lineal.errors import LinealError
-from lineal.graph.records import RunRecord, StageRecord
+from lineal.graph.records import TREES, RunRecord, StageRecord
 from lineal.stages.options import StageOptions
 from lineal_store.blobs import name_of
 from lineal_store.digest import Digest
@@ -92,7 +92,7 @@ def find_grounds(
         blobs = cache.sizes_of(outputs) | inputs
         whole = [HEADER, *objects, name_of(Digest.parse(record.environment))]
         whole += [
-            name_of(Digest.parse(output.digest)) for output in outputs if output.type == "directory"
+            name_of(Digest.parse(output.digest)) for output in outputs if output.type in TREES
         ]  # which are read
         tree = Digest.parse(record.code_tree)
         blobs[name_of(tree)] = store.blobs.sizes([tree])[tree]
@@ -135,14 +135,15 @@ def _hits_next_time(graph: Graph, result: RunResult) -> list[Asked] | None:
         options = node.options
         if not plain.setdefault(id(options), _is_plain(options)):
             return None
-        progress = result.stages.get(node_id)
-        if progress is None:
-            return None
-        if progress.state == "skipped":
-            continue
-        if progress.state != "succeeded" or progress.asked is None or progress.asked.is_aside:
-            return None
-        asked.append(progress.asked)
+        for stage_id in (node_id, *result.items.get(node_id, ())):
+            progress = result.stages.get(stage_id)
+            if progress is None:
+                return None
+            if progress.state == "skipped":
+                continue
+            if progress.state != "succeeded" or progress.asked is None or progress.asked.is_aside:
+                return None
+            asked.append(progress.asked)
     return asked
 
 

@@ -7,8 +7,8 @@ The shape is that of distributed's worker state machine (docs/architecture.md, "
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Literal
 
@@ -33,17 +33,22 @@ Status = Literal[
 ENDED: frozenset[Status] = frozenset(
     {"succeeded", "failed", "upstream_failed", "skipped", "cancelled", "unknown"}
 )
+_USABLE: frozenset[Status] = ENDED | {"returned"}
 _LOSSES_TOLERATED = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What the machine knows of a stage. ``tolerated`` are the parents that it can do without when they are skipped."""
+    """What the machine knows of a stage. ``tolerated`` are the parents that it can do without when they are skipped.
+
+    ``over`` is the parent whose items it is mapped over, one by one: of that it only needs to know which they are.
+    """
 
     id: str
     parents: tuple[str, ...] = ()
     tolerated: frozenset[str] = frozenset()
     max_attempts: int = 1
+    over: str | None = None
 
 
 # -- events -----------------------------------------------------------------------------------
@@ -52,6 +57,13 @@ class Task:
 @dataclass(frozen=True, slots=True)
 class Started:
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """For each stage how much depends on it: of those that are ready, the heavier begin first. Items weigh what their stage does."""
+
+    weights: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +125,14 @@ class PlaceFree:
     """``stage``, for which there was no place, may ask for one again."""
 
     stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """``stage`` is mapped over a list, and these are its items; it ends when they have."""
+
+    stage: str
+    items: tuple[Task, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +225,7 @@ class Interrupted:
 
 Event = (
     Started
+    | Weighed
     | Hit
     | Missed
     | Shared
@@ -214,6 +235,7 @@ Event = (
     | LookDue
     | NoPlace
     | PlaceFree
+    | Expanded
     | ConditionFailed
     | Refused
     | Returned
@@ -236,7 +258,7 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Form the action of ``stage`` and ask the action cache."""
+    """Form the action of ``stage`` and ask the action cache; the answer is `Expanded` where it is mapped over a list."""
 
     stage: str
 
@@ -332,26 +354,35 @@ class Machine:
         confirm: bool = False,
         claims: bool = False,
     ) -> None:
-        self._tasks = {task.id: task for task in tasks}
-        self._place = {task.id: place for place, task in enumerate(tasks)}
+        self._tasks: dict[str, Task] = {}
+        self._place: dict[str, tuple[int, ...]] = {}
         self._children: dict[str, list[str]] = {task.id: [] for task in tasks}
-        for task in tasks:
-            for parent in task.parents:
-                self._children[parent].append(task.id)
-        self._awaited = {task.id: set(task.parents) for task in tasks}
-        self._status: dict[str, Status] = {task.id: "waiting" for task in tasks}
-        self._story: dict[str, list[str]] = {task.id: [] for task in tasks}
-        self._attempts = dict.fromkeys(self._tasks, 0)
-        self._earlier = dict.fromkeys(self._tasks, 0)  # attempts that count, of a run before this
-        self._losses = dict.fromkeys(self._tasks, 0)
+        self._awaited: dict[str, set[str]] = {}
+        self._status: dict[str, Status] = {}
+        self._story: dict[str, list[str]] = {}
+        self._attempts: dict[str, int] = {}
+        self._earlier: dict[str, int] = {}  # attempts that count, of a run before this
+        self._losses: dict[str, int] = {}
+        self._expanded: set[str] = set()
+        for number, task in enumerate(tasks):
+            self._add(task, (number,))
         self._followers: dict[str, list[str]] = {}  # look again when it has ended
-        self._ready: list[tuple[int, str]] = []
+        self._weights: dict[str, float] = {}
+        self._ready: list[tuple[float, tuple[int, ...], str]] = []  # heaviest first, then in call order
         self._running = 0
         self._open = len(tasks)
         self._slots, self._fail_fast, self._preview = slots, fail_fast, preview
         self._unconfirmed, self._claims = confirm, claims
         self._interrupted = self._timed_out = self._stopping = self._finished = False
         self._out: list[Instruction] = []
+
+    def _add(self, task: Task, place: tuple[int, ...]) -> None:
+        self._tasks[task.id], self._place[task.id] = task, place
+        for parent in task.parents:
+            self._children[parent].append(task.id)
+        self._awaited[task.id] = set(task.parents)
+        self._status[task.id], self._story[task.id] = "waiting", []
+        self._attempts[task.id] = self._earlier[task.id] = self._losses[task.id] = 0
 
     def status(self, stage: str) -> Status:
         return self._status[stage]
@@ -366,7 +397,7 @@ class Machine:
         for event in events:
             self._take(event)
         while self._ready and self._running < self._slots:
-            _, stage = heappop(self._ready)
+            *_, stage = heappop(self._ready)
             if self._status[stage] == "ready":
                 self._running += 1
                 if self._claims:
@@ -392,6 +423,11 @@ class Machine:
                 for stage, awaited in self._awaited.items():
                     if not awaited:
                         self._settle(stage)
+            case Weighed(weights):
+                self._weights |= weights
+                waiting, self._ready = self._ready, []
+                for *_, stage in waiting:
+                    self._line_up(stage)
             case Hit(stage):
                 self._expect(event, stage, "looking")
                 self._end(stage, "succeeded")
@@ -428,7 +464,10 @@ class Machine:
                 self._running -= 1
                 self._status[stage] = "ready"
             case PlaceFree(stage):
-                heappush(self._ready, (self._place[stage], stage))
+                self._line_up(stage)
+            case Expanded(stage, items):
+                self._expect(event, stage, "looking")
+                self._expand(stage, items)
             case ConditionFailed(stage):
                 self._expect(event, stage, "looking")
                 self._end(stage, "skipped")
@@ -439,7 +478,7 @@ class Machine:
                 self._leave_slot(event, stage)
                 self._status[stage] = "returned"
                 self._story[stage].append("returned")
-                for child, verdict in self._let_go_on(stage):
+                for child, verdict in self._let_go_on(stage, durable=False):
                     self._end(child, verdict)
             case Completed(stage):
                 self._expect(event, stage, "returned")
@@ -489,9 +528,39 @@ class Machine:
         self._story[stage].append(status)
         self._out.append(Enter(stage, status))
 
+    def _expand(self, stage: str, items: tuple[Task, ...]) -> None:
+        """Let ``stage`` be its ``items``, and what is mapped over them begin with those that are done first."""
+        self._children |= {task.id: [] for task in items}
+        if stage in self._weights:
+            self._weights |= dict.fromkeys((task.id for task in items), self._weights[stage])
+        for number, task in enumerate(items):
+            self._add(task, (*self._place[stage], number))
+            self._awaited[task.id] = {
+                parent for parent in task.parents if self._status[parent] not in _USABLE
+            }
+            self._children[task.id].append(stage)
+        self._open += len(items)
+        ids = tuple(task.id for task in items)
+        self._expanded.add(stage)
+        self._tasks[stage] = replace(self._tasks[stage], parents=ids)
+        self._awaited[stage] = set(ids)
+        self._enter(stage, "waiting")
+        for item in ids:
+            if not self._awaited[item]:
+                self._settle(item)
+        for child in self._children[stage]:
+            if self._tasks[child].over == stage and self._status[child] == "waiting":
+                self._awaited[child].discard(stage)
+                if not self._awaited[child]:
+                    self._settle(child)
+        if not ids:
+            self._end(stage, "succeeded")
+
     def _settle(self, stage: str) -> None:
         """Go on with a stage whose parents have all ended."""
         verdict = self._verdict_of_parents(stage)
+        if verdict is None and stage in self._expanded:
+            verdict = "succeeded"
         if verdict is None:
             self._status[stage] = "looking"
             self._out.append(Look(stage))
@@ -522,14 +591,21 @@ class Machine:
                 if self._status[follower] == "waiting" and not self._awaited[follower]:
                     self._settle(follower)
 
-    def _let_go_on(self, stage: str) -> list[tuple[str, Status]]:
-        """Ask for the children that waited for ``stage`` alone; those that end instead, each with how."""
+    def _let_go_on(self, stage: str, *, durable: bool = True) -> list[tuple[str, Status]]:
+        """Ask for the children that waited for ``stage`` alone; those that end instead, each with how.
+
+        A list names what its items made, and who takes the list reads it there: for them it has to be ``durable``.
+        """
         ending: list[tuple[str, Status]] = []
         for child in self._children[stage]:
+            if not durable and (child in self._expanded or stage not in self._tasks[child].parents):
+                continue
             self._awaited[child].discard(stage)
             if self._awaited[child] or self._status[child] != "waiting":
                 continue
             verdict = self._verdict_of_parents(child)
+            if verdict is None and child in self._expanded:
+                verdict = "succeeded"
             self._status[child] = verdict or "looking"  # so that a second parent does not settle it again
             if verdict is None:
                 self._out.append(Look(child))
@@ -542,7 +618,10 @@ class Machine:
             self._end(stage, "cancelled")
             return
         self._enter(stage, "ready")
-        heappush(self._ready, (self._place[stage], stage))
+        self._line_up(stage)
+
+    def _line_up(self, stage: str) -> None:
+        heappush(self._ready, (-self._weights.get(stage, 0.0), self._place[stage], stage))
 
     def _execute(self, stage: str) -> None:
         self._attempts[stage] += 1
@@ -588,6 +667,8 @@ class Machine:
             self._settle(stage)
         else:
             self._awaited[stage].add(producer)
+            if producer not in self._tasks[stage].parents:  # an item of a list that it takes
+                self._children[producer].append(stage)
 
     def _make_again(self, stage: str) -> None:
         """Make what ``stage`` had made before, and ask once more when that is done."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from msgspec.structs import replace as replace_fields
+
 from lineal.artifacts import Secret
 from lineal.artifacts.files import ending
 from lineal.artifacts.schema import Schema
@@ -26,9 +28,10 @@ from lineal.graph.records import (
     SeenBlindSpot,
 )
 from lineal.stages import Graph, Node, Stage, StageOptions
+from lineal.stages.binding import check_argument
 from lineal.stages.errors import StageDefinitionError
 from lineal.stages.frozen import FrozenStage, contracts_of, read_as, structure_of
-from lineal.stages.wiring import Binding, Collection, Constant, Result, Source, leaves
+from lineal.stages.wiring import Binding, Collection, Constant, Item, Result, Source, leaves
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -43,6 +46,8 @@ class PlannedStage:
     environment: Mapping[str, str]
     schemas: Mapping[str, str]
     task: Task
+    twin: PlannedStage | None = None
+    """Another one with the same code, of whose manifest this one's is."""
 
     @property
     def id(self) -> str:
@@ -53,11 +58,18 @@ class PlannedStage:
         return self.node.stage.name
 
     @property
+    def call(self) -> str:
+        """The id of the call in the pipeline's function: of one item of a mapped stage, that of the whole."""
+        return self.node.group or self.node.id
+
+    @property
     def options(self) -> StageOptions:
         return self.node.options
 
     @cached_property
     def manifest(self) -> Manifest:
+        if self.twin is not None:
+            return self.twin.manifest
         found = self.fingerprint
         return Manifest(
             hex=found.hex,
@@ -84,11 +96,11 @@ def open_spots(found: Fingerprint, variables: Sequence[str]) -> list[BlindSpot]:
 class Plan:
     """The stages of a run in an order in which parents come first.
 
-    ``code_of`` gives the fingerprint of an object by ``module:qualname``; None where it is not the project's.
+    More come in while a run expands mapped stages. ``code_of`` gives the fingerprint of an object by ``module:qualname``; None where it is not the project's.
     """
 
     graph: Graph
-    stages: Mapping[str, PlannedStage]
+    stages: dict[str, PlannedStage]
     code_of: Callable[[str], Fingerprint | None]
 
 
@@ -133,8 +145,9 @@ def plan_run(
     """
     contracts: dict[type[Schema], str] = {}
     identities: dict[tuple[object, ...], tuple[Fingerprint, Mapping[str, str]]] = {}
+    twins: dict[tuple[object, ...], PlannedStage] = {}
     wanted = None if only is None else set(only)
-    stages = {}
+    stages: dict[str, PlannedStage] = {}
     for stage_id in graph.order:
         if wanted is not None and stage_id not in wanted:
             continue
@@ -150,9 +163,11 @@ def plan_run(
             )
             identities[known] = found, contracts_of(stage, contracts)
         fingerprint, schemas = identities[known]
-        stages[stage_id] = PlannedStage(
-            node, home, fingerprint, _environment(options.env, variables), schemas, _task(graph, node)
-        )
+        twin = twins.get((known, options.env))
+        environment = _environment(options.env, variables)
+        planned = PlannedStage(node, home, fingerprint, environment, schemas, task_of(node), twin)
+        twins.setdefault((known, options.env), planned)
+        stages[stage_id] = planned
     return Plan(graph, stages, _NamedCode(fingerprinter, module))
 
 
@@ -187,9 +202,13 @@ def bind(
     supply_of: Callable[[Result], Supply | None],
     source_of: Callable[[Source], tuple[Held, Origin]],
     code_of: Callable[[str], Fingerprint | None],
+    part_of: Callable[[Result], Binding] = lambda result: result,
 ) -> Bound:
-    """The stage's arguments, now that its inputs are known; ``supply_of`` answers None for what was skipped."""
-    bound = Bound()
+    """The stage's arguments, now that its inputs are known; ``supply_of`` answers None for what was skipped.
+
+    ``part_of`` says what a result is that lies within the list of a mapped stage; any other is itself.
+    """
+    bound, called = Bound(), stage.node.stage
 
     def argument(port: str, binding: Binding) -> Argument:
         match binding:
@@ -212,7 +231,19 @@ def bind(
             case Source():
                 held, origin = source_of(binding)
                 return taken(port, held, origin, held.suffix)
+            case Item(value, of):
+                if not isinstance(called, FrozenStage):
+                    check_argument(
+                        f"stage {stage.id}", called.signature.inputs[port], called.signature, value
+                    )
+                supply = supply_of(of)
+                assert supply is not None
+                bound.origins[port] = replace_fields(supply.origin, digest=supply.output.digest)
+                return given(port, value)
             case Result():
+                part = part_of(binding)
+                if part is not binding:
+                    return argument(port, part)
                 supply = supply_of(binding)
                 if supply is None:
                     return given(port, None)
@@ -281,21 +312,25 @@ def _held(result: Result, supply: Supply) -> Held:
         output.type,
         tuple(result.path),
         None,
-        _ending(output),
+        ending_of(output),
         (supply.producer.module, stage.qualname, result.output),
     )
 
 
-def _ending(output: Output) -> str:
+def ending_of(output: Output) -> str:
+    """How the name of a file ends that a stage returned."""
     name = output.description.get("file_name")
     return ending(name) if isinstance(name, str) else ""
 
 
 def _read_as(result: Result, supply: Supply) -> str:
     """The annotation that JSON is read by, or how a file's name ends; other formats know from their bytes what they hold."""
+    ports = supply.producer.node.stage.signature.outputs.ports
+    if supply.output.type == "list":
+        return ", ".join(f"{name}: {read_as(port.annotation)}" for name, port in ports.items())
     if supply.output.type != "json":
-        return _ending(supply.output)
-    return read_as(supply.producer.node.stage.signature.outputs.ports[result.output].annotation)
+        return ending_of(supply.output)
+    return read_as(ports[result.output].annotation)
 
 
 class _NamedCode:
@@ -314,22 +349,27 @@ class _NamedCode:
         return self._known[name]
 
 
-def _task(graph: Graph, node: Node) -> Task:
+def task_of(node: Node) -> Task:
+    """What the machine has to know of a node."""
     ports = node.stage.signature.inputs
+    parents = tuple(dict.fromkeys(result.node for result in node.references()))
     required = {reference.node for condition in node.conditions for reference in condition.references()}
-    tolerated = set()
+    tolerated, over = set(), None
     for name, binding in node.inputs.items():
-        parents = {leaf.node for leaf in leaves(binding) if isinstance(leaf, Result)}
-        if ports[name].optional and isinstance(binding, Result):
-            tolerated |= parents
+        named = {leaf.node for leaf in leaves(binding) if isinstance(leaf, Result)}
+        if name == node.over and isinstance(binding, Result) and not binding.path:
+            over = binding.node
+        elif ports[name].optional and isinstance(binding, Result):
+            tolerated |= named
         else:
-            required |= parents
+            required |= named
     retries = node.options.retries if not node.options.effect or node.options.idempotent else 0
     return Task(
         node.id,
-        graph.parents(node.id),
-        frozenset(tolerated - required),
+        parents,
+        frozenset(tolerated - required - {over}),
         retries + 1,
+        over if over not in required | tolerated else None,
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from lineal.engine import machine
-from lineal.engine.cache import Asked
+from lineal.engine.cache import Answer, Asked
+from lineal.engine.plan import Plan, PlannedStage
+from lineal.engine.secrets import Secrets
 from lineal.events import Cache, Failure, RunState, StageState
 from lineal.executors.protocol import Envelope
 from lineal.graph.records import Output
@@ -29,6 +31,22 @@ class StageProgress:
     failure: Failure | None = None
     logs: list[str] = field(default_factory=list)
     started_at: datetime | None = None
+    again: Mapping[str, str] | None = None
+    """The digests of what came out when a hit was executed again, by output."""
+
+
+class Account:
+    """What is known of a run while it goes on, for all who perform it: of each stage its progress, and what the action cache
+    answered; of a mapped stage whose list is there, the ids of its ``items``, which are stages as well.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = replace(plan, stages=dict(plan.stages))
+        self.stages = {stage_id: StageProgress() for stage_id in plan.stages}
+        self.items: dict[str, tuple[str, ...]] = {}
+        self.answers: dict[str, Answer] = {}
+        self.warnings: list[str] = []
+        self.secrets = Secrets()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +67,12 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
+    """How a run ended. ``planned`` and ``items`` are as in its `Account`."""
+
     state: RunState
     stages: Mapping[str, StageProgress]
+    planned: Mapping[str, PlannedStage]
+    items: Mapping[str, tuple[str, ...]]
     warnings: tuple[str, ...]
 
 

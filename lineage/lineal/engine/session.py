@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
+import re
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from lineal.artifacts.values import encode_value
 from lineal.engine.cache import ActionCache, Answer
 from lineal.engine.clock import Clock, SystemClock
 from lineal.engine.intake import Intake
-from lineal.engine.limits import Limits
+from lineal.engine.limits import groups_of
 from lineal.engine.plan import Plan, ancestors, plan_run
 from lineal.engine.progress import RunContext, RunResult, StageProgress
 from lineal.engine.provenance import (
@@ -34,6 +35,7 @@ from lineal.engine.provenance import (
     new_run_id,
     user_name,
 )
+from lineal.engine.retries import draw_of
 from lineal.engine.runner import Runner
 from lineal.engine.variables import worker_variables
 from lineal.engine.versions import Versions
@@ -55,7 +57,7 @@ from lineal.graph.records import (
     seal_record,
     to_bytes,
 )
-from lineal.stages import Graph, Stage
+from lineal.stages import Graph, Node, Stage
 from lineal.stages.frozen import CodeNeeded, structure_of
 from lineal.stages.names import nearest_hint
 from lineal.stages.wiring import Result
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 _CLUSTER_SLOTS = (
     256  # attempts that a cluster is given at once; what it has no room for waits in the executor
 )
+_ITEM = re.compile(r"(.+)\[\d+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,8 @@ class RunRequest:
     says that the graph was read back, and none of the project's code imported: where that does not do, every verb
     ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
     With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
-    own, bounds the whole run. ``why`` is recorded with results that ``force`` supersedes. ``asking`` is given where a run
+    own, bounds the whole run. ``limits`` are sizes of concurrency groups. ``check_share`` of the hits, none to all (0 to 1), are
+    executed again and compared. ``why`` is recorded with results that ``force`` supersedes. ``asking`` is given where a run
     that finds everything done may be kept as the answer to the same question.
     """
 
@@ -108,6 +112,7 @@ class RunRequest:
     root: Path
     import_roots: tuple[str, ...]
     executor: str = "process"
+    limits: Mapping[str, int] = field(default_factory=dict)
     strict: bool = False
     jobs: int | None = None
     timeout_seconds: float | None = None
@@ -116,6 +121,7 @@ class RunRequest:
     only: Sequence[str] = ()
     until: Sequence[str] = ()
     fail_fast: bool = False
+    check_share: float = 0.0
     clock: Clock = field(default_factory=SystemClock)
     listener: Listener = ignore
     code: Code | None = None
@@ -151,8 +157,10 @@ class _Session:
         self._store = request.store
         self._clock = request.clock
         graph = request.graph
-        self._forced = set(select(graph, request.force, "--force"))
+        self._forced = set(select(graph, request.force, "--force", items=True))
         self._selected = self._selection()
+        for stage_id, node in graph.nodes.items():  # a group without a size is refused before all else
+            groups_of(stage_id, node.options.limit, request.limits)
         self._local = request.root / ".lineal"
         self._versions = Versions()
         self._checkpoints = self._local / "checkpoints"
@@ -181,7 +189,7 @@ class _Session:
     def preview(self) -> RunRecord:
         self._check_only()
         context = self._preview_context()
-        runner, _, _ = self._runner(context, None, lambda: None, 1)
+        runner, _, _ = self._runner(context, None, dict, 1)
         result = runner.run()
         self._check_code(result)
         self.answers = runner.answers
@@ -199,12 +207,12 @@ class _Session:
             keep_environment(self._store, self._distributions.installed(), self._declared, self._variables),
         )
 
-        def begin() -> None:
+        def begin() -> Mapping[str, float]:
             if self._request.is_cached:
                 raise CodeNeeded("a stage has to be executed")
             mend_code(self._store, self._request.sources)
             self._store.runs.begin(self._run_id, seal_record(self._blank(context)))
-            self._tell_start()
+            return self._weigh()
 
         runner, cache, intake = self._runner(context, self._executor, begin, self._slots)
         try:
@@ -226,10 +234,12 @@ class _Session:
 
     # -- parts --------------------------------------------------------------------------------
 
-    def _tell_start(self) -> None:
+    def _weigh(self) -> Mapping[str, float]:
+        """Tell that stages are about to be executed; for each the seconds until all is done that depends on it, where it matters."""
         request, graph = self._request, self._request.graph
-        if request.listener is ignore:
-            return
+        if request.listener is ignore and self._slots == 1:
+            return {}
+        from lineal.engine.priorities import critical_paths
         from lineal.graph.history import recent_seconds  # a run of hits does not look back
 
         planned = [stage_id for stage_id in graph.nodes if stage_id in self._plan.stages]
@@ -244,6 +254,7 @@ class _Session:
                 self._clock.now(), self._run_id, request.executor, self._slots, parents, expected
             )
         )
+        return critical_paths(parents, expected) if self._slots > 1 else {}
 
     def _check_code(self, result: RunResult) -> None:
         """What fails without the project's code is told by a run that has it."""
@@ -263,14 +274,16 @@ class _Session:
             return
         request = self._request
         allowed = set(select(request.graph, request.only, "--only"))
-        runner, _, _ = self._runner(self._preview_context(), None, lambda: None, 1)
+        runner, _, _ = self._runner(self._preview_context(), None, dict, 1)
         result = runner.run()
         until = select(request.graph, request.until, "--until")
         allowed |= {
             name for name in ancestors(request.graph, until) if _reaches(request.graph, name, allowed)
         }
         stale = [
-            name for name, stage in result.stages.items() if stage.cache != "hit" and name not in allowed
+            name
+            for name, stage in result.stages.items()
+            if stage.cache != "hit" and result.planned[name].call not in allowed and name not in result.items
         ]
         stale = [name for name in stale if result.stages[name].state != "skipped"]
         if stale:
@@ -307,7 +320,7 @@ class _Session:
         self,
         context: RunContext,
         executor_of: Callable[[], Executor] | None,
-        begin: Callable[[], None],
+        begin: Callable[[], Mapping[str, float]],
         slots: int,
     ) -> tuple[Runner, ActionCache, Intake]:
         request = self._request
@@ -332,11 +345,12 @@ class _Session:
             executor_of=executor_of,
             begin=begin,
             judge=self._judge,
-            limits=self._limits(),
+            limits=request.limits,
             versions=self._versions,
             waits=Waits(self._local / "retries", self._clock),
             timeout_seconds=request.timeout_seconds or request.graph.timeout_seconds,
             fail_fast=request.fail_fast,
+            doubts=self._is_doubted,
             clock=self._clock,
             listener=(self._untold.append if request.is_cached else request.listener)
             if executor_of
@@ -344,11 +358,10 @@ class _Session:
         )
         return runner, cache, intake
 
-    def _limits(self) -> Limits:
-        """Groups that all who use a local store share; where it is elsewhere, the runs of this project do."""
-        backend = self._store.backend
-        beside = None if backend.remote else backend.local_path("limits")
-        return Limits(beside.with_name(".limits") if beside is not None else self._local / "limits")
+    def _is_doubted(self, stage_id: str) -> bool:
+        """Whether a hit is one of the share that is executed again: of another run other ones, unless it is all."""
+        share = self._request.check_share
+        return share > 0 and draw_of(self._run_id, stage_id, 0) < share
 
     def _judge(self) -> Judge:
         from lineal.engine.observation import Judge  # a run of hits judges nothing
@@ -470,7 +483,11 @@ class _Session:
         return replace_fields(
             self._blank(context),
             state=result.state,
-            stages=[self._stage_record(stage_id, result) for stage_id in self._request.graph.nodes],
+            stages=[
+                self._stage_record(stage_id, node, result)
+                for node in self._request.graph.nodes.values()
+                for stage_id in (node.id, *result.items.get(node.id, ()))
+            ],
             outputs=self._outputs(result),
             warnings=list(result.warnings),
             git=Git(**checkout._asdict()) if checkout is not None else None,
@@ -483,7 +500,14 @@ class _Session:
     ) -> None:
         """Keep what the next run will say, where that finds everything done and it can be told until when it does."""
         request = self._request
-        if request.asking is None or request.strict or request.force or request.only or request.until:
+        if (
+            request.asking is None
+            or request.strict
+            or request.force
+            or request.check_share
+            or request.only
+            or request.until
+        ):
             return
         has_executed = any(stage.attempts for stage in record.stages)
         if record.warnings and not has_executed:
@@ -513,7 +537,7 @@ class _Session:
                 paged = self._paged(record)
             sizes = self._store.blobs.sizes(map(Digest.parse, paged.pages))
             grounds.blobs.update((name_of(digest), size) for digest, size in sizes.items())
-            asking, stages = request.asking, record.stages
+            asking, stages = request.asking, [stage for stage in record.stages if stage.is_shown]
             is_plain = all(stage.cache == "hit" for stage in stages)  # then one line says it all
             in_full = asking.in_full or not is_plain
             document = asking.document(record, stages if in_full else [])
@@ -521,13 +545,14 @@ class _Session:
                 asking.question, grounds, to_builtins(paged), document, stages=len(stages), in_full=in_full
             )
 
-    def _stage_record(self, stage_id: str, result: RunResult) -> StageRecord:
+    def _stage_record(self, stage_id: str, node: Node, result: RunResult) -> StageRecord:
         progress = result.stages.get(stage_id) or StageProgress(state="skipped")
-        planned = self._plan.stages.get(stage_id)
+        planned = result.planned.get(stage_id)
+        items = result.items.get(stage_id)
         failure = progress.failure if progress.state in ("failed", "up_for_retry") else None
         return StageRecord(
             id=stage_id,
-            name=self._request.graph.nodes[stage_id].stage.name,
+            name=node.stage.name,
             state=progress.state,
             cache=progress.cache,
             reason=progress.reason,
@@ -539,6 +564,8 @@ class _Session:
             traceback=failure.traceback if failure else "",
             outputs={name: replace_fields(output, inline=None) for name, output in progress.outputs.items()},
             logs=progress.logs,
+            items=None if items is None else len(items),
+            again=None if progress.again is None else dict(progress.again),
         )
 
     def _outputs(self, result: RunResult) -> dict[str, str | None]:
@@ -567,8 +594,11 @@ class _Session:
         return replace_fields(record, stages=[], pages=[str(blob.digest) for blob in kept])
 
 
-def select(graph: Graph, patterns: Sequence[str], option: str) -> list[str]:
-    """The ids of the stages that ``patterns`` name: names, ids or globs. `UsageError` for one that names none."""
+def select(graph: Graph, patterns: Sequence[str], option: str, *, items: bool = False) -> list[str]:
+    """The ids of the stages that ``patterns`` name: names, ids or globs. `UsageError` for one that names none.
+
+    With ``items``, one item of a mapped stage may be named too: ``score[3]``.
+    """
     found: dict[str, None] = {}
     for pattern in patterns:
         matching = [
@@ -576,6 +606,9 @@ def select(graph: Graph, patterns: Sequence[str], option: str) -> list[str]:
             for stage_id, node in graph.nodes.items()
             if pattern in (stage_id, node.stage.name) or fnmatch.fnmatchcase(stage_id, pattern)
         ]
+        item = _ITEM.fullmatch(pattern)
+        if items and item is not None and item[1] in graph.nodes and graph.nodes[item[1]].over is not None:
+            matching = [pattern]
         if not matching:
             raise UsageError(
                 f"{option} {pattern}: the pipeline {graph.pipeline} has no such stage",

@@ -17,6 +17,7 @@ from typing import Any, cast
 from lineal.artifacts import Directory, Encoded, File, decode, encode, misfit
 from lineal.artifacts.annotations import required, says_nothing, spelled
 from lineal.artifacts.codecs.protocol import class_name
+from lineal.artifacts.lists import Member, read_list
 from lineal.artifacts.schema import check
 from lineal.artifacts.values import decode_value, import_by_name
 from lineal.errors import LinealError, StoreUnavailable, spooling
@@ -206,6 +207,8 @@ class _Inputs:
         if held.type == "directory":
             laid_out = self._laid_out(digest, folder / f"{name}{held.suffix}")
             return Directory.held(held.url or str(laid_out), laid_out)
+        if held.type == "list":
+            return self._list(held, digest, folder)
         path = self._path(digest)
         if held.type == "file":
             # readers infer formats from how a name ends, which is part of the key; the rest of the source's name is not
@@ -219,6 +222,29 @@ class _Inputs:
             annotation = self._stage_of(module, qualname).signature.outputs.ports[output].annotation
         value = decode(held.type, path, annotation)
         return follow(Result("the upstream stage", "result", held.item), value) if held.item else value
+
+    def _list(self, held: Held, digest: Digest, folder: Path) -> list[Any]:
+        """What the calls of a mapped stage returned, in their order."""
+        assert held.made_by is not None
+        module, qualname, _ = held.made_by
+        outputs = self._stage_of(module, qualname).signature.outputs
+        calls = read_list(Tree.decode(self._store.blobs.read(digest)), f"the list {digest}")
+        return [
+            outputs.assemble(
+                [
+                    self._member(call[name], (module, qualname, name), folder / str(place), name)
+                    for name in outputs.ports
+                ]
+            )
+            for place, call in enumerate(calls)
+        ]
+
+    def _member(self, member: Member, made_by: tuple[str, str, str], folder: Path, name: str) -> Any:
+        if member.codec == "directory" and member.digest is None:
+            laid_out = self._links(folder / name, member.files)
+            return Directory.held(str(laid_out), laid_out)
+        held = Held(str(member.digest), member.codec, (), None, member.suffix, made_by)
+        return self._held(held, folder, name)
 
     def _path(self, digest: Digest) -> Path:
         """A read-only local file with the bytes under ``digest``."""
@@ -234,11 +260,15 @@ class _Inputs:
 
     def _laid_out(self, digest: Digest, folder: Path) -> Path:
         """The tree under ``digest`` as a folder of links to the store's read-only files."""
+        entries = Tree.decode(self._store.blobs.read(digest)).entries
+        return self._links(folder, {entry.path: entry.digest for entry in entries})
+
+    def _links(self, folder: Path, files: Mapping[str, Digest]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        for entry in Tree.decode(self._store.blobs.read(digest)).entries:
-            link = folder / entry.path
+        for path, digest in files.items():
+            link = folder / path
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(self._store.blobs.fetch(entry.digest))
+            link.symlink_to(self._store.blobs.fetch(digest))
         return folder
 
 

@@ -114,7 +114,7 @@ _OF_VALUES = {
         "_fields",
         "_make",
     ),
-    *("_replace", "enter_context", "group", "groupdict", "groups", "name", "options", "url", "value"),
+    *("_replace", "enter_context", "group", "groupdict", "groups", "map", "name", "options", "url", "value"),
 }
 ATTRIBUTES = frozenset(_OF_VALUES - IMPURE_ATTRIBUTES)
 """Attributes of values that are functions of the value; a project's own fields and methods come to these."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lineal.graph.action import action_key
-from lineal.graph.records import ActionResult, RunRecord, StageRecord, unseal_record
+from lineal.graph.records import TREES, ActionResult, RunRecord, StageRecord, unseal_record
 from lineal_store import Digest, Store
 from lineal_store.blobs import name_of
 from lineal_store.errors import BlobMissing, CorruptRecord, DigestMismatch, InvalidName, LinealError
@@ -112,19 +112,23 @@ class NamedByResult(NamedTuple):
             if origin is None:
                 raise CorruptRecord(what, f"it does not say where its input {port} came from")
             digest = checked_digest(taken.digest, what)
-            if taken.type == "directory":
+            if taken.type in TREES:
                 trees.add(digest)
             if origin.action_key is None:
                 others.append(digest)
             else:
                 checked_key(origin.action_key, what)
                 needs[digest] = None
+        for origin in result.origins.values():
+            others += [
+                checked_digest(text, what) for text in (origin.digest, origin.items) if text is not None
+            ]
         for output in result.outputs.values():
             digest = checked_digest(output.digest, what)
             if needs.get(digest) not in (None, output.size_bytes):
                 raise CorruptRecord(what, f"it gives {digest} two sizes")
             needs[digest] = output.size_bytes
-            if output.type == "directory":
+            if output.type in TREES:
                 trees.add(digest)
         return cls(needs, others, trees)
 
@@ -150,7 +154,7 @@ class NamedByRun(NamedTuple):
             named.logs.extend(checked_digest(log, what) for log in stage.logs)
             for output in stage.outputs.values():
                 named.outputs.append(checked_digest(output.digest, what))
-                if output.type == "directory":
+                if output.type in TREES:
                     named.trees.add(named.outputs[-1])
         return named
 

@@ -20,7 +20,7 @@ from lineal.graph.checked import (
     run_names,
 )
 from lineal.graph.lineage import ActionNode, Lineage
-from lineal.graph.records import ActionResult, StagePage, from_bytes
+from lineal.graph.records import TREES, ActionResult, StagePage, from_bytes
 from lineal_store import Blob, Digest, Filed, Retirement, RunFiles, Store, Tree
 from lineal_store.canonical import MAX_RECORD_BYTES
 from lineal_store.errors import BlobMissing, CorruptRecord, DigestMismatch, LinealError
@@ -249,7 +249,7 @@ class _Planner:
         lineage = Lineage(self._source)
         for digest in digests:
             described = lineage.find_description(str(digest))
-            self._name(digest, tree=described is not None and described[0] == "directory")
+            self._name(digest, tree=described is not None and described[0] in TREES)
             if lineage.knows(str(digest)):
                 nodes = lineage.ancestors(str(digest)).nodes.values()
                 made = [node.made.key for node in nodes if isinstance(node, ActionNode)]

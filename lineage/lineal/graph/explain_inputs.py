@@ -15,11 +15,11 @@ from lineal.graph.explain_files import (
     explain_size,
 )
 from lineal.graph.explain_values import explain_values
-from lineal.graph.records import Origin
+from lineal.graph.records import TREES, Origin
 
 _MOST_FILES = 8
 _MOST_VALUES = 8
-_NUMBERS = {"length": "length", "features": "features", "files": "files"}
+_NUMBERS = {"length": "length", "features": "features", "files": "files", "items": "items"}
 _TEXTS = {"class": "class", "dtype": "dtype", "sklearn": "scikit-learn", "file_name": "called"}
 
 
@@ -58,7 +58,7 @@ def explain_contents(before: Content, after: Content) -> list[str]:
     if before.type != after.type:
         return [f"kept as {before.type} → {after.type}"]
     found = explain_descriptions(before.description, after.description)
-    if before.type == "directory":
+    if before.type in TREES:
         found = _explain_directories(before, after) or found
     elif before.type in ("file", "bytes") or (not found and before.type in EXPLAINERS):
         old, new = before.local(), after.local()

@@ -27,7 +27,7 @@ class Forecast:
     def __init__(
         self, expected: Mapping[str, float], parents: Mapping[str, Sequence[str]], slots: int
     ) -> None:
-        self._expected, self._slots = expected, max(1, slots)
+        self._expected, self._slots = dict(expected), max(1, slots)
         self._through = _through(expected, parents)
         self._longest_first = sorted(parents, key=self._through.__getitem__, reverse=True)
         self._at = 0  # what comes before that in the line has ended
@@ -49,6 +49,17 @@ class Forecast:
             self._work += self._expected.get(stage, 0.0)
             self._unknown += stage not in self._expected
             self._at = 0
+
+    def expand(self, stage: str, items: Sequence[str]) -> None:
+        """The stage turns out to be these items, each of which takes as long as it was expected to take."""
+        self.end(stage)
+        seconds, through = self._expected.get(stage), self._through.get(stage, 0.0)
+        self._through |= dict.fromkeys(items, through)
+        if seconds is not None:
+            self._expected |= dict.fromkeys(items, seconds)
+        for item in items:
+            self.reopen(item)
+        self._longest_first = sorted(self._through, key=self._through.__getitem__, reverse=True)
 
     def left(self, running: Mapping[str, float]) -> Left:
         """What is left while the stages in ``running`` have run for that many seconds."""

@@ -205,7 +205,7 @@ def _newest_stages(store: Store, pipeline: str) -> Iterator[StageRecord]:
             stages = read_stages(store, run)
         except LinealError:  # an unreadable run tells nothing
             continue
-        yield from stages
+        yield from (stage for stage in stages if stage.is_shown)
         read += len(stages)
         if read >= _STAGES_TIMED:
             return

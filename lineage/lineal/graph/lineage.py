@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Literal
 
-from lineal.graph.records import ActionResult, SideProduct, unseal_record
+from lineal.graph.records import TREES, ActionResult, SideProduct, read_keys, unseal_record
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
 from lineal_store.tree import Tree, TreeEntry
@@ -74,6 +75,8 @@ class Lineage:
         self._urls: dict[str, str] = {}
         self._directories: dict[str, None] = {}
         self._held: dict[str, dict[str, TreeEntry]] = {}
+        self._lists: dict[str, str] = {}  # by the list's maker, the digest of the keys of its items
+        self._listings: dict[str, list[str]] | None = None
         for filed in store.actions.list(retired=True):
             try:
                 result = unseal_record(filed.data, ActionResult)
@@ -86,17 +89,22 @@ class Lineage:
         self._made[made.id] = made
         for name, output in result.outputs.items():
             self._makers.setdefault(output.digest, []).append((made.id, name))
-            if output.type == "directory":
+            if output.type in TREES:
                 self._directories[output.digest] = None
         for product in result.side_products:
             self._makers.setdefault(product.digest, []).append((made.id, product.path))
         for port, taken in result.action.inputs.items():
             self._takers.setdefault(taken.digest, []).append(made.id)
-            if taken.type == "directory":
+            if taken.type in TREES:
                 self._directories[taken.digest] = None
             url = result.origins[port].url if port in result.origins else None
             if url is not None:
                 self._urls.setdefault(taken.digest, url)
+        for origin in result.origins.values():
+            if origin.digest is not None:  # a parameter is an item of that list
+                self._takers.setdefault(origin.digest, []).append(made.id)
+            if origin.items is not None:
+                self._lists[made.id] = origin.items
 
     def knows(self, digest: str) -> bool:
         return digest in self._makers or digest in self._takers or bool(self._holders(digest))
@@ -137,9 +145,9 @@ class Lineage:
             if made.id in family.nodes:
                 continue
             family.nodes[made.id] = ActionNode(made)
-            for port, taken in made.result.action.inputs.items():
-                family.edges[made.id, taken.digest] = None
-                pending.append((taken.digest, _origin_key(made.result, port)))
+            for taken, key in self._taken(made):
+                family.edges[made.id, taken] = None
+                pending.append((taken, key))
         return family
 
     def descendants(self, digest: str) -> Family:
@@ -153,7 +161,7 @@ class Lineage:
         while pending:
             wanted = pending.pop()
             self._place(family, wanted, self.find_maker(wanted))
-            for taker in self._takers.get(wanted, ()):
+            for taker in (*self._takers.get(wanted, ()), *self._lists_of(wanted)):
                 made = self._made[taker]
                 family.nodes[made.id] = ActionNode(made)
                 family.edges[made.id, wanted] = None
@@ -163,6 +171,45 @@ class Lineage:
                         seen.add(product)
                         pending.append(product)
         return family
+
+    def _taken(self, made: Made) -> Iterator[tuple[str, str | None]]:
+        """What an action took: the digest of each content, and the key of the action that had made it, if one had."""
+        result = made.result
+        for port, taken in result.action.inputs.items():
+            yield taken.digest, _origin_key(result, port)
+        for origin in result.origins.values():
+            if origin.digest is not None:
+                yield origin.digest, origin.action_key
+        if made.id in self._lists:
+            for key in self._items(made.id):
+                newest = max(self._under(key), key=lambda one: one.generation, default=None)
+                for output in newest.result.outputs.values() if newest is not None else ():
+                    yield output.digest, key
+
+    def _items(self, list_id: str) -> list[str]:
+        """The keys of the actions that made the items of a list; none where that is lost."""
+        try:
+            return read_keys(self._store.blobs.read(Digest.parse(self._lists[list_id])))
+        except LinealError:  # `store verify` tells
+            return []
+
+    def _under(self, key: str) -> Iterator[Made]:
+        """The results that were ever filed under ``key``."""
+        for generation in count():
+            made = self._made.get(f"xxh3:{key}.{generation}" if generation else f"xxh3:{key}")
+            if made is None:
+                return
+            yield made
+
+    def _lists_of(self, digest: str) -> list[str]:
+        """The makers of the lists that the actions which made ``digest`` are items of."""
+        if self._listings is None:
+            self._listings = {}
+            for list_id in self._lists:
+                for key in self._items(list_id):
+                    self._listings.setdefault(key, []).append(list_id)
+        makers = (self._made[maker] for maker, _ in self._makers.get(digest, ()))
+        return [list_id for made in makers for list_id in self._listings.get(made.key, ())]
 
     def copies(self, digest: str) -> list[tuple[SideProduct, Made]]:
         """The files of these bytes that stages left outside the store, newest first."""

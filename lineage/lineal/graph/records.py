@@ -7,6 +7,7 @@ know, so that later versions may add some, and refuses everything else that does
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -61,12 +62,18 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     inline: bytes | None = None
 
 
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an input came from: outside (``url``), or an output of an earlier action."""
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where an input came from: outside (``url``), or an output of an earlier action.
+
+    A parameter that is an item of a list has one too: ``digest`` is that of the list. A list that a mapped stage comes to was
+    made by the actions of its items: ``items`` is the digest of their keys, in order.
+    """
 
     url: str | None = None
     action_key: str | None = None
     output: str | None = None
+    digest: str | None = None
+    items: str | None = None
 
 
 class SideProduct(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +141,11 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one stage in one run."""
+    """What became of one stage in one run.
+
+    A stage that is mapped over a list has a record of its own, with the number of its ``items``, which follow it. ``again`` has the
+    digests of what came out of a hit that was executed again, by output.
+    """
 
     id: str
     name: str
@@ -149,6 +160,20 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     traceback: str = ""
     outputs: dict[str, Output] = {}
     logs: list[str] = []
+    items: int | None = None
+    again: dict[str, str] | None = None
+
+    @property
+    def is_nondeterministic(self) -> bool:
+        """Whether it was executed again, and made something else."""
+        return self.again is not None and self.again != {
+            name: out.digest for name, out in self.outputs.items()
+        }
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether people are told of it: a mapped stage is told as its items, where it has any."""
+        return not self.items
 
 
 class Git(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,6 +219,12 @@ class StagePage(msgspec.Struct, frozen=True, kw_only=True):
 
     stages: list[StageRecord]
 
+
+TREES = frozenset({"directory", "list"})
+"""The types of artifacts whose bytes are a tree, and name those of their files."""
+
+MAX_KEYS_BYTES = 64 << 20
+"""They are a blob, not a record: more than a million fit."""
 
 STAGES_INLINE = 200
 PAGE_SIZE = 400
@@ -277,3 +308,16 @@ def _converted(fields: object, kind: type[_Record]) -> _Record:
             f"a {kind.__name__} record", f"it has format {written}, and this Lineal reads {FORMAT}"
         )
     return record
+
+
+def write_keys(keys: Sequence[str]) -> bytes:
+    """The bytes of a blob with the action keys of a list's items, in order."""
+    return encode(list(keys), limit=MAX_KEYS_BYTES)
+
+
+def read_keys(data: bytes) -> list[str]:
+    """The action keys that `write_keys` wrote; `CorruptRecord` for anything else."""
+    keys = decode(data, what="the keys of a list", limit=MAX_KEYS_BYTES)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise CorruptRecord("the keys of a list", "it holds something else")
+    return keys

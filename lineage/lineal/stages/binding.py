@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, get_args
 
 from lineal.artifacts import Directory, File, Secret
-from lineal.artifacts.annotations import union_members
+from lineal.artifacts.annotations import bare, class_of, union_members
 from lineal.stages.annotations import describe, disjoint
 from lineal.stages.errors import WiringError
 from lineal.stages.promise import Promise, PromisedCondition
 from lineal.stages.signature import Outputs, Port, Signature
 from lineal.stages.tracing import Tracer
-from lineal.stages.wiring import Binding, Collection, CollectionKind, Constant, Result, Source, fill_dataclass
+from lineal.stages.wiring import Binding, Collection, CollectionKind, Constant, Result, Source
 
 # What most arguments are, and what can neither be changed later nor hide a promise.
 _SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
@@ -55,20 +55,35 @@ def mismatch(port: Port, signature: Signature, value: object) -> tuple[str, str 
     return type(value).__name__, None
 
 
+def check_items(who: str, port: Port, signature: Signature, items: object) -> None:
+    """Raise WiringError unless ``items`` is, or promises, a list of what the port may be given."""
+    if not isinstance(items, Promise):
+        if not isinstance(items, list):
+            raise WiringError(
+                f"{who} is mapped over a {type(items).__name__}, which is no list of items",
+                "Give a list, or what a stage returns that is annotated as a list.",
+            )
+        for item in items:
+            check_argument(who, port, signature, item)
+        return
+    given = items._annotation
+    if disjoint(class_of(given) or given, list):
+        raise WiringError(
+            f"{who} is mapped over {items!r}, which is {describe(given)}",
+            "Only a list can be mapped over: annotate what its stage returns as list[...], and return one.",
+        )
+    of_each = get_args(bare(given))
+    if of_each and disjoint(of_each[0], port.annotation):
+        raise WiringError(
+            f"{who} takes {port.name} as {describe(port.annotation)}, not {describe(of_each[0])}, which {items!r} holds"
+        )
+
+
 def promises(outputs: Outputs, tracer: Tracer, node_id: str) -> object:
     """What a traced call returns: one promise, or the declared kind of collection, of promises."""
-    made = [Promise(tracer, Result(node_id, name), port.annotation) for name, port in outputs.ports.items()]
-    if outputs.kind == "single":
-        return made[0]
-    if outputs.kind == "tuple":
-        return tuple(made)
-    named = zip(outputs.ports, made, strict=True)
-    if outputs.kind == "typeddict":
-        return dict(named)
-    assert outputs.type is not None
-    if outputs.kind == "namedtuple":
-        return tuple.__new__(outputs.type, made)
-    return fill_dataclass(outputs.type, named)
+    return outputs.assemble(
+        [Promise(tracer, Result(node_id, name), port.annotation) for name, port in outputs.ports.items()]
+    )
 
 
 def _bind(value: Any, who: str, depth: int) -> Binding:

@@ -33,7 +33,7 @@ from lineal_store.sealed import seal, unseal
 if TYPE_CHECKING:
     from lineal.stages.stage import Stage
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the same graph is written as other bytes."""
 
 MAX_BYTES = 1 << 26
@@ -191,6 +191,7 @@ class _Writer:
             options,
             [[name, _binding(found, f"{name} of {node.id}")] for name, found in node.inputs.items()],
             [_condition(condition) for condition in node.conditions],
+            node.over,
         ]
 
     def _place(self, key: tuple[object, ...]) -> int:
@@ -209,6 +210,7 @@ class _Writer:
                 [name, port.optional, read_as(port.annotation), list(named_classes(port.annotation))]
                 for name, port in signature.outputs.ports.items()
             ],
+            "returns": [signature.outputs.kind, *_name_of(signature.outputs.type)],
             "contracts": dict(contracts_of(stage, self._schemas)),
         }
 
@@ -232,6 +234,7 @@ def _binding(binding: Binding, who: str) -> list[Any]:
         if kind is None or binding.value.is_held:
             raise NotPlain(f"{who} is {binding.value!r}, which lies somewhere special")
         return ["source", kind, binding.value.url]
+    assert isinstance(binding, Collection)  # items are there in runs alone
     cls = binding.type
     if cls is not None and "<locals>" in cls.__qualname__:
         raise NotPlain(f"{who} is of the local class {cls.__qualname__}")
@@ -239,8 +242,12 @@ def _binding(binding: Binding, who: str) -> list[Any]:
         "collection",
         binding.kind,
         [[_plain(key, who), _binding(item, who)] for key, item in binding.items],
-        None if cls is None else [cls.__module__, cls.__qualname__],
+        None if cls is None else _name_of(cls),
     ]
+
+
+def _name_of(cls: type | None) -> list[str]:
+    return [] if cls is None else [cls.__module__, cls.__qualname__]
 
 
 def _condition(condition: Condition) -> list[Any]:
@@ -301,13 +308,14 @@ def _graph(record: Any) -> Graph:
     stages = [_frozen_stage(each) for each in record["stages"]]
     options = [_options(each) for each in record["options"]]
     nodes = {}
-    for node_id, at, options_at, inputs, conditions in record["nodes"]:
+    for node_id, at, options_at, inputs, conditions, over in record["nodes"]:
         nodes[node_id] = Node(
             node_id,
             stages[at],
             options[options_at],
             {name: _bound(found) for name, found in inputs},
             tuple(_decided(each) for each in conditions),
+            over,
         )
     return Graph(
         record["pipeline"],
@@ -325,7 +333,9 @@ def _frozen_stage(record: Any) -> FrozenStage:
         name: Port(name, Spelled(text, tuple(classes)), optional, None)
         for name, optional, text, classes in record["outputs"]
     }
-    signature = Signature(inputs, Outputs("single", outputs), len(inputs), 0, {})
+    kind, *cls = record["returns"]
+    returned = Outputs(kind, outputs, _stand_in(*cls) if cls else None)
+    signature = Signature(inputs, returned, len(inputs), 0, {})
     return FrozenStage(record["name"], record["module"], record["qualname"], signature, record["contracts"])
 
 

@@ -26,7 +26,7 @@ class StageOptions:
     for each of them. The first waits ``retry_delay_seconds``, each further one ``retry_backoff`` times as long, up to
     ``retry_max_delay_seconds`` (`lineal.engine.retries`). ``retry_on`` names the classes of exceptions that are worth another
     attempt, as `class_name` does, or the function that says so, as ``module:qualname``; None for every exception.
-    ``resources`` are amounts by name, of ``memory`` in bytes; ``limit`` is a concurrency group, ``"warehouse:2"``.
+    ``resources`` are amounts by name, of ``memory`` in bytes; ``limit`` is a concurrency group, ``"warehouse:2"`` or ``"warehouse"``.
     ``version`` is a manual salt, ``version_of`` names the function, ``module:qualname``, that observes the version of what the stage takes from
     elsewhere; ``refresh_seconds`` is how old a result may be to count. ``env`` the declared environment variables, ``reads`` the declared data
     files, ``depends_on`` objects whose code counts as the stage's own. ``effect`` marks a stage that
@@ -224,15 +224,19 @@ def _findable(option: str, value: object, allowed: str) -> str:
     return f"{value.__module__}:{name}"
 
 
+_GROUP = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,59}(:[1-9][0-9]{0,5})?\Z")
+
+
 def _limit(option: str, value: object) -> str | None:
     if value is None:
         return None
-    group, _, places = value.rpartition(":") if isinstance(value, str) else ("", "", "")
-    if not re.match(r"[A-Za-z_][\w.-]*\Z", group) or not re.match(r"[1-9]\d*\Z", places):
+    if not isinstance(value, str) or not _GROUP.match(value):
         raise _refused(
-            option, value, 'a group and how many of it may run at once, for instance "warehouse:2"'
+            option,
+            value,
+            'a group and how many of it may run at once, for instance "warehouse:2"; without a number the configuration says how many',
         )
-    return str(value)
+    return value
 
 
 def _resources(option: str, value: object) -> Mapping[str, float]:

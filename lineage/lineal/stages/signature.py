@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired, Required, TypeAlias, get_args, get_origin
 
@@ -20,6 +20,7 @@ from lineal.errors import UsageError
 from lineal.stages.annotations import Accepts, accepts, describe, takes_none
 from lineal.stages.errors import StageDefinitionError, WiringError
 from lineal.stages.names import nearest_hint
+from lineal.stages.wiring import fill_dataclass
 
 OutputsKind: TypeAlias = Literal["single", "namedtuple", "dataclass", "typeddict", "tuple"]
 
@@ -56,6 +57,28 @@ class Outputs:
     kind: OutputsKind
     ports: Mapping[str, Port]
     type: type | None = None
+
+    @property
+    def listed(self) -> Port:
+        """The one output of a stage that is mapped: the list of what its calls return."""
+        each = self.type if self.kind not in ("single", "tuple") else tuple
+        if self.kind == "single":
+            (port,) = self.ports.values()
+            each = port.annotation
+        return Port("result", list[each], False, None)  # type: ignore[valid-type]
+
+    def assemble(self, values: Sequence[Any]) -> Any:
+        """What the stage returned, from its outputs in their order."""
+        if self.kind == "single":
+            return values[0]
+        if self.kind == "tuple":
+            return tuple(values)
+        if self.kind == "typeddict":
+            return dict(zip(self.ports, values, strict=True))
+        assert self.type is not None
+        if self.kind == "namedtuple":
+            return tuple.__new__(self.type, values)
+        return fill_dataclass(self.type, zip(self.ports, values, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +156,9 @@ def read_signature(function: Callable[..., Any], what: str) -> Signature:
             what, parameter.name, hints.get(parameter.name, Any), has_default, default
         )
     checks = {name: check for name, port in inputs.items() if (check := _check(port)) is not None}
-    return Signature(inputs, _outputs(hints.get("return", Any), what), positional, positional_only, checks)
+    return Signature(
+        inputs, read_outputs(hints.get("return", Any), what), positional, positional_only, checks
+    )
 
 
 def refuse_varying_arguments(function: Callable[..., Any], what: str) -> None:
@@ -189,7 +214,8 @@ def _check(port: Port) -> Accepts | None:
     return lambda value: value is None or check(value)
 
 
-def _outputs(annotation: Any, what: str) -> Outputs:
+def read_outputs(annotation: Any, what: str) -> Outputs:
+    """What a call returns that is annotated so. StageDefinitionError, naming ``what``, for what cannot be returned."""
     returned = bare(annotation)
     cls = get_origin(returned) or returned
     if cls is tuple:

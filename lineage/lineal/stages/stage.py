@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_GENERATOR, CO_ITERABLE_COROUTINE, unwrap
-from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, TypeVar, Unpack, cast, overload
 
-from lineal.stages.binding import bind, check_argument, promises
-from lineal.stages.errors import StageDefinitionError
-from lineal.stages.names import check_name
+from lineal.stages.binding import bind, check_argument, check_items, promises
+from lineal.stages.errors import StageDefinitionError, WiringError
+from lineal.stages.names import OUTPUT_NAME, check_name
 from lineal.stages.options import StageKeywords, StageOptions
+from lineal.stages.promise import Promise
 from lineal.stages.signature import Signature, read_signature, refuse_varying_arguments
 from lineal.stages.tracing import Tracer, current
-from lineal.stages.wiring import Node
+from lineal.stages.wiring import Node, Result
 
 P = ParamSpec("P")
+Q = ParamSpec("Q")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Stage(Generic[P, R]):
@@ -45,6 +48,20 @@ class Stage(Generic[P, R]):
         if tracer is None:
             return self.function(*args, **kwargs)
         return cast(R, _trace_call(tracer, self, args, kwargs))
+
+    def map(
+        self: Stage[Concatenate[T, Q], R], items: Iterable[T], /, *args: Q.args, **kwargs: Q.kwargs
+    ) -> list[R]:
+        """Call it once for each of ``items``, which go to its first parameter; the others are the same for all.
+
+        In a pipeline ``items`` may be promised: a list that is known only when the run has it. Each item is an action of its
+        own, so that a new one runs alone and a failed one is tried again alone. What is returned is the list of
+        results, in the order of the items; it can be passed on whole, indexed with a constant, and mapped over.
+        """
+        tracer = current()
+        if tracer is None:
+            return [self.function(item, *args, **kwargs) for item in items]
+        return cast("list[R]", _trace_map(tracer, self, items, args, kwargs))
 
     def options(self, **options: Unpack[StageKeywords]) -> Stage[P, R]:
         """A copy with other options, for one call or more: ``train.options(name="baseline", retries=0)(table)``."""
@@ -143,3 +160,40 @@ def _trace_call(
     node_id = tracer.fresh_id(called.name)
     tracer.nodes[node_id] = Node(node_id, called, called.settings, inputs, tracer.conditions)
     return promises(signature.outputs, tracer, node_id)
+
+
+def _trace_map(
+    tracer: Tracer,
+    called: Stage[..., Any],
+    items: Iterable[object],
+    args: tuple[object, ...],
+    kwargs: Mapping[str, object],
+) -> object:
+    """Write down one call for all items, and return the promise of the list of their results."""
+    signature, who = called.signature, f"stage {called.name}"
+    if not signature.positional:
+        raise WiringError(
+            f"{who} has no parameter that takes the items by position",
+            "Put one before the `*` of its signature.",
+        )
+    for name in signature.outputs.ports:
+        if not OUTPUT_NAME.match(name):
+            raise WiringError(
+                f"{who} has an output {name!r}, which cannot be part of a list",
+                "The name of an output is letters, digits, _ and -.",
+            )
+    if not isinstance(items, (Promise, str, bytes, Mapping)) and isinstance(items, Iterable):
+        items = list(items)
+    arguments = signature.bind(who, (items, *args), kwargs)
+    over = next(iter(signature.inputs))
+    inputs = {}
+    for name, value in arguments.items():
+        port = signature.inputs[name]
+        if name == over:
+            check_items(who, port, signature, value)
+        elif value is not port.default or not port.has_default:
+            check_argument(who, port, signature, value)
+        inputs[name] = bind(value, f"{name} of {who}")
+    node_id = tracer.fresh_id(called.name)
+    tracer.nodes[node_id] = Node(node_id, called, called.settings, inputs, tracer.conditions, over)
+    return Promise(tracer, Result(node_id, "result"), signature.outputs.listed.annotation)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lineal.stages.conditions import Condition
     from lineal.stages.frozen import FrozenStage
     from lineal.stages.options import StageOptions
+    from lineal.stages.signature import Port
     from lineal.stages.stage import Stage
 
 
@@ -48,6 +49,17 @@ class Source:
     """Data from outside: its content, read when the run is planned, is the input."""
 
     value: File | Directory
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the list ``of``, by its value: an item is what it is, whatever stands beside it in the list.
+
+    Only runs have them, once a list is there; a traced graph has none.
+    """
+
+    value: object
+    of: Result
 
 
 CollectionKind: TypeAlias = Literal["list", "tuple", "dict", "namedtuple", "dataclass"]
@@ -81,8 +93,8 @@ class Collection:
         )
 
 
-Binding: TypeAlias = Constant | Result | Source | Collection
-Leaf: TypeAlias = Constant | Result | Source
+Binding: TypeAlias = Constant | Result | Source | Item | Collection
+Leaf: TypeAlias = Constant | Result | Source | Item
 
 
 def fill_dataclass(cls: type, values: Iterable[tuple[str, object]]) -> object:
@@ -94,7 +106,7 @@ def fill_dataclass(cls: type, values: Iterable[tuple[str, object]]) -> object:
 
 
 def leaves(binding: Binding) -> Iterator[Leaf]:
-    """The constants, results and sources of a binding, in order."""
+    """What a binding is made of, in order."""
     if not isinstance(binding, Collection):
         yield binding
         return
@@ -112,7 +124,7 @@ def resolve(binding: Binding, value_of: Callable[[Result | Source], object]) -> 
 
     ``value_of`` answers for a result as a whole binding: its path is its own affair (see `follow`).
     """
-    if isinstance(binding, Constant):
+    if isinstance(binding, (Constant, Item)):
         return binding.value
     if isinstance(binding, Collection):
         return binding.build([resolve(item, value_of) for _, item in binding.items])
@@ -124,7 +136,9 @@ class Node:
     """One call of a stage. ``inputs`` has every parameter, defaults included, in declared order.
 
     It runs when all of its conditions hold. Of a graph that was read back, ``stage`` is no more than what is known
-    of it.
+    of it. With ``over`` the stage is mapped: it is called once for each item of the list that this parameter is bound to, and
+    the node's only output is the list of what the calls return. Each of these calls is a node whose ``group`` is the mapped
+    one; they are there when a run has the list.
     """
 
     id: str
@@ -132,6 +146,14 @@ class Node:
     options: StageOptions
     inputs: Mapping[str, Binding]
     conditions: tuple[Condition, ...] = ()
+    over: str | None = None
+    group: str | None = None
+
+    @property
+    def outputs(self) -> Mapping[str, Port]:
+        """What it returns, by name."""
+        outputs = self.stage.signature.outputs
+        return outputs.ports if self.over is None else {"result": outputs.listed}
 
     def references(self) -> Iterator[Result]:
         """The results it depends on: those of its inputs, then those of its conditions."""
@@ -142,6 +164,8 @@ class Node:
                 for leaf in leaves(binding):
                     if isinstance(leaf, Result):
                         yield leaf
+            elif type(binding) is Item:
+                yield binding.of
         for condition in self.conditions:
             yield from condition.references()
 
@@ -201,7 +225,7 @@ class Graph:
                 f"{who} of pipeline {self.pipeline} needs {result}, and there is no stage {result.node}",
                 nearest_hint(result.node, self.nodes),
             )
-        outputs = node.stage.signature.outputs.ports
+        outputs = node.outputs
         if result.output not in outputs:
             raise GraphError(
                 f"{who} of pipeline {self.pipeline} needs {result}, and {result.node} has no output {result.output}",

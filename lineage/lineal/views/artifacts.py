@@ -7,7 +7,7 @@ from typing import Any
 from lineal.artifacts import codec_named
 from lineal.errors import NotFound
 from lineal.graph.lineage import Lineage
-from lineal.graph.records import Observed
+from lineal.graph.records import TREES, Observed
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
 from lineal_store.tree import Tree
@@ -26,7 +26,7 @@ def artifact_detail(store: Store, lineage: Lineage, digest: str) -> dict[str, An
     output = maker.result.outputs.get(name) if maker is not None else None
     preview: object = None
     try:
-        if type_ == "directory":
+        if type_ in TREES:
             entries = Tree.decode(store.blobs.read(Digest.parse(digest))).entries
             preview = {"files": len(entries), "names": [entry.path for entry in entries[:_PREVIEW_ROWS]]}
         else:

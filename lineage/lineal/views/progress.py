@@ -7,12 +7,20 @@ there are; what happened and is worth a line is a `Notice`. Nothing here writes,
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 
-from lineal.events import Event, ExecutionStarted, Failure, OutputCaptured, RunStarted, StageChanged
+from lineal.events import (
+    Event,
+    ExecutionStarted,
+    Failure,
+    OutputCaptured,
+    RunStarted,
+    StageChanged,
+    StageExpanded,
+)
 from lineal.graph.forecast import Forecast, Left
 from lineal.views.words import clean, counted, family, last_state, reason, seconds, whole_seconds
 
@@ -108,6 +116,8 @@ class Board:
         self._began_at: datetime | None = None
         self._held: list[StageChanged] = []  # stages that are to be executed, told when that has started
         self._words: dict[str, str] = {}
+        self._items: dict[str, Sequence[str]] = {}  # of mapped stages
+        self._mapped: dict[str, str] = {}  # the other way round
         self._families: dict[str, Family] = {}
         self._forecast: Forecast | None = None
         self._unfinished: dict[tuple[str, str], str] = {}  # text after the last line end, by stage and stream
@@ -121,6 +131,8 @@ class Board:
                 self.counts = Counter(queued=len(self._words))
             case ExecutionStarted():
                 return self._start(event, now)
+            case StageExpanded():
+                self._expand(event)
             case StageChanged():
                 return self._change(event, now)
         return []
@@ -183,12 +195,14 @@ class Board:
         if self._began_at is not None:  # who listens late is told what happened before all at once
             self._began = now - (event.at - self._began_at).total_seconds()
         self._forecast = Forecast(event.expected, event.parents, event.slots)
+        for stage, items in self._items.items():
+            self._forecast.expand(stage, items)
         for stage, word in self._words.items():
             kin = self._of(stage)
             kin.words[word] += 1
             if word not in _GOING_ON:
                 self._forecast.end(stage)
-            elif stage not in event.expected:
+            elif self._expected(stage) is None:
                 kin.untimed += 1
         for one in self._families.values():
             one.milestone = one.ended * _MILESTONES // one.total
@@ -199,7 +213,7 @@ class Board:
         for held in self._held:
             if (running := self.running.get(held.stage)) is not None:
                 kin = self._of(held.stage, joins=False)
-                kin.began, running.expected = running.since, event.expected.get(held.stage)
+                kin.began, running.expected = running.since, self._expected(held.stage)
                 notices += self._told(held, kin, running.since)
         self._held = []
         return notices
@@ -211,6 +225,24 @@ class Board:
             found = self._families[name] = Family(name)
         found.total += joins
         return found
+
+    def _expand(self, event: StageExpanded) -> None:
+        """Let the items stand in the place of their stage."""
+        word = self._words.pop(event.stage)
+        self.counts[word] -= 1
+        self.counts["queued"] += len(event.items)
+        self._words |= dict.fromkeys(event.items, "queued")
+        self._items[event.stage] = event.items
+        self._mapped |= dict.fromkeys(event.items, event.stage)
+        if self._forecast is None:
+            return
+        self._forecast.expand(event.stage, event.items)
+        is_untimed = self._expected(event.stage) is None
+        kin = self._of(event.stage, joins=False)
+        kin.words[word] -= 1
+        kin.words["queued"] += len(event.items)
+        kin.total += len(event.items) - 1
+        kin.untimed += is_untimed * (len(event.items) - 1)
 
     def _change(self, event: StageChanged, now: float) -> list[Notice]:
         before, word = self._words.get(event.stage), _word(event)
@@ -241,7 +273,7 @@ class Board:
         kin.words[word] += 1
         if before is not None:
             kin.words[before] -= 1
-        if event.stage not in self.execution.expected:
+        if self._expected(event.stage) is None:
             kin.untimed += is_open - was_open
         if word == "running" and kin.began is None:
             kin.began = now
@@ -249,10 +281,14 @@ class Board:
         return self._told(event, kin, now)
 
     def _running(self, event: StageChanged, now: float) -> Running:
-        expected = self.execution.expected.get(event.stage) if self.execution is not None else None
-        return Running(
-            event.stage, now, event.attempt, expected, reason(event.reason, event.cache, event.state)
-        )
+        said = reason(event.reason, event.cache, event.state)
+        return Running(event.stage, now, event.attempt, self._expected(event.stage), said)
+
+    def _expected(self, stage: str) -> float | None:
+        """The seconds that the stage takes as a rule; an item takes what those of its stage take."""
+        if self.execution is None:
+            return None
+        return self.execution.expected.get(stage, self.execution.expected.get(self._mapped.get(stage, stage)))
 
     def _told(self, event: StageChanged, kin: Family | None, now: float) -> list[Notice]:
         state, is_large = event.state, kin is not None and kin.total > MANY

@@ -23,7 +23,7 @@ def run_document(run: RunRecord, stages: Sequence[StageRecord]) -> Document:
         "parameters": _parameters(run),
         "logical_date": run.logical_date,
         "namespace": run.namespace,
-        "stages": [_stage(stage) for stage in stages],
+        "stages": [_stage(stage) for stage in stages if stage.is_shown],
         "outputs": dict(run.outputs),
         "warnings": list(run.warnings),
         "seconds": run.seconds,
@@ -61,7 +61,7 @@ def run_summary(store: Store, run: RunRecord, state: str) -> Document:
     except LinealError:  # `lineal show` tells what is wrong with it
         stages = []
     counts: dict[str, int] = {}
-    for stage in stages:
+    for stage in filter(lambda one: one.is_shown, stages):
         word = "hit" if stage.cache == "hit" else stage.state
         counts[word] = counts.get(word, 0) + 1
     return {
@@ -106,6 +106,7 @@ def _stage(stage: StageRecord) -> Document:
         "error": stage.error,
         "traceback": stage.traceback,
         "outputs": {name: _output(output) for name, output in stage.outputs.items()},
+        **({} if stage.again is None else {"executed_again": stage.again}),
     }
 
 

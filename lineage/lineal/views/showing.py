@@ -9,7 +9,15 @@ from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Protocol
 
-from lineal.events import Event, ExecutionStarted, OutputCaptured, RunFinished, RunStarted, StageChanged
+from lineal.events import (
+    Event,
+    ExecutionStarted,
+    OutputCaptured,
+    RunFinished,
+    RunStarted,
+    StageChanged,
+    StageExpanded,
+)
 from lineal.views.progress import Board, Notice
 from lineal.views.words import STATE_COLORS, cells, clean, clean_log, closed, seconds
 
@@ -60,6 +68,8 @@ class Progress:
             notices = self.board.take(event, self._now())
             if isinstance(event, RunStarted):
                 self._display.begin(event.stages)
+            elif isinstance(event, StageExpanded):
+                self._display.begin(event.items)
             elif isinstance(event, ExecutionStarted):
                 self._display.start(event)
                 self._start_ticking()
@@ -109,7 +119,7 @@ class LineDisplay:
         self._width = 0
 
     def begin(self, stages: Sequence[str]) -> None:
-        self._width = min(max(map(len, stages), default=0), 32)
+        self._width = max(self._width, min(max(map(len, stages), default=0), 32))
 
     def start(self, event: ExecutionStarted) -> None:
         pass

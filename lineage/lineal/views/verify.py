@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from lineal.graph.records import ActionResult, RunRecord, unseal_record
+from lineal.graph.records import TREES, ActionResult, RunRecord, unseal_record
 from lineal_store import Digest, Store
 from lineal_store.errors import CorruptRecord, LinealError
 from lineal_store.tree import Tree
@@ -52,13 +52,15 @@ def _read_actions(store: Store, named: _Named) -> None:
         for output in result.outputs.values():
             named.made.add(output.digest)
             named.sizes[Digest.parse(output.digest)] = output.size_bytes
-            if output.type == "directory":
+            if output.type in TREES:
                 named.made.update(_add_tree(store, named, output.digest))
         named.add(result.manifest, result.environment, result.log)
         trees.add(result.code_tree)
+        for origin in result.origins.values():
+            named.add(origin.digest, origin.items)
         for taken in result.action.inputs.values():
             named.add(taken.digest)
-            if taken.type == "directory":
+            if taken.type in TREES:
                 trees.add(taken.digest)
     for tree in trees:
         _add_tree(store, named, tree)

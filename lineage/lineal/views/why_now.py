@@ -37,9 +37,14 @@ def explain_preview(
     """The document of `lineal why` for stages as they are now: those that are ``wanted``, or all that are no hits."""
     now = _Now(request, record, answers)
     names = None if wanted is None else set(wanted)
-    shown = [stage for stage in record.stages if (_is_open(stage) if names is None else stage.id in names)]
+    stages = [stage for stage in record.stages if stage.is_shown]
+    shown = [
+        stage
+        for stage in stages
+        if (_is_open(stage) if names is None else stage.id in names or stage.id.rpartition("[")[0] in names)
+    ]
     now.prepare(shown)
-    left = sum(stage.cache == "hit" for stage in record.stages) if wanted is None else 0
+    left = sum(stage.cache == "hit" for stage in stages) if wanted is None else 0
     return why_document(record.pipeline, None, [now.document(stage) for stage in shown], unchanged=left)
 
 

@@ -24,6 +24,7 @@ strict = true
 cache = "../cache"
 cache_limit = "2.5 GB"
 single_writer = true
+limits = { warehouse = 2, "*" = 8 }
 
 [tool.lineal.profiles.production]
 namespace = "production"
@@ -146,6 +147,7 @@ def test_every_documented_setting_is_read(project: Path) -> None:
         cache=str(project.parent / "cache"),
         cache_limit_bytes=2_500_000_000,
         single_writer=True,
+        limits={"warehouse": 2, "*": 8},
         alerts=({"to": "mailto:team@example.org", "on": ["failed", "recovered", "late"]},),
         origins=configuration.origins,
     )
@@ -216,6 +218,15 @@ def test_each_source_overrides_the_one_before(project: Path) -> None:
     assert [configuration.origins["namespace"] for configuration in seen] == [*layers, "flags"]
 
 
+def test_the_sizes_of_groups_are_those_of_all_files_and_of_one_group_the_last(project: Path) -> None:
+    write(project, "pyproject.toml", '[tool.lineal]\nlimits = { warehouse = 2, "*" = 8 }')
+    write(project, "lineal.toml", "[profiles.night.limits]\nwarehouse = 6")
+    write(project, "lineal.local.toml", "limits = { gpu = 1, warehouse = 1 }")
+
+    assert load(project).limits == {"warehouse": 1, "*": 8, "gpu": 1}
+    assert load(project, profile="night").limits == {"warehouse": 6, "*": 8, "gpu": 1}
+
+
 def test_a_profile_can_be_chosen_by_a_variable(project: Path) -> None:
     write(project, "pyproject.toml", SAMPLE)
 
@@ -280,6 +291,10 @@ def test_flags_that_were_not_given_change_nothing(project: Path) -> None:
             "[[tool.lineal.schedules]]\ngap = 'leap'",
             'schedules[1].gap: expected "shift" or "skip", got "leap"',
         ),
+        ("[tool.lineal]\nlimits = 3", "limits: expected a whole number from 1 for each group"),
+        ("[tool.lineal]\nlimits = { w = 0 }", "limits: expected a whole number from 1 for each group"),
+        ("[tool.lineal]\nlimits = { w = true }", "limits: expected a whole number from 1 for each group"),
+        ("[tool.lineal.profiles.x]\nlimits = { w = '2' }", "profiles.x.limits: expected a whole number"),
         ("[tool]\nlineal = 3", "expected a table, got 3"),
         ("[tool.lineal", "pyproject.toml: is not TOML"),
     ],

@@ -27,7 +27,7 @@ from lineal_store.store import HEADER
 Findings = dict[str, dict[str, Any]]
 SERVER_CHECKS = (
     "store server", "store", "store reading", "store listing", "store writing", "store conditional writes",
-    "store clock", "store round trip",
+    "store deleting", "store clock", "store round trip",
 )  # fmt: skip
 
 
@@ -294,7 +294,6 @@ def test_of_a_server_everything_is_asked_and_nothing_is_written(project: Path, s
     assert (code, tuple(of_stores(found, "ok"))) == (0, SERVER_CHECKS)
     assert "id the-id" in found["store"]["detail"]
     assert server.everything() == [HEADER]
-    assert server.asked.count("delete") == 0
 
 
 def test_endpoint_region_and_origin_of_the_credentials_are_told_but_no_credentials(
@@ -434,20 +433,29 @@ def test_where_there_is_no_store_yet_a_probe_is_written_and_deleted(project: Pat
     assert server.everything() == []
 
 
-def test_a_probe_that_may_not_be_deleted_is_a_warning_that_names_it(project: Path, server: Told) -> None:
-    server.delete([HEADER])
+def test_who_may_not_delete_is_warned_and_told_what_it_is_needed_for(project: Path, server: Told) -> None:
     server.deny("delete")
 
     found, code = examine_with_code(project, store="s3://ml/churn")
 
-    assert (code, of_stores(found, "warning")) == (0, ["store", "store deleting"])
-    assert "probe/doctor" in found["store deleting"]["detail"]
-    assert server.everything() == ["probe/doctor"]
+    assert (code, of_stores(found, "warning")) == (0, ["store deleting"])
+    assert "claims/" in found["store deleting"]["detail"]
+    assert "s3:DeleteObject" in found["store deleting"]["hint"]
+
+
+def test_a_probe_that_may_not_be_deleted_stays(project: Path, server: Told) -> None:
+    server.delete([HEADER])
+    server.deny("delete")
+
+    found = examine(project, store="s3://ml/churn")
+
+    assert of_stores(found, "warning") == ["store", "store deleting"]
+    assert server.everything() == ["claims/doctor"]
 
 
 def test_a_probe_that_was_left_is_used_again(project: Path, server: Told) -> None:
     server.delete([HEADER])
-    server.create([Upload("probe/doctor", b"lineal doctor\n")])
+    server.create([Upload("claims/doctor", b"lineal doctor\n")])
 
     found = examine(project, store="s3://ml/churn")
 

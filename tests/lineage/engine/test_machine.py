@@ -19,6 +19,7 @@ from lineal.engine.machine import (
     Elsewhere,
     Enter,
     Execute,
+    Expanded,
     Finish,
     Hit,
     InputHealed,
@@ -45,6 +46,7 @@ from lineal.engine.machine import (
     Task,
     TimedOut,
     WaitToRetry,
+    Weighed,
 )
 
 
@@ -586,3 +588,143 @@ def test_every_run_ends_with_every_stage_in_the_state_that_its_parents_and_its_o
     for task in tasks:
         if fates.get(task.id) == "fails":
             assert machine.attempts(task.id) == task.max_attempts
+
+
+# -- mapped stages ----------------------------------------------------------------------------
+
+
+def mapped(*names: str) -> Machine:
+    """``a``, then ``m`` mapped over what it returns, then ``b`` that takes the list; ``a`` has ended, and ``m`` is its items."""
+    machine = Machine([Task("a"), Task("m", ("a",)), Task("b", ("m",))], slots=2)
+    machine.handle(Started())
+    assert machine.handle(Hit("a"))[-1] == Look("m")
+    machine.handle(Expanded("m", tuple(Task(name, ("a",)) for name in names)))
+    return machine
+
+
+def test_a_mapped_stage_becomes_its_items_when_its_list_is_there() -> None:
+    machine = Machine([Task("m"), Task("b", ("m",))], slots=2)
+    machine.handle(Started())
+
+    assert machine.handle(Expanded("m", (Task("m[0]"), Task("m[1]")))) == [
+        Enter("m", "waiting"),
+        Look("m[0]"),
+        Look("m[1]"),
+    ]
+
+
+def test_a_mapped_stage_has_succeeded_when_all_its_items_have() -> None:
+    machine = mapped("m[0]", "m[1]")
+
+    assert machine.handle(Hit("m[1]")) == [Enter("m[1]", "succeeded")]
+    assert machine.handle(Hit("m[0]")) == [Enter("m[0]", "succeeded"), Enter("m", "succeeded"), Look("b")]
+
+
+def test_a_list_is_not_there_before_its_items_are_durable() -> None:
+    machine = mapped("m[0]")
+    machine.handle(Missed("m[0]"))
+
+    assert machine.handle(Returned("m[0]")) == []
+    assert machine.handle(Completed("m[0]")) == [
+        Enter("m[0]", "succeeded"),
+        Enter("m", "succeeded"),
+        Look("b"),
+    ]
+
+
+def test_of_an_empty_list_a_mapped_stage_has_succeeded_at_once() -> None:
+    machine = Machine([Task("m"), Task("b", ("m",))], slots=1)
+    machine.handle(Started())
+
+    assert machine.handle(Expanded("m", ()))[1:] == [Enter("m", "succeeded"), Look("b")]
+
+
+def test_a_failed_item_stops_what_takes_the_list_and_no_other_item() -> None:
+    machine = mapped("m[0]", "m[1]")
+    machine.handle(Refused("m[0]"))
+
+    assert machine.handle(Hit("m[1]")) == [
+        Enter("m[1]", "succeeded"),
+        Enter("m", "upstream_failed"),
+        Enter("b", "upstream_failed"),
+        Finish("failed"),
+    ]
+
+
+def test_what_is_mapped_over_a_mapped_stage_waits_for_single_items_alone() -> None:
+    machine = Machine([Task("m"), Task("n", ("m",), over="m")], slots=2)
+    machine.handle(Started())
+    first = machine.handle(Expanded("m", (Task("m[0]"), Task("m[1]"))))
+    assert first == [Enter("m", "waiting"), Look("m[0]"), Look("m[1]"), Look("n")]
+    items = (Task("n[0]", ("m[0]",)), Task("n[1]", ("m[1]",)))
+    assert machine.handle(Expanded("n", items)) == [Enter("n", "waiting")]
+
+    assert machine.handle(Hit("m[1]")) == [Enter("m[1]", "succeeded"), Look("n[1]")]
+    machine.handle(Refused("m[0]"))
+    assert machine.handle(Hit("n[1]"))[-2:] == [Enter("n", "upstream_failed"), Finish("failed")]
+
+
+def test_an_item_of_a_preview_that_would_run_leaves_the_list_unknown() -> None:
+    machine = Machine([Task("m"), Task("b", ("m",))], slots=1, preview=True)
+    machine.handle(Started())
+    machine.handle(Expanded("m", (Task("m[0]"),)))
+
+    assert machine.handle(Missed("m[0]")) == [
+        Enter("m[0]", "unknown"),
+        Enter("m", "unknown"),
+        Enter("b", "unknown"),
+        Finish("succeeded"),
+    ]
+
+
+def test_an_item_that_was_lost_is_made_again_for_who_takes_the_list() -> None:
+    machine = mapped("m[0]", "m[1]")
+    machine.handle(Hit("m[0]"), Hit("m[1]"))
+    machine.handle(Missed("b"))
+
+    assert machine.handle(InputLost("b", "m[1]")) == [
+        Enter("m[1]", "ready"),
+        Enter("b", "waiting"),
+        Enter("m[1]", "running"),
+        Execute("m[1]", 1),
+    ]
+    assert machine.handle(Returned("m[1]")) == []
+    assert machine.handle(Completed("m[1]")) == [Enter("m[1]", "succeeded"), Look("b")]
+
+
+def test_an_interrupted_run_begins_no_item_of_a_list_that_is_found_meanwhile() -> None:
+    machine = Machine([Task("a"), Task("m")], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+    machine.handle(Interrupted())
+
+    told = machine.handle(Expanded("m", (Task("m[0]"), Task("m[1]"))))
+
+    assert [one for one in told if isinstance(one, Enter)][1:] == [
+        Enter("m[0]", "cancelled"),
+        Enter("m[1]", "cancelled"),
+        Enter("m", "cancelled"),
+    ]
+
+
+# -- priorities -------------------------------------------------------------------------------
+
+
+def test_of_what_is_ready_that_begins_first_on_which_most_depends() -> None:
+    machine = Machine([Task("a"), Task("b"), Task("c")], slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"), Missed("b"), Missed("c"))  # the first begins before anybody knows more
+
+    assert machine.handle(Weighed({"a": 1.0, "b": 2.0, "c": 30.0})) == []
+    assert Execute("c", 1) in machine.handle(Returned("a"), Completed("a"))
+    assert Execute("b", 1) in machine.handle(Returned("c"), Completed("c"))
+
+
+def test_items_weigh_what_their_stage_does_and_begin_in_their_order() -> None:
+    machine = Machine([Task("a"), Task("m")], slots=1)
+    machine.handle(Weighed({"a": 1.0, "m": 2.0}), Started())
+    machine.handle(Expanded("m", (Task("m[0]"), Task("m[1]"))))
+
+    assert Execute("m[0]", 1) in machine.handle(Missed("a"), Missed("m[1]"), Missed("m[0]"))
+    assert Execute("m[1]", 1) in machine.handle(Returned("m[0]"), Completed("m[0]"))
+    assert Execute("a", 1) in machine.handle(Returned("m[1]"), Completed("m[1]"))

@@ -100,3 +100,21 @@ def test_asking_again_and_again_in_a_long_run_costs_next_to_nothing() -> None:
         time.process_time() - began < 1
     )  # it takes 0.05 s; going through all stages each time would take a minute
     assert forecast.left({}) == Left(0, 0)
+
+
+def test_a_stage_that_turns_out_to_be_many_items_takes_as_long_as_all_of_them() -> None:
+    forecast = Forecast({"score": 10.0, "best": 5.0}, {"score": (), "best": ("score",)}, slots=2)
+
+    forecast.expand("score", [f"score[{place}]" for place in range(4)])
+
+    assert forecast.left({}) == Left(22.5, 0)
+    forecast.end("score[0]")
+    assert forecast.left({}) == Left(17.5, 0)
+
+
+def test_items_of_a_stage_without_a_past_are_all_unknown() -> None:
+    forecast = Forecast({}, {"score": ()}, slots=2)
+
+    forecast.expand("score", ["score[0]", "score[1]"])
+
+    assert forecast.left({}) == Left(0.0, 2)

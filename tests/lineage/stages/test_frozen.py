@@ -186,7 +186,8 @@ def graphs(draw: st.DrawFn) -> Graph:
         inputs = {name: draw(bindings(before)) for name in called.signature.inputs}
         gates = draw(st.lists(conditions(before), max_size=2)) if before else []
         node_id = f"{called.name}#{number}"
-        nodes[node_id] = Node(node_id, called, called.settings, inputs, tuple(gates))
+        over = draw(st.sampled_from([None, next(iter(inputs))]))
+        nodes[node_id] = Node(node_id, called, called.settings, inputs, tuple(gates), over)
     parameters = draw(st.dictionaries(st.text("abc", min_size=1), values | st.just(File("x")), max_size=3))
     outputs = (
         draw(st.dictionaries(st.text("xyz", min_size=1), results(list(nodes)), max_size=2)) if nodes else {}

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from lineal.events import Event, ExecutionStarted, Failure, OutputCaptured, RunStarted, StageChanged
+from lineal.events import (
+    Event,
+    ExecutionStarted,
+    Failure,
+    OutputCaptured,
+    RunStarted,
+    StageChanged,
+    StageExpanded,
+)
 from lineal.views.progress import LINES_KEPT, MANY, Board
 
 AT = datetime(2026, 11, 22, 12, 3, 4, tzinfo=UTC)
@@ -361,3 +369,27 @@ def test_ten_thousand_stages_cost_less_than_a_twentieth_of_a_millisecond_each() 
             board.large_families(3)
 
     assert time.process_time() - began < 10_000 * 0.05e-3
+
+
+def expanded(stage: str, number: int) -> StageExpanded:
+    return StageExpanded(AT, "run", stage, tuple(f"{stage}[{place}]" for place in range(number)))
+
+
+def test_items_stand_in_the_place_of_the_stage_that_is_mapped() -> None:
+    board = board_of("days", "score", "best", expected={"days": 1.0, "score": 10.0, "best": 1.0})
+
+    told(board, succeeded("days"), expanded("score", 3), running("score[0]"))
+
+    assert board.counts["queued"] == 3  # two items, and what comes after them
+    assert board.running["score[0]"].expected == 10.0
+    assert "about" in board.summary(1.0)
+
+
+def test_a_list_that_was_there_before_anything_is_executed_is_counted_as_well() -> None:
+    board = Board()
+    told(board, started("days", "score"), hit("days"), expanded("score", 40), running("score[0]"))
+    told(board, executing("days", "score", expected={"score": 10.0}))
+
+    (family,) = board.large_families(3)
+    assert (family.name, family.total, family.untimed) == ("score", 40, 0)
+    assert board.running["score[0]"].expected == 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import collections.abc
 import dataclasses
 import json
@@ -431,3 +432,35 @@ class _Union:
             if kind_of(plain) in shape.kinds:
                 return shape.load(plain)
         raise Misfit(f"{kind_of(plain)} where {self.spelling} is declared")
+
+
+def annotation_of(text: str) -> Any:
+    """The annotation that `spelled` wrote as ``text``, where it is made of what Python itself has; else LookupError.
+
+    >>> annotation_of("list[datetime.date | None]")
+    list[datetime.date | None]
+    """
+    try:
+        return _read(ast.parse(text, mode="eval").body)
+    except (SyntaxError, TypeError, ValueError, RecursionError) as error:
+        raise LookupError(text) from error
+
+
+def _read(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(None):
+            return None
+        case ast.Constant(value) if value is Ellipsis:
+            return value
+        case ast.Name() | ast.Attribute():
+            return _BY_NAME[ast.unparse(node)]
+        case ast.BinOp(left, ast.BitOr(), right):
+            return _read(left) | _read(right)
+        case ast.Subscript(generic, ast.Tuple(arguments)):
+            return _read(generic)[tuple(map(_read, arguments))]
+        case ast.Subscript(generic, argument):
+            return _read(generic)[_read(argument)]
+    raise LookupError(ast.unparse(node))
+
+
+_BY_NAME: dict[str, Any] = {class_name(kind): kind for kind in (*SCALARS, *_CONTAINERS)} | {"Any": Any}

@@ -112,3 +112,34 @@ flights.run(run_date=date(2013, 6, 30), learning_rate=0.2)
 
 # In a unit test, a stage is its function.
 assert_type(train(pd.DataFrame(), learning_rate=0.5).metrics["auc"], float)
+
+
+@stage
+def days(number: int) -> list[date]:
+    return []
+
+
+@stage
+def count(day: date, name: str = "x", *, at_most: int = 3) -> int:
+    return 1
+
+
+@stage
+def fit(day: date) -> Trained:
+    return Trained(b"", {})
+
+
+@stage
+def total(counts: list[int], models: list[Trained]) -> int:
+    return sum(counts)
+
+
+@pipeline
+def fan_out(number: int) -> list[int]:
+    counts = count.map(days(number), "y", at_most=4)
+    assert_type(counts, list[int])
+    assert_type(count.map([date(2024, 1, 1)])[0], int)
+    models = fit.map(days(number))
+    assert_type(models, list[Trained])
+    total(counts, models)
+    return counts

@@ -45,6 +45,7 @@ def nightly(source: str, learning_rate: float = 0.1) -> bytes:
     _ = trained.modle  # mistake: a misspelt output
     train.options(nme="x")(rows)  # mistake: a misspelt option
     train.options(name="x")(rows, learning_rat=0.1)  # mistake: a misspelt parameter of a configured call
+    train.map([rows], learning_rat=0.1)  # mistake: a misspelt parameter of all calls
     return trained.metrics  # mistake: not what is declared
 
 
