@@ -17,9 +17,9 @@ def render_fingerprint(document: Mapping[str, Any]) -> str:
     ]
     distributions = document["distributions"]
     if distributions:
-        rows = [(clean(name), clean(version)) for name, version in distributions.items()]
-        named = table(rows, ("distribution", "version"))
-        parts.append(f"and the versions of {counted(len(rows), 'distribution')}\n\n{named}")
+        versions = [(clean(name), clean(version)) for name, version in distributions.items()]
+        named = table(versions, ("distribution", "version"))
+        parts.append(f"and the versions of {counted(len(versions), 'distribution')}\n\n{named}")
     if blind_spots:
         rows = [(clean(spot["kind"]), clean(spot["detail"]), _place(spot)) for spot in blind_spots]
         title = paint(f"does not see {counted(len(blind_spots), 'thing')}", "yellow")

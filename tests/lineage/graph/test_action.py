@@ -161,9 +161,9 @@ def test_statements_without_a_name_have_changed_where_a_module_has_as_many_as_be
         units(("m:line 3", 3, "1"), ("m:line 5", 5, "2")), units(("m:line 4", 4, "3"), ("m:line 6", 6, "2"))
     )
 
-    assert [(change.before and change.before.line, change.after and change.after.line) for change in changes] == [
-        (3, 4)
-    ]
+    assert [
+        (change.before and change.before.line, change.after and change.after.line) for change in changes
+    ] == [(3, 4)]
 
 
 def test_new_units_and_those_that_are_gone_come_after_those_that_changed() -> None:
