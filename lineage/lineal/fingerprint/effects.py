@@ -43,6 +43,7 @@ _REGISTERING = ("register", "hook", "implements", "overload_method", "accessor",
 _SHARED = ("get", "current", "default", "global", "instance", "shared", "root", "gca", "gcf")
 _MOST_CALLS = 4
 _REFLECTED = frozenset({"__class__", "__bases__", "__base__", "__mro__", "__globals__"})
+_GIVING = ("__getitem__", "__enter__", "__iter__", "__next__")
 _PARTS = frozenset({"get", "items", "pop", "popitem", "setdefault", "values", "__getitem__"})
 _MAKERS = ("__init__", "__new__", "__post_init__")
 _MOST_DEEP = 6
@@ -339,7 +340,10 @@ class Effects:
             return
         seen.add((module, chain))
         if "()" in chain:
-            self._result(module, chain[: chain.index("()")], at, changes, seen)
+            callee, rest = chain[: chain.index("()")], chain[chain.index("()") + 1 :]
+            self._result(module, callee, at, changes, seen)
+            for made in self._classes(module, callee, at):
+                self._handed_out(made, rest[:1], changes, seen)
             return
         for target in self.lookup.resolve(module, chain, at):
             self._target(target, changes, seen)
@@ -357,10 +361,28 @@ class Effects:
                 return
             if not _REFLECTED.isdisjoint(target.rest):
                 self._reflected(target, changes)
+            for owner, _ in self._owners(target):
+                self._handed_out(owner, target.rest[:1], changes, seen)
             for each in self.lookup.binders(target.module, target.name):
                 unit = self.lookup.get_index(target.module).units[each]
                 for alias in unit.aliases.get(target.name, ()):
                     self._object(target.module, alias, each, changes, seen)
+
+    def _handed_out(
+        self, owner: tuple[str, int], attribute: Chain, changes: Changes, seen: set[tuple[str, Chain]]
+    ) -> None:
+        """Something that an object of this class gives is changed: by an attribute, which the class may have or
+        compute, or by way of syntax.
+        """
+        for home, each in (owner, *self.bases(*owner)):
+            unit = self.lookup.get_index(home).units[each]
+            if not unit.attributes.keys().isdisjoint(attribute):
+                changes.nodes.update(("name", home, name) for name in unit.names)
+            for method in (*attribute, *_GIVING):
+                effect = unit.effects.get(str(method))
+                for chain in effect.returns if effect is not None else ():
+                    if chain[0] != "":
+                        self._object(home, chain, None, changes, seen)
 
     def _reflected(self, target: Target, changes: Changes) -> None:
         """Something is changed by way of an object that belongs to it: its class, the bases of that, the globals of
@@ -686,7 +708,13 @@ class Effects:
                 names = self.lookup.get_index(module).units[index].names
                 changes.nodes.update(("name", module, name) for name in names)
         positions = {position for position, _ in inner.params}
+        for position, chain in effect.defaults:
+            if position in positions and not written & {position, effect.params[position]}:
+                self._object(module, chain, None, changes, set())
         keywords = {effect.params[position] for position in positions if position < len(effect.params)}
+        if len(effect.params) - 1 in positions:  # it may collect all others
+            others = [each.key for each in given if isinstance(each.key, str)]
+            keywords.update(key for key in others if key not in effect.params)
         places = {position - shift if position < LEVEL else position for position in positions}
         self._arguments(given, places | keywords, changes)
         for position, attribute in inner.attributes:

@@ -55,6 +55,7 @@ class Effect(NamedTuple):
     returns: tuple[Chain, ...]
     kept: tuple[int, ...] = ()  # the parameters with a default that stays from call to call
     yields: bool = False
+    defaults: tuple[tuple[int, Chain], ...] = ()  # what the others with a default are, by name
 
 
 MODULE, CLASS, FUNCTION, COMPREHENSION = range(4)
