@@ -165,7 +165,7 @@ def test_a_run_that_was_stopped_for_long_files_nothing_that_another_has_taken_ov
     hurried = tmp_path / "hurried"
     hurried.mkdir()
     (hurried / "sitecustomize.py").write_text(
-        "import lineal_store.claims as claims\nclaims.BEAT_SECONDS, claims.EXPIRES_SECONDS = 0.1, 1.0\n"
+        "import lineal_store.signs as signs\nsigns.BEAT_SECONDS, signs.EXPIRES_SECONDS = 0.1, 1.0\n"
     )
     for project in (ann, bob):
         project.variables["PYTHONPATH"] = str(hurried)

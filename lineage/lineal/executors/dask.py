@@ -154,6 +154,9 @@ class DaskExecutor:
             self._ask, dask_worker.kill, [attempt.site.address], self._job.run_id, attempt_id
         )
 
+    def interrupt(self) -> None:
+        pass  # this process makes none
+
     def close(self) -> None:
         if self._closing.is_set():
             return
@@ -412,7 +415,7 @@ class _Attempt:
     def __post_init__(self) -> None:
         self.order = Order.of(self.envelope)
         self.resources = {n: a for n, a in self.envelope.resources.items() if n not in _OURS and a > 0}
-        self.log = log_of(self.envelope.scratch)
+        self.log = Path(log_of(self.envelope.scratch))
 
 
 def _has(there: Mapping[str, float], wanted: Mapping[str, float]) -> bool:

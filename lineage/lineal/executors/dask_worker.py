@@ -143,7 +143,7 @@ class Host:
             return answer.result()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-            log_of(str(scratch)).unlink(missing_ok=True)
+            Path(log_of(str(scratch))).unlink(missing_ok=True)
 
     def kill(self, attempt_id: str) -> None:
         self._orders.put(attempt_id)

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from lineal.executors.attempt import StageOf, perform
 from lineal.executors.observe import Observer
@@ -33,6 +34,7 @@ class InlineExecutor:
         self._store, self._stage_of, self._observer = store, stage_of, observer
         self._submitted: deque[Envelope] = deque()
         self._killed: list[Outcome] = []
+        self._interruptible = _Interruptible()
 
     def submit(self, envelope: Envelope) -> None:
         self._submitted.append(envelope)
@@ -43,7 +45,7 @@ class InlineExecutor:
             return killed
         envelope = self._submitted.popleft()
         try:
-            with _interruptible(), _undone():
+            with self._interruptible, _undone():
                 return [perform(envelope, self._stage_of, self._store, self._observer)]
         except KeyboardInterrupt:
             self._killed.append(Outcome(envelope.attempt_id))
@@ -54,6 +56,9 @@ class InlineExecutor:
             if envelope.attempt_id == attempt_id:
                 self._submitted.remove(envelope)
                 self._killed.append(Outcome(attempt_id))
+
+    def interrupt(self) -> None:
+        self._interruptible.interrupt()
 
     def close(self) -> None:
         self._submitted.clear()
@@ -79,14 +84,32 @@ def _undone() -> Iterator[None]:
             os.chdir(folder)
 
 
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Inside the block Ctrl-C raises KeyboardInterrupt, as debuggers and stages expect, whatever it does outside."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+class _Interruptible:
+    """A block in which Ctrl-C raises KeyboardInterrupt, as debuggers and stages expect, whatever it does outside.
+
+    Outside the main thread there are no signals, and nothing interrupts it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_inside = False
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._is_inside = True
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C, from another thread, if somebody is inside."""
+        with self._lock:
+            if self._is_inside:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_inside:
+            try:
+                with self._lock:  # whoever presses just now has done so before the handler is another
+                    self._is_inside = False
+            finally:
+                signal.signal(signal.SIGINT, self._before)

@@ -17,21 +17,21 @@ from lineal.stages.wiring import CollectionKind
 from lineal_store import Place
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Given:
     """A parameter's value in its type-tagged encoding."""
 
     encoded: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Hidden:
     """A secret: travels to the stage over a pipe, is part of no key and no record."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Held:
     """An artifact in the store; ``item`` the part of it that is meant.
 
@@ -47,7 +47,7 @@ class Held:
     made_by: tuple[str, str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Items:
     """A collection with artifacts somewhere inside, as `lineal.stages.wiring.Collection` describes it."""
 
@@ -59,7 +59,7 @@ class Items:
 Argument = Given | Hidden | Held | Items
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Envelope:
     """One attempt of one action: everything that a worker must know.
 
@@ -109,7 +109,7 @@ class Access(NamedTuple):
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observations:
     """What was seen of an attempt that returned.
 
@@ -128,13 +128,14 @@ class Observations:
     children: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome:
     """How an attempt ended: with outputs, or with a failure.
 
     The bytes of outputs are durable, but for small ones, which are ``carried`` along by digest: to write many of them at
     once is the engine's part. ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
-    exception's classes as `class_name` gives them, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
+    exception's classes as `class_name` gives them, nearest first; ``unavailable`` is why the store could not be used; ``seconds`` is the whole of the
+    attempt, ``work_seconds`` what the stage's function took of it; ``log`` the local file with all that the attempt wrote. Where it is
     not ``repeatable``, another attempt of this run could not end otherwise.
     """
 
@@ -147,19 +148,20 @@ class Outcome:
     lost: str | None = None
     unavailable: StoreUnavailable | None = None
     seconds: float = 0.0
+    work_seconds: float = 0.0
     log: str | None = None
     repeatable: bool = True
     observed: Observations | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Begun:
     """The attempt's own process is there; its timeout counts from now."""
 
     attempt_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Captured:
     """Text that an attempt wrote since the last time."""
 
@@ -167,7 +169,7 @@ class Captured:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Setup:
     """What workers of one run share: the store, the code as the run recorded it, and how it is imported.
 
@@ -208,6 +210,8 @@ class Executor(Protocol):
     def wait(self, timeout_seconds: float | None) -> Sequence[Report]:
         """What has been reported since, as soon as there is something; empty after the timeout.
 
+        What is no outcome may be held back for a tenth of a second, to come with one.
+
         Every submitted attempt gets exactly one outcome, killed ones included. An executor that runs attempts in
         this process may raise KeyboardInterrupt; the attempt it ended has its outcome the next time.
         """
@@ -215,6 +219,13 @@ class Executor(Protocol):
 
     def kill(self, attempt_id: str) -> None:
         """Stop the attempt with all processes that it started: politely, then not. It still has its outcome."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the attempt that this process itself makes just now, as Ctrl-C does. Called from another thread.
+
+        All others have `kill`, which the engine calls when it has what ``wait`` reports.
+        """
         ...
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -343,6 +344,16 @@ class ExecutorTests:
 
         assert bench.bytes_of(bench.outcome(envelope.attempt_id)) in (b"80", b'["source.txt",2]')
 
+    def test_the_work_is_told_apart_from_the_whole_attempt(self, bench: Workbench) -> None:
+        outcome = bench.attempt("sleep", seconds=0.05)
+
+        assert 0.05 <= outcome.work_seconds < outcome.seconds
+
+    def test_what_fails_has_worked_too(self, bench: Workbench) -> None:
+        outcome = bench.attempt("fail", why="it does")
+
+        assert 0.0 < outcome.work_seconds < outcome.seconds
+
     def test_several_outputs_are_artifacts_of_their_own(self, bench: Workbench) -> None:
         outcome = bench.attempt("both", a=3)
 
@@ -562,17 +573,17 @@ class IsolatedExecutorTests(ExecutorTests):
         pid_file = tmp_path / "pid"
         assert bench.attempt("daemon", pid_file=str(pid_file), wait=False).failure is None
 
-        psutil.Process(bench.number_in(pid_file)).wait(30)
+        with suppress(psutil.NoSuchProcess):  # it is gone already
+            psutil.Process(bench.number_in(pid_file)).wait(30)
 
-    def test_killing_returns_at_once(self, bench: Workbench, tmp_path: Path) -> None:
+    def test_killing_does_not_wait_for_the_end(self, bench: Workbench, tmp_path: Path) -> None:
         pid_file = tmp_path / "pid"
         attempt_id = bench.submit("daemon", pid_file=str(pid_file), wait=True)
-        bench.number_in(pid_file)
+        pid = bench.number_in(pid_file)
 
-        started = time.monotonic()
         bench.executor.kill(attempt_id)
 
-        assert time.monotonic() - started < 1
+        assert _runs(pid)  # the request to end is ignored, and the time for it is not over
 
     def test_a_death_harms_no_other_attempt(self, bench: Workbench) -> None:
         dying, living = bench.submit("die"), bench.submit("add", a=1, b=1)

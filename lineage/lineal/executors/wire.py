@@ -9,7 +9,6 @@ import struct
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lineal.events import Failure
@@ -107,12 +106,12 @@ class Line:
 # -- the executor to the zygote -------------------------------------------------------------------
 
 
-def log_of(scratch: str) -> Path:
-    """What the attempt with that scratch folder writes: beside it, for most attempts need no folder."""
-    return Path(f"{scratch}.log")
+def log_of(scratch: str) -> str:
+    """The path of what the attempt with that scratch folder writes: beside it, for most attempts need no folder."""
+    return f"{scratch}.log"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Wanted:
     """So many more workers are to be forked; each waits for an order."""
 
@@ -122,26 +121,26 @@ class Wanted:
 # -- the zygote to the executor -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Imported:
     """The project has been imported: from now on workers come at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class NotImported:
     """The project's code could not be imported; no attempt can run."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Forked:
     """A worker is there; the executor's end of the line to it comes with the message."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exited:
     """A worker ended, and nothing that it started is left.
 
@@ -155,7 +154,7 @@ class Exited:
 # -- the executor to a worker ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     """An envelope as a pickle: it may name classes of the project, and only the worker imports for it.
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +12,7 @@ from lineal.executors.code import stage_named
 from lineal.executors.inline import InlineExecutor
 from lineal.executors.observe import Observer
 from lineal.executors.observe_places import Places
-from lineal.executors.testing import ExecutorTests, Make
+from lineal.executors.testing import ExecutorTests, Make, Workbench
 
 
 class TestInlineExecutor(ExecutorTests):
@@ -16,6 +20,31 @@ class TestInlineExecutor(ExecutorTests):
     def make_executor(self) -> Make:
         sys.modules.pop("stages_for_tests", None)
         return lambda setup, store, slots: InlineExecutor(store, stage_named, Observer(Places(setup.root)))
+
+    def test_an_attempt_is_interrupted_from_another_thread(self, bench: Workbench, tmp_path: Path) -> None:
+        file = tmp_path / "pid"
+        attempt_id = bench.submit("spawn_and_sleep", pid_file=str(file))
+        before = signal.getsignal(signal.SIGINT)
+
+        def interrupt() -> None:
+            while not (file.exists() and file.read_text()):
+                pass
+            bench.executor.interrupt()
+            os.kill(int(file.read_text()), signal.SIGKILL)  # inline, nobody else looks after it
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            bench.executor.wait(None)
+        thread.join()
+
+        assert bench.outcome(attempt_id).failure is None
+        assert signal.getsignal(signal.SIGINT) is before
+
+    def test_where_nothing_runs_nobody_is_interrupted(self, bench: Workbench) -> None:
+        bench.executor.interrupt()
+
+        assert bench.bytes_of(bench.attempt("add", a=1, b=2)) == b"3"
 
     def test_an_attempt_that_has_not_begun_can_be_killed(self, bench) -> None:
         attempt_id = bench.submit("fail", why="never")
