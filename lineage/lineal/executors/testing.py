@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from lineal.artifacts.lists import entries_of, listed
 from lineal.artifacts.values import encode_value
 from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Given, Held, Hidden, Outcome, Setup
 from lineal_store import Digest, Store, open_store
@@ -44,6 +45,11 @@ def add(a: int, b: int) -> int:
 @stage
 def both(a: int) -> Two:
     return Two(a, b"x" * a)
+
+
+@stage
+def weigh(pairs: list[Two]) -> list[int]:
+    return [pair.left * 10 + len(pair.right) for pair in pairs]
 
 
 @stage
@@ -377,6 +383,24 @@ class ExecutorTests:
         listed = bench.attempt("names", folder=Held(made.digest, made.type))
 
         assert bench.bytes_of(listed) == b'["a","b"]'
+
+    def test_a_list_of_what_the_calls_of_a_stage_returned_comes_in_as_values(self, bench: Workbench) -> None:
+        calls = [bench.attempt("both", a=number) for number in (1, 2)]
+        bench.store.blobs.put_many([data for call in calls for data in call.carried.values()])
+        entries = (
+            entry
+            for place, call in enumerate(calls)
+            for name, made in call.outputs.items()
+            for entry in entries_of(
+                place, name, made.type, "", Digest.parse(made.digest), made.size_bytes, None
+            )
+        )
+        tree = bench.store.blobs.put(listed(entries).encode())
+
+        pairs = Held(str(tree), "list", made_by=("stages_for_tests", "both", "result"))
+        weighed = bench.attempt("weigh", pairs=pairs)
+
+        assert bench.bytes_of(weighed) == b"[11,22]"
 
     def test_a_file_left_outside_the_scratch_folder_is_a_side_product(
         self, bench: Workbench, tmp_path: Path
