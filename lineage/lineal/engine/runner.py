@@ -7,10 +7,11 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace as replace_fields
 
 from lineal.engine import machine, retries
 from lineal.engine.cache import ActionCache, effect_claimed
@@ -449,7 +450,7 @@ class Runner:
         failure = attempt.timed_out or outcome.failure
         assert failure is not None
         masked = self._account.secrets.masked
-        progress.failure = replace(
+        progress.failure = replace_fields(
             failure, message=masked(failure.message), traceback=masked(failure.traceback)
         )
         if answer.asked.stage.options.effect and progress.failure.kind in ("exception", "contract"):

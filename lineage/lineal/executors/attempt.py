@@ -10,9 +10,10 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
+
+from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import (
     Directory,
@@ -62,7 +63,7 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store, observer: Obser
     """
     with observer.attempt(envelope) as noted, closing(_Inputs(envelope, stage_of, store)) as inputs:
         outcome = _perform(envelope, stage_of, store, inputs, noted)
-    return outcome if outcome.failure is not None else replace(outcome, observed=noted.observations)
+    return outcome if outcome.failure is not None else replace_fields(outcome, observed=noted.observations)
 
 
 def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Inputs, noted: Noted) -> Outcome:
@@ -171,7 +172,11 @@ def _failed(error: BaseException, retry_if: str | None) -> dict[str, Any]:
         hint = (
             f"There was no other attempt: retry_on={retry_if} raised {class_name(type(its_own))}: {its_own}"
         )
-        return {"failure": replace(failure, hint=_shortened(hint)), "raised": raised, "repeatable": False}
+        return {
+            "failure": replace_fields(failure, hint=_shortened(hint)),
+            "raised": raised,
+            "repeatable": False,
+        }
     return {"failure": failure, "raised": raised, "repeatable": repeatable}
 
 

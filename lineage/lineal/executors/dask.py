@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import dask
 from distributed import Client, Future
+from msgspec.structs import replace as replace_fields
 
 from lineal.errors import LinealError
 from lineal.events import Failure
@@ -368,7 +369,7 @@ class DaskExecutor:
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
         del self._running[outcome.attempt_id]
         attempt.future = None  # what nobody holds Dask forgets
-        self._reports.append(replace(outcome, log=str(attempt.log) if attempt.log.exists() else None))
+        self._reports.append(replace_fields(outcome, log=str(attempt.log) if attempt.log.exists() else None))
 
     def _ask(self, what: Any, workers: list[str], *arguments: object) -> None:
         """Have ``what`` called on those workers; one that does not answer is found to be lost by other means."""
@@ -459,7 +460,7 @@ def _job(setup: Setup, store: Store, declared: Collection[str], distributions: M
         os.urandom(8).hex(),
         VERSION,
         platform.python_version_tuple()[:2],
-        replace(
+        replace_fields(
             setup,
             sources={},
             variables={name: value for name, value in setup.variables.items() if name in sent},

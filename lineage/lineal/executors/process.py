@@ -13,8 +13,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace as replace_fields
 
 from lineal.events import Failure
 from lineal.executors import death
@@ -379,7 +381,7 @@ class ProcessExecutor:
         if (rest := attempt.read_log(to_the_end=True)) is not None:
             self._reports.append(rest)
         if attempt.has_log:
-            outcome = replace(outcome, log=str(attempt.log))
+            outcome = replace_fields(outcome, log=str(attempt.log))
         self._reports.append(outcome)
         self._has_outcome = True
 

@@ -7,8 +7,9 @@ with what the attempt wrote. All values here pickle.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from lineal.errors import StoreUnavailable
 from lineal.events import Failure
@@ -17,22 +18,19 @@ from lineal.stages.wiring import CollectionKind
 from lineal_store import Place
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(Struct, frozen=True):
     """A parameter's value in its type-tagged encoding."""
 
     encoded: Any
 
 
-@dataclass(frozen=True)
-class Hidden:
+class Hidden(Struct, frozen=True):
     """A secret: travels to the stage over a pipe, is part of no key and no record."""
 
     value: Any
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Struct, frozen=True):
     """An artifact in the store; ``item`` the part of it that is meant.
 
     Of files and directories: ``url`` is where outside data came from, ``suffix`` how its name ends. ``made_by``
@@ -47,8 +45,7 @@ class Held:
     made_by: tuple[str, str, str] | None = None
 
 
-@dataclass(frozen=True)
-class Items:
+class Items(Struct, frozen=True):
     """A collection with artifacts somewhere inside, as `lineal.stages.wiring.Collection` describes it."""
 
     kind: CollectionKind
@@ -59,8 +56,7 @@ class Items:
 Argument = Given | Hidden | Held | Items
 
 
-@dataclass(frozen=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """One attempt of one action: everything that a worker must know.
 
     ``scratch`` is the path of a private local folder, which is made where it is needed, in a folder that is there, and which
@@ -109,8 +105,7 @@ class Access(NamedTuple):
     line: int = 0
 
 
-@dataclass(frozen=True)
-class Observations:
+class Observations(Struct, frozen=True):
     """What was seen of an attempt that returned.
 
     ``entered`` is the project's code that ran; ``loaded`` the files of project modules that were imported meanwhile, or run by
@@ -128,8 +123,7 @@ class Observations:
     children: bool = False
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How an attempt ended: with outputs, or with a failure.
 
     The bytes of outputs are durable, but for small ones, which are ``carried`` along by digest: to write many of them at
@@ -154,23 +148,20 @@ class Outcome:
     observed: Observations | None = None
 
 
-@dataclass(frozen=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """The attempt's own process is there; its timeout counts from now."""
 
     attempt_id: str
 
 
-@dataclass(frozen=True)
-class Captured:
+class Captured(Struct, frozen=True):
     """Text that an attempt wrote since the last time."""
 
     attempt_id: str
     text: str
 
 
-@dataclass(frozen=True)
-class Setup:
+class Setup(Struct, frozen=True):
     """What workers of one run share: the store, the code as the run recorded it, and how it is imported.
 
     ``sources`` are the project's source files by their path below ``root``, those outside it by their absolute path;

@@ -11,12 +11,12 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts.lists import entries_of, listed
 from lineal.artifacts.values import encode_value
@@ -345,7 +345,7 @@ class ExecutorTests:
     )
     def test_an_input_may_be_carried_too(self, bench: Workbench, data: bytes, type_: str, stage: str) -> None:
         held = Held(str(Digest.of(data)), type_, (), None, ".txt" if type_ == "file" else "")
-        envelope = replace(bench.envelope(stage, source=held), carried={held.digest: data})
+        envelope = replace_fields(bench.envelope(stage, source=held), carried={held.digest: data})
         bench.executor.submit(envelope)
 
         assert bench.bytes_of(bench.outcome(envelope.attempt_id)) in (b"80", b'["source.txt",2]')
@@ -454,7 +454,7 @@ class ExecutorTests:
     def test_the_function_that_the_envelope_names_says_whether_to_try_again(
         self, bench: Workbench, why: str, repeatable: bool
     ) -> None:
-        envelope = replace(bench.envelope("fail", why=why), retry_if="stages_for_tests:is_busy")
+        envelope = replace_fields(bench.envelope("fail", why=why), retry_if="stages_for_tests:is_busy")
         bench.executor.submit(envelope)
 
         assert bench.outcome(envelope.attempt_id).repeatable is repeatable
@@ -463,7 +463,7 @@ class ExecutorTests:
         self, bench: Workbench, tmp_path: Path
     ) -> None:
         for saved, found in (("a", b'""'), ("b", b'"a"')):
-            envelope = replace(bench.envelope("save", text=saved), checkpoints=str(tmp_path / "kept"))
+            envelope = replace_fields(bench.envelope("save", text=saved), checkpoints=str(tmp_path / "kept"))
             bench.executor.submit(envelope)
 
             outcome = bench.outcome(envelope.attempt_id)

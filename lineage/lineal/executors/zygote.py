@@ -19,10 +19,11 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
+
+from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import codec_for
 from lineal.errors import LinealError
@@ -267,7 +268,7 @@ def _work(
                 threads.limit(max(1, int(order.resources["cpu"])), bounded)
             envelope: Envelope = pickle.loads(order.envelope)
             if envelope.scratch != order.scratch:
-                envelope = replace(envelope, scratch=order.scratch)
+                envelope = replace_fields(envelope, scratch=order.scratch)
             outcome = perform(envelope, stage_named, store, observer)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(order.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))

@@ -3,10 +3,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import replace
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from lineal.executors.process import ProcessExecutor
 from lineal.executors.protocol import Begun, Outcome
