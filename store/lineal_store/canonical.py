@@ -40,7 +40,7 @@ def encode(value: object, *, limit: int = MAX_RECORD_BYTES) -> bytes:
     >>> encode({"b": 1, "a": [True, None]}).hex()
     '82a16192c3c0a16201'
     """
-    data: bytes = msgpack.packb(_normal(value, 0), use_bin_type=True)
+    data: bytes = msgpack.packb(value if _is_normal([value], -1) else _normal(value, 0))
     if len(data) > limit:
         raise RecordTooLarge(len(data), limit)
     return data
@@ -101,7 +101,7 @@ def _normal(value: object, depth: int) -> object:
     raise TypeError(f"a record cannot hold a {kind.__name__}: {value!r:.80}")
 
 
-_WITHOUT_PARTS = frozenset({type(None), bool, int, str, bytes})
+_WITHOUT_PARTS = frozenset({type(None), bool, str, bytes})
 
 
 def _is_normal(container: list[object] | dict[str, object], depth: int) -> bool:
@@ -109,8 +109,7 @@ def _is_normal(container: list[object] | dict[str, object], depth: int) -> bool:
     if depth >= MAX_DEPTH:
         return False
     if isinstance(container, dict):
-        "".join(container)  # TypeError for a key that is no text
-        if list(container) != sorted(container):
+        if {*map(type, container)} - {str} or list(container) != sorted(container):
             return False
         parts = list(container.values())
     else:
@@ -119,8 +118,11 @@ def _is_normal(container: list[object] | dict[str, object], depth: int) -> bool:
         kind = type(part)
         if kind in _WITHOUT_PARTS:
             continue
-        if isinstance(part, dict | list):
-            if not _is_normal(part, depth + 1):
+        if kind is int:
+            if not -(1 << 63) <= part < 1 << 64:  # type: ignore[operator]
+                return False
+        elif kind is dict or kind is list:
+            if not _is_normal(part, depth + 1):  # type: ignore[arg-type]
                 return False
         elif kind is not float or part != part:  # noqa: PLR0124
             return False

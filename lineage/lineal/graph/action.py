@@ -23,7 +23,7 @@ def action_key(action: Action) -> str:
     one asked for, so that a collision costs a rerun and is never a wrong hit.
     """
     hasher = xxhash.xxh3_128(_DOMAIN)
-    hasher.update(encode(msgspec.to_builtins(action)))
+    hasher.update(encode(msgspec.to_builtins(action, order="sorted")))
     return str(hasher.hexdigest())
 
 

@@ -297,7 +297,7 @@ def unseal_record(data: bytes, kind: type[_Record]) -> _Record:
 
 
 def _builtins(record: msgspec.Struct) -> Any:
-    return msgspec.to_builtins(record, builtin_types=(bytes,))
+    return msgspec.to_builtins(record, builtin_types=(bytes,), order="sorted")
 
 
 def _converted(fields: object, kind: type[_Record]) -> _Record:
