@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import zipfile
 from pathlib import Path
 
 import pytest
 from s3_servers import Server
 from support import Project
+from wheels import write_wheel
 
 from lineal_store import Digest
 
@@ -136,8 +139,7 @@ def test_a_hit_on_the_content_of_another_file_is_rebuilt_from_the_content(flow: 
 
     document = flow.json("reproduce", "flow.model@latest").document
 
-    assert document["verdict"] == "not_reproducible" or document["verdict"] == "identical"
-    assert document["verdict"] == "identical", document
+    assert (document["verdict"], document["executed"]) == ("identical", ["load", "train"])
 
 
 def test_a_run_is_rebuilt_as_a_whole(flow: Project) -> None:
@@ -695,6 +697,50 @@ def test_models_of_scikit_learn_with_default_constructors_are_rebuilt_bit_for_bi
         "logistic": "identical",
         "noise": "identical",
     }
+
+
+def test_a_package_that_has_changed_is_named_and_the_one_of_then_is_installed(
+    project: Project, tmp_path: Path
+) -> None:
+    site, wheels = tmp_path / "site", tmp_path / "wheels"
+    project.variables |= {
+        "PYTHONPATH": str(site),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "UV_CACHE_DIR": str(tmp_path / "uv"),
+        "UV_NO_CONFIG": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+    }
+    project.write(
+        "flow.py",
+        """
+        import colours
+        from lineal import pipeline, stage
+
+
+        @stage
+        def paint() -> str:
+            return f"painted with {colours.VERSION}"
+
+
+        @pipeline
+        def flow() -> str:
+            return paint()
+        """,
+    )
+    zipfile.ZipFile(write_wheel(wheels, "colours", "1.0")).extractall(site)
+    digest = project.json("run").document["outputs"]["result"]
+    shutil.rmtree(site)
+    zipfile.ZipFile(write_wheel(wheels, "colours", "2.0")).extractall(site)
+
+    today = project.json("reproduce", digest, "--current-env").document
+    rebuilt = project.json("reproduce", digest).document
+
+    assert (today["verdict"], today["environment"], today["diagnosis"]) == ("different", "current", "drift")
+    assert "colours 1.0 is 2.0 here" in today["causes"][0]
+    assert (rebuilt["verdict"], rebuilt["environment"]) == ("identical", "rebuilt"), rebuilt
 
 
 # -- helpers ----------------------------------------------------------------------------------

@@ -52,7 +52,8 @@ def replay(job: Job) -> Answer:
     if not selection.graph.nodes:
         return Answer(left_out=dict(selection.left_out), effects=list(selection.effects))
     shown = Progress(_Lines(lambda text: print(text, file=sys.stderr, flush=True)))
-    record = execute_run(replace(request, graph=selection.graph, force=job.again, listener=shown))
+    request = replace(request, executor=job.executor, listener=shown)
+    record = execute_run(replace(request, graph=selection.graph, force=job.again))
     reached = sorted(_reached(request, {call_of(stage) for stage in job.again}))
     return Answer(
         run_id=record.run_id,

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 from lineal.errors import LinealError
@@ -88,7 +87,7 @@ def _run(
         cwd=folder,
         env=_environment(interpreter, environment, search),
         stdin=subprocess.PIPE,  # which ends when this process does
-        stdout=sys.stderr.fileno(),
+        stdout=2,  # the answer alone goes to stdout
         start_new_session=True,  # Ctrl-C reaches this process alone, which then stops that one
     )
     try:

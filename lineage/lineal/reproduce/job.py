@@ -35,6 +35,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     wanted: list[str] = []
     again: list[str] = []
     variables: dict[str, str] = {}
+    executor: str = "process"
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):

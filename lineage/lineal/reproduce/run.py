@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec.structs import replace as replace_fields
 
 from lineal.graph.history import find_run, read_manifest, read_stages
-from lineal.graph.records import ActionResult, Manifest, StageRecord, unseal_record
+from lineal.graph.records import ActionResult, Environment, Manifest, StageRecord, unseal_record
 from lineal.reproduce import child
 from lineal.reproduce.causes import Diagnosis, Evidence, find_causes
 from lineal.reproduce.compare import Compared, Comparison, Verdict, worst
@@ -126,6 +126,7 @@ class _Attempt:
             sources=sources,
             wanted=list(plan.wanted),
             variables=plan.environment.variables if plan.environment is not None else {},
+            executor=_executor_of(plan.environment),
         )
         answer = self._execute(job, interpreter)
         if answer.problem is not None:
@@ -251,6 +252,13 @@ class _Attempt:
             difference if interpreter.kind == "current" else None,
         )
         return replace(found, diagnosis=diagnosis, causes=tuple(find_causes(evidence, diagnosis)))
+
+
+def _executor_of(environment: Environment | None) -> str:
+    """Where the stages ran: workers are told how many threads to use, one process is not, and that can change their numbers."""
+    if environment is None or environment.cores == 0 or "OMP_NUM_THREADS" in environment.variables:
+        return "process"  # there were workers, or nobody noted it
+    return "inline"
 
 
 def _stages_of(scratch: Store, answer: Answer) -> list[StageRecord]:

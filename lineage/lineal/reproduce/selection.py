@@ -53,7 +53,9 @@ def select_stages(
         else:
             inputs, problem = held.inputs(node)
             if problem is None:
-                kept[stage_id] = replace(node, inputs=inputs, options=replace(node.options, version_of=None))
+                # Neither the outside world nor its limits are asked.
+                options = replace(node.options, version_of=None, limit=None)
+                kept[stage_id] = replace(node, inputs=inputs, options=options)
             else:
                 left_out[stage_id] = problem
     outputs = {

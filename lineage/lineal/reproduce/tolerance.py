@@ -93,7 +93,8 @@ def _compare_tables(expected: Path, actual: Path, tolerance: Tolerance) -> tuple
                 same = pc.equal(old, new)  # equal infinities have no difference
                 apart = pc.if_else(same, 0.0, pc.abs(pc.subtract(new, old)))
                 most = pc.add(tolerance.atol, pc.multiply(tolerance.rtol, pc.abs(old)))
-                holds = holds and bool(pc.all(pc.or_(same, pc.less_equal(apart, most))).as_py())
+                near = pc.and_(pc.is_finite(apart), pc.less_equal(apart, most))
+                holds = holds and bool(pc.all(pc.or_(same, near)).as_py())
                 difference = pc.max(apart).as_py()
                 if not difference <= farthest[1]:
                     farthest = (name, difference, pc.index(apart, difference).as_py())
