@@ -164,6 +164,46 @@ def test_what_an_effect_deployed_is_packed_by_its_bytes(project: Project, elsewh
     assert (document["verdict"], document["executed"]) == ("identical", ["train"])
 
 
+def test_declared_files_and_mapped_stages_go_along(project: Project, elsewhere: Project) -> None:
+    project.write("table.csv", "2 3")
+    project.write(
+        "flow.py",
+        """
+        from pathlib import Path
+
+        from lineal import pipeline, stage
+
+
+        @stage(reads=["table.csv"])
+        def factors() -> list[int]:
+            return [int(word) for word in (Path(__file__).parent / "table.csv").read_text().split()]
+
+
+        @stage
+        def square(factor: int) -> int:
+            return factor * factor
+
+
+        @stage
+        def total(squares: list[int]) -> int:
+            return sum(squares)
+
+
+        @pipeline
+        def flow() -> int:
+            return total(square.map(factors()))
+        """,
+    )
+    assert project.command("run").code == 0
+    path = packed(project, "flow@latest")
+    project.write("table.csv", "9")
+
+    document = elsewhere.json("capsule", "run", str(path)).document
+
+    assert document["verdict"] == "identical", document
+    assert document["executed"] == ["factors", "square[0]", "square[1]", "total"]
+
+
 def test_a_whole_run_can_be_packed(flow: Project, elsewhere: Project) -> None:
     run_id = flow.json("runs").document["runs"][0]["run_id"]
 

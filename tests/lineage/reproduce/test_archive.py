@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lineal.reproduce import archive
-from lineal.reproduce.archive import CapsuleRefused, extract_capsule, write_capsule
+from lineal.reproduce.archive import CapsuleRefused, TooCompressible, extract_capsule, write_capsule
 from lineal_store.errors import StoreUnavailable
 
 ABOUT = ("capsule.json", b"{}")
@@ -115,6 +115,17 @@ def test_a_capsule_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) ->
         write_capsule(path, files())
 
     assert content(tmp_path) == {"model.tar.zst": b"old"}
+
+
+def test_what_would_be_refused_as_a_bomb_is_not_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "SMALL_BYTES", 1 << 20)
+
+    with pytest.raises(TooCompressible):
+        write_capsule(tmp_path / "model.tar.zst", [ABOUT, (RUN, bytes(16 << 20))])
+
+    assert content(tmp_path) == {}
 
 
 @pytest.mark.parametrize(
