@@ -39,9 +39,7 @@ COMMANDS = {
     "trace": Entry(_LINEAGE, "lineage", "Show where a file or artifact comes from, down to raw data."),
     "impact": Entry(_LINEAGE, "lineage", "Show what was made from a file or artifact."),
     "reproduce": Entry(_LINEAGE, "reproduce", "Rebuild a past model in a clean place, and compare."),
-    "capsule": Entry(
-        _LINEAGE, "capsule", "Pack a model with all it came from, rebuild it elsewhere: create, run."
-    ),
+    "capsule": Entry(_LINEAGE, "capsule", "Pack a model with all it came from into one file: create, run."),
     "get": Entry(_LINEAGE, "artifacts", "Take an artifact's exact bytes out of the store."),
     "tag": Entry(_LINEAGE, "names", "Give an artifact or run a name."),
     "refs": Entry(_LINEAGE, "names", "List the names that were given."),

@@ -23,6 +23,7 @@ from lineal.events import ExecutionStarted, OutputCaptured, RunStarted
 from lineal.views.progress import Board
 from lineal_cli.render.alerts import render_alerts_test
 from lineal_cli.render.artifacts import render_get, render_show
+from lineal_cli.render.capsule import render_created
 from lineal_cli.render.code import render_fingerprint
 from lineal_cli.render.dag import render_dag, render_dot, render_mermaid
 from lineal_cli.render.history import render_cancel, render_logs, render_runs
@@ -77,6 +78,7 @@ RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "trace_unknown": ("trace_unknown", lambda document: render_trace(document, "other.bin")),
     "impact": ("impact", lambda document: render_impact(document, "data/flights.csv")),
     "reproduce": ("reproduce", render_reproduction),
+    "capsule_create": ("capsule_create", render_created),
     "reproduce_different": ("reproduce_different", render_reproduction),
     "reproduce_impossible": ("reproduce_impossible", render_reproduction),
     "reproduce_planned": ("reproduce_planned", render_plan),

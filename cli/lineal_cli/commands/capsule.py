@@ -14,7 +14,7 @@ from lineal_cli.session import Answer, Session, command
 
 @click.group(no_args_is_help=True)
 def capsule() -> None:
-    """Pack a model with all that it came from into one file, and rebuild it elsewhere: create, run."""
+    """Pack a model with all it came from into one file: create, run."""
 
 
 @command(

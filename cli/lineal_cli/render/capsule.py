@@ -10,9 +10,10 @@ from lineal_cli.render.text import clean, counted, paint, short, size
 
 def render_created(document: Mapping[str, Any]) -> str:
     name, path = clean(document["name"]), clean(document["path"])
+    content = f"{counted(document['files'], 'file')} of {size(document['content_bytes'])}"
     lines = [
         paint(f"{name} {short(document['digest'])}".rstrip() + f" is packed into {path}", "green"),
-        f"{size(document['size_bytes'])}: {counted(document['files'], 'file')} of {size(document['content_bytes'])}, of run {document['run_id']}",
+        f"{size(document['size_bytes'])}: {content}, of run {clean(document['run_id'])}",
     ]
     secrets = [clean(one["name"]) for one in document["needs"] if one["kind"] == "secret"]
     if secrets:

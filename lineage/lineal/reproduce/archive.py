@@ -55,6 +55,20 @@ class CapsuleRefused(LinealError):
         return f"{self.path} cannot be used as a capsule: {self.problem}"
 
 
+class TooCompressible(LinealError):
+    """What is to be packed becomes so small that the capsule could not be told from a bomb."""
+
+    kind = "too_compressible"
+    hint = "Store such data compressed: as a table, or packed by the stage that makes it."
+
+    def __init__(self, path: str, content_bytes: int, size_bytes: int) -> None:
+        super().__init__(path, content_bytes, size_bytes)
+        self.path, self.content_bytes, self.size_bytes = path, content_bytes, size_bytes
+
+    def __str__(self) -> str:
+        return f"{self.path} would hold {self.content_bytes} bytes in {self.size_bytes}, and be refused by whoever opens it"
+
+
 class Packed(NamedTuple):
     """What a capsule came to: how many files it holds, their size, and its own."""
 
@@ -64,7 +78,10 @@ class Packed(NamedTuple):
 
 
 def write_capsule(path: Path, files: Iterable[tuple[str, bytes | Path]]) -> Packed:
-    """Write ``files``, sorted by name, to ``path``, which is replaced when it is whole. OSError as the system gives it."""
+    """Write ``files``, sorted by name, to ``path``, which is replaced when it is whole. OSError as the system gives it.
+
+    `TooCompressible` where `extract_capsule` would refuse it.
+    """
     import pyarrow as pa
 
     part = path.with_name(f".{path.name}-{os.urandom(4).hex()}")
@@ -82,6 +99,8 @@ def write_capsule(path: Path, files: Iterable[tuple[str, bytes | Path]]) -> Pack
         with part.open("rb") as written:
             os.fsync(written.fileno())
         packed = Packed(count, total, part.stat().st_size)
+        if total > max(SMALL_BYTES, MOST_TIMES * packed.size_bytes):
+            raise TooCompressible(str(path), total, packed.size_bytes)
         part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)

@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+FORMAT = 1
+"""Of the two files. An environment of the past may have another Lineal: one that speaks another format is not asked."""
+
 
 class HeldSource(msgspec.Struct, frozen=True):
     """Where the content lies that a stage took from outside then: ``port`` is that of the recorded action."""

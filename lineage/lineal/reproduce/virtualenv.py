@@ -28,6 +28,7 @@ import msgspec
 from lineal.fingerprint import Distributions
 from lineal.fingerprint.distributions import Distribution
 from lineal.notes import write_note
+from lineal.reproduce import job
 from lineal.reproduce.environments import LINEAL, EnvironmentUnavailable, Lock, Rank, Wanted
 from lineal.version import VERSION
 from lineal_store.canonical import encode
@@ -38,7 +39,7 @@ _ABANDONED_SECONDS = 24 * 3600.0
 _MOST_ASKED_ALONE = 3  # of those that are not reached, before the others are given up
 _SHOWN = 8
 _SAID = 300
-_UNDERSTANDS = "import lineal.api.replay"
+_UNDERSTANDS = f"import lineal.api.replay as _, lineal.reproduce.job as job; raise SystemExit(job.FORMAT != {job.FORMAT})"
 
 # What would have the installers look at, or write to, another environment.
 _FOREIGN = frozenset(

@@ -22,6 +22,7 @@ from lineal.reproduce.environments import (
     find_python,
     plan_environment,
 )
+from lineal.version import VERSION
 
 
 @pytest.fixture
@@ -77,6 +78,21 @@ def test_past_code_gets_the_recorded_version_and_lineal_with_it(wheels: Path) ->
         str(past.python.parents[1])
     )
     assert any("today's" in note for note in past.notes)
+
+
+def test_the_recorded_lineal_is_used_where_it_can_be_had_and_understands_what_it_is_told(
+    wheels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, version in (("colours", "1.0"), ("lineal", "0.0.1"), ("lineal", "0.0.2")):
+        write_wheel(wheels, name, version)
+    ancient = found(recorded(colours="1.0", lineal="0.0.1"), {"colours": "1.0"})
+    monkeypatch.setattr(virtualenv, "_UNDERSTANDS", "import lineal")
+    past = found(recorded(colours="1.0", lineal="0.0.2"), {"colours": "1.0"})
+
+    assert past.notes == ("Lineal 0.0.2, the recorded one",)
+    assert said(past.python, "import lineal; print(lineal.VERSION)") == "0.0.2"
+    assert ancient.notes == (f"Lineal {VERSION}, today's",)
+    assert said(ancient.python, "import lineal.version; print(lineal.version.VERSION)") == VERSION
 
 
 def test_an_environment_is_built_once(wheels: Path) -> None:
