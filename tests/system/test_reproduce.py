@@ -793,14 +793,21 @@ def test_a_package_that_has_changed_is_named_and_the_one_of_then_is_installed(
             return paint()
         """,
     )
-    zipfile.ZipFile(write_wheel(wheels, "colours", "1.0")).extractall(site)
+    then = write_wheel(wheels, "colours", "1.0")
+    zipfile.ZipFile(then).extractall(site)
     digest = project.json("run").document["outputs"]["result"]
     shutil.rmtree(site)
     zipfile.ZipFile(write_wheel(wheels, "colours", "2.0")).extractall(site)
 
     today = project.json("reproduce", digest, "--current-env").document
+    then.rename(tmp_path / then.name)
+    unavailable = project.json("reproduce", digest).document
+    (tmp_path / then.name).rename(then)
     rebuilt = project.json("reproduce", digest).document
 
+    assert (unavailable["verdict"], unavailable["executed"]) == ("not_reproducible", [])
+    assert [one["kind"] for one in unavailable["plan"]["missing"]] == ["packages"]
+    assert "colours" in unavailable["artifacts"][0]["detail"]
     assert (today["verdict"], today["environment"], today["diagnosis"]) == ("different", "current", "drift")
     assert "colours 1.0 is 2.0 here" in today["causes"][0]
     assert (rebuilt["verdict"], rebuilt["environment"]) == ("identical", "rebuilt"), rebuilt

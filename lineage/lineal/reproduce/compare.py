@@ -110,7 +110,8 @@ class Comparison:
         if old.type == new.type == "json" and "value" not in old.description:
             words = self._places(before, after) or words  # the values tell more than their lengths
         if old.type in _PICKLES:
-            words.insert(0, "other bytes of a pickle")
+            unread = self.tolerance is not None and self.models is None
+            words.insert(0, "other bytes of a pickle" + (", which only --trust looks into" if unread else ""))
         return "different", "; ".join(words) or "other bytes"
 
     def _places(self, before: Content, after: Content) -> list[str]:

@@ -63,7 +63,7 @@ class RecordedSource:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Something without which it cannot be done: ``kind`` is code, file, input, environment or secret."""
+    """Something without which it cannot be done: ``kind`` is code, file, input, packages, environment (its record) or secret."""
 
     kind: str
     name: str
@@ -71,8 +71,8 @@ class Missing:
 
     @property
     def is_fatal(self) -> bool:
-        """Whether nothing can be executed without it: a secret may be needed by some stages only, and an environment be had otherwise."""
-        return self.kind in ("code", "file", "input")
+        """Whether nothing can be executed without it: secrets may be needed by some stages only, and what it ran on may do today as well."""
+        return self.kind not in ("secret", "environment")
 
 
 @dataclass(frozen=True, slots=True)

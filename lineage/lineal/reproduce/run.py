@@ -114,7 +114,7 @@ class _Attempt:
                 [*plan.missing, Missing("input", "what the run started from", str(error))]
             )
         except EnvironmentUnavailable as error:
-            lacking = Missing("environment", plan.run.environment, f"{error}. {error.hint}")
+            lacking = Missing("packages", "the environment of then", f"{error}. {error.hint}")
             return self._impossible([*plan.missing, lacking])
         job = Job(
             root=str(self._folder / "project"),

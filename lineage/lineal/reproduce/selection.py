@@ -35,11 +35,10 @@ def select_stages(
     Effects are left out, and what needs them; where one is wanted, what it was given is. So is what needs a secret, which no record
     has, or data that was not recorded. ``changed`` says that the graph need not be the recorded one.
     """
-    needed = ancestors(
-        graph, _what_effects_take(graph, [name for name in wanted if name in graph.nodes] or graph.nodes)
-    )
+    there = [name for name in wanted or graph.nodes if name in graph.nodes]
+    needed = ancestors(graph, _what_effects_take(graph, there))
     held = _Held(sources, changed=changed)
-    left_out: dict[str, str] = {}
+    left_out = {name: "the pipeline does not call it this time" for name in wanted if name not in graph.nodes}
     effects: list[str] = []
     kept: dict[str, Node] = {}
     for stage_id in graph.order:

@@ -163,6 +163,13 @@ def test_a_stage_that_needs_a_secret_is_left_out_unless_it_was_given() -> None:
     assert kept(given) == ["ask"]
 
 
+def test_a_stage_that_the_pipeline_no_longer_calls_is_no_reason_to_execute_all_others() -> None:
+    selection = select_stages(graph(), ["evaluate"], [RAW])
+
+    assert kept(selection) == []
+    assert selection.left_out == {"evaluate": "the pipeline does not call it this time"}
+
+
 def test_nothing_is_asked_of_the_outside_world() -> None:
     options = select_stages(graph(), ["query"], []).graph.nodes["query"].options
 
