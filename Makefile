@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 GROUPS ?= test
 
-.PHONY: demo test test-faults check bench docs clean
+.PHONY: demo test test-faults test-planted check bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/flights/demo.py
@@ -18,7 +18,12 @@ test: $(VENV)/.test
 # Every crash point, every damaged byte, many more random programs: what make test takes a slice of.
 test-faults: $(VENV)/.test
 	LINEAL_TEST_DEEP=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/system/test_crashes.py tests/system/test_healing.py \
-		tests/system/test_memo.py tests/system/test_single_flight.py tests/store/test_crash.py
+		tests/system/test_memo.py tests/system/test_single_flight.py tests/system/test_random_kills.py tests/store/test_crash.py \
+		tests/lineage/engine/test_oracle.py
+
+# Bugs planted in copies of the tree: the suite that must catch each has to fail.
+test-planted: $(VENV)/.test
+	$(BIN)/python tests/planted/catch.py
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -31,6 +36,7 @@ check: $(VENV)/.test
 bench: $(VENV)/.bench
 	$(BIN)/python -m compileall -q store lineage cli
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/artifacts.py
 	$(BIN)/python benchmarks/s3.py
 
 docs: $(VENV)/.test

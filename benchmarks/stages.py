@@ -4,8 +4,8 @@ usage: python benchmarks/stages.py [--cold 100 1000] [--warm 1000 10000] [--runs
 
 Every figure is a whole process, start-up and imports included, the best of some; stages are trivial, so that the cost is
 the system's own. The cost per stage is the slope between the two sizes. Ratios to peers, measured in turn in the same run,
-carry over to other machines; seconds do not. Bytecode is written for everybody. Processor time and peak memory are those of
-the process and of all that it waited for.
+carry over to other machines; seconds do not. Bytecode is written for everybody. Processor time is that of
+the process and of all that it waited for, peak memory that of the largest of them.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def task_stage():
 
 
 class Cost(NamedTuple):
-    """Of one process: wall seconds, processor seconds, and its peak memory in MB."""
+    """Of one process and of all that it waited for: wall and processor seconds, and the peak memory of the largest in MB."""
 
     seconds: float
     processor: float
@@ -230,19 +230,23 @@ def project(system: System) -> Iterator[Path]:
 
 
 def measure(system: System, folder: Path, shape: str, stages: int) -> Cost:
+    return cost_of(system.command(shape, stages), folder, SHAPE=shape, STAGES=str(stages))
+
+
+def cost_of(command: Sequence[str], folder: Path, **variables: str) -> Cost:
+    """What ``command`` costs in ``folder``, with ``variables`` in its environment; leaves when it fails."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {"SHAPE": shape, "STAGES": str(stages)}
     with tempfile.TemporaryFile() as output:
         started = time.perf_counter()
         process = subprocess.Popen(
-            system.command(shape, stages), cwd=folder, env=environment, stdout=output, stderr=output
+            command, cwd=folder, env=environment | variables, stdout=output, stderr=output
         )
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             output.seek(0)
-            sys.exit(f"{system.name} failed:\n{output.read().decode()[-2000:]}")
+            sys.exit(f"{' '.join(command)} failed:\n{output.read().decode()[-2000:]}")
     return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import textwrap
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,7 +35,7 @@ class Clock:
     def monotonic(self) -> float:
         return self.elapsed
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, woken: threading.Event | None = None) -> None:
         self.on_sleep(seconds)
         self.slept.append(round(seconds, 6))
         self.pass_by(seconds)
@@ -60,7 +61,14 @@ class Runs:
         """The module as it was imported for the latest run: its globals are the stages' too."""
         return sys.modules["clocked_flow"]
 
-    def run(self, *, force: Sequence[str] = (), preview: bool = False, **parameters: object) -> RunRecord:
+    def run(
+        self,
+        *,
+        force: Sequence[str] = (),
+        fail_fast: bool = False,
+        preview: bool = False,
+        **parameters: object,
+    ) -> RunRecord:
         sys.modules.pop("clocked_flow", None)
         importlib.invalidate_caches()
         module = importlib.import_module("clocked_flow")
@@ -76,6 +84,7 @@ class Runs:
             import_roots=(str(self.root),),
             executor="inline",
             force=force,
+            fail_fast=fail_fast,
             clock=self.clock,
             listener=self._listen,
         )

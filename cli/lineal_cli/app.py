@@ -28,6 +28,7 @@ COMMANDS = {
     "init": Entry(_RUN, "init", "Write a small working project to start from."),
     "run": Entry(_RUN, "run", "Run what is invalid in a pipeline, and nothing else."),
     "rerun": Entry(_RUN, "run", "Run a past run's pipeline and parameters with today's code."),
+    "cancel": Entry(_RUN, "run", "Stop a run, from any machine that shares its store."),
     "status": Entry(_LOOK, "status", "Show what would run, each stage with its reason."),
     "why": Entry(_LOOK, "status", "Explain why a stage ran or would run."),
     "fingerprint": Entry(_LOOK, "code", "Show what the code hash of a function or stage covers."),

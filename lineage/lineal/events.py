@@ -7,9 +7,10 @@ aware UTC time, and hold nothing that a secret could be in.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+
+from msgspec import Struct
 
 StageState = Literal[
     "queued", "running", "up_for_retry", "succeeded", "failed", "upstream_failed", "skipped", "cancelled"
@@ -20,8 +21,7 @@ Occasion = Literal["failed", "timeout", "recovered", "late"]
 """What somebody may want to be told of a run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why an attempt or a stage failed.
 
     ``kind`` is one of exception, timeout, killed, contract, out_of_memory, code_changed,
@@ -38,16 +38,14 @@ class Failure:
         return {"kind": self.kind, "type": self.type, "message": self.message, "hint": self.hint}
 
 
-@dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Struct, frozen=True):
     at: datetime
     run_id: str
     pipeline: str
     stages: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionStarted:
+class ExecutionStarted(Struct, frozen=True):
     """The first stage is about to be executed; told once, and never in a run of hits.
 
     ``parents`` holds the stages that each one waits for, parents before children; ``expected`` the seconds that
@@ -62,8 +60,7 @@ class ExecutionStarted:
     expected: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class StageChanged:
+class StageChanged(Struct, frozen=True):
     """A stage entered ``state``; ``cache`` and ``reason`` are None until they are decided."""
 
     at: datetime
@@ -77,8 +74,7 @@ class StageChanged:
     failure: Failure | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StageExpanded:
+class StageExpanded(Struct, frozen=True):
     """The list that ``stage`` is mapped over is there: from now on its ``items`` are told in its place."""
 
     at: datetime
@@ -87,8 +83,7 @@ class StageExpanded:
     items: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OutputCaptured:
+class OutputCaptured(Struct, frozen=True):
     """Text that a stage's attempt wrote; ``stream`` is stdout or stderr."""
 
     at: datetime
@@ -99,8 +94,7 @@ class OutputCaptured:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunFinished:
+class RunFinished(Struct, frozen=True):
     at: datetime
     run_id: str
     state: RunState

@@ -5,13 +5,15 @@ Maps are sorted by the UTF-8 bytes of their keys. Every length and every int tak
 beyond 64 bits is extension type 1 (two's complement, big-endian, as few bytes as hold it). A float is always
 float64; every NaN is 7ff8000000000000; -0.0 stays itself. ``docs/formats.md`` has test vectors.
 
-The decoder is written out here rather than left to msgpack, which sizes a list by what its header announces:
-a few kilobytes of nested headers reserve gigabytes. This one grows only by what it has read.
+What msgpack decodes is accepted when it encodes to the very same bytes. The decoder that says what is wrong, and reads
+what has long lists, is written out here: msgpack sizes a list by what its header announces, and a few kilobytes of nested
+headers would reserve gigabytes. This one grows only by what it has read.
 """
 
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from math import isnan
 
 import msgpack
@@ -23,6 +25,7 @@ MAX_DEPTH = 64
 """How many containers may enclose one another."""
 
 _BIG_INTEGER = 1
+_LONGEST_LIST = 1 << 12  # that msgpack may reserve, for each of the 512 levels that it can be led into
 _NAN_BYTES = bytes.fromhex("7ff8000000000000")
 _NAN: float = struct.unpack(">d", _NAN_BYTES)[0]
 _FLOAT64 = struct.Struct(">d")
@@ -37,7 +40,7 @@ def encode(value: object, *, limit: int = MAX_RECORD_BYTES) -> bytes:
     >>> encode({"b": 1, "a": [True, None]}).hex()
     '82a16192c3c0a16201'
     """
-    data: bytes = msgpack.packb(_normal(value, 0), use_bin_type=True)
+    data: bytes = msgpack.packb(value if _is_normal([value], -1) else _normal(value, 0))
     if len(data) > limit:
         raise RecordTooLarge(len(data), limit)
     return data
@@ -53,6 +56,10 @@ def decode(data: bytes, *, what: str = "a record", limit: int = MAX_RECORD_BYTES
     """
     if len(data) > limit:
         raise CorruptRecord(what, f"{len(data)} bytes are more than the {limit} allowed")
+    with suppress(Exception):  # whatever it is, the reader below says it in our words
+        value = msgpack.unpackb(data, max_array_len=_LONGEST_LIST, max_ext_len=0)
+        if _is_normal([value], -1) and msgpack.packb(value) == data:
+            return value
     reader = _Reader(data)
     try:
         value = reader.value(0)
@@ -92,6 +99,34 @@ def _normal(value: object, depth: int) -> object:
         # str sorts by code point, which is the order of the UTF-8 bytes.
         return {key: _normal(value[key], depth + 1) for key in sorted(value)}
     raise TypeError(f"a record cannot hold a {kind.__name__}: {value!r:.80}")
+
+
+_WITHOUT_PARTS = frozenset({type(None), bool, str, bytes})
+
+
+def _is_normal(container: list[object] | dict[str, object], depth: int) -> bool:
+    """Whether `_normal` would leave it as it is; False, too, for the rare NaN."""
+    if depth >= MAX_DEPTH:
+        return False
+    if isinstance(container, dict):
+        if {*map(type, container)} - {str} or list(container) != sorted(container):
+            return False
+        parts = list(container.values())
+    else:
+        parts = container
+    for part in parts:
+        kind = type(part)
+        if kind in _WITHOUT_PARTS:
+            continue
+        if kind is int:
+            if not -(1 << 63) <= part < 1 << 64:  # type: ignore[operator]
+                return False
+        elif kind is dict or kind is list:
+            if not _is_normal(part, depth + 1):  # type: ignore[arg-type]
+                return False
+        elif kind is not float or part != part:  # noqa: PLR0124
+            return False
+    return True
 
 
 class _NotCanonical(Exception):

@@ -1,9 +1,9 @@
 """What a run is executing just now, so that no other run executes the same at the same time.
 
-A run shows **signs of life**: one object that it writes anew every few seconds. Under each action that it executes it
-leaves a **claim**, created once, which counts as long as its run lives. A run is dead when its process is gone, where
-that can be seen from here, or when its sign has not changed for `EXPIRES_SECONDS` by the clock of whoever looks: no two
-clocks are ever compared. The claim of a dead run is taken over by the next one, under the next number.
+Under each action that a run executes it leaves a **claim**, created once, which counts as long as the run lives
+(`lineal_store.signs`). A run is dead when its process is gone, where that can be seen from here, or when its sign has not
+changed for `EXPIRES_SECONDS` by the clock of whoever looks: no two clocks are ever compared. The claim of a dead run is
+taken over by the next one, under the next number.
 
 A run that was suspended for longer than that has lost its claims without knowing. It asks (`lost`) before it files a
 result. All this is for economy and never for truth: an action result is created once, whoever executes it how often.
@@ -15,56 +15,20 @@ The scheme is that of leases with fencing (Gray and Cheriton, 1989; Burrows, The
 
 from __future__ import annotations
 
-import os
-import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 
+from lineal_store import signs
 from lineal_store.errors import CorruptRecord, ObjectMissing, StoreUnavailable
 from lineal_store.protocols import Backend, Upload
 from lineal_store.sealed import seal, unseal
-
-BEAT_SECONDS = 5.0
-EXPIRES_SECONDS = 30.0
-"""Several beats: one that is late, or lost on the way, is no death."""
+from lineal_store.signs import Process, Signs, StopRequest, boot_seconds
 
 _CLAIMS = "claims/"
-_SIGNS = "claims/runs/"
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_.-")
-
-
-def boot_seconds() -> float:
-    """Seconds since this machine was started, those that it slept included, where the system tells."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A process as others can tell whether it still lives: ``machine`` is empty where they cannot.
-
-    ``machine`` is this boot of a machine, and the part of its processes that can be seen; ``started`` tells the process
-    from a later one of the same id.
-    """
-
-    machine: str
-    pid: int
-    started: int
-
-    @classmethod
-    def current(cls) -> Process:
-        """This one."""
-        pid = os.getpid()
-        return cls(_machine(), pid, _started(pid) or 0)
-
-    def is_gone(self) -> bool:
-        """Whether it has surely ended."""
-        return self.machine != "" and self.machine == _machine() and _started(self.pid) != self.started
+_LOOK_SECONDS = 0.25  # between two looks for a request to stop, where a look costs next to nothing
 
 
 class Claims:
@@ -82,14 +46,12 @@ class Claims:
         clock: Callable[[], float] = boot_seconds,
     ) -> None:
         self._backend, self._run_id, self._clock = backend, run_id, clock
+        self._signs = Signs(backend, clock=clock)
         self._process = process if process is not None else Process.current()
         self._held: dict[str, int] = {}
         self._doubtful: set[str] = set()  # claims that were held while a sign was late
         self._beats = 0
-        self._last_beat = -EXPIRES_SECONDS
-        self._seen: dict[
-            str, tuple[bytes, float]
-        ] = {}  # signs of other runs, and since when they are the same
+        self._last_beat = -signs.EXPIRES_SECONDS
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -116,7 +78,7 @@ class Claims:
             if holder is None:  # released since
                 number = 0
                 continue
-            if holder not in ("", self._run_id) and self._living([holder]):
+            if holder not in ("", self._run_id) and self._signs.find_living([holder]):
                 return holder
             number, dead = number + 1, holder
 
@@ -141,7 +103,9 @@ class Claims:
                 return key
         found = self._backend.read_many(name for names in occupied.values() for name in names)
         holders = {name: _run_in(name, data) for name, data in found.items()}
-        living = self._living({holder for holder in holders.values() if holder not in ("", self._run_id)})
+        living = self._signs.find_living(
+            {holder for holder in holders.values() if holder not in ("", self._run_id)}
+        )
         for key, names in occupied.items():
             if living.isdisjoint(holders.get(name, "") for name in names) and self.claim(key) is None:
                 return key
@@ -149,8 +113,7 @@ class Claims:
 
     def is_alone(self) -> bool:
         """Whether no other run lives in this store; one that is looked at for the first time may only seem to."""
-        signs = {info.name.removeprefix(_SIGNS) for info in self._backend.list(_SIGNS)}
-        return not self._living(signs - {self._run_id})
+        return not self._signs.find_living(self._signs.shown() - {self._run_id})
 
     def lost(self, keys: Iterable[str]) -> set[str]:
         """Those claims of this run that another run has taken over, because this one showed no sign for too long."""
@@ -179,25 +142,18 @@ class Claims:
     def beat(self) -> None:
         """Show a sign of life."""
         self._beats += 1
-        process = self._process
-        sign = {
-            "beat": self._beats,
-            "host": socket.gethostname(),
-            "machine": process.machine,
-            "pid": process.pid,
-            "started": process.started,
-        }
         before = self._clock()
         if self._is_late(before):
             self._doubtful.update(self._held)
-        self._backend.create([Upload(_SIGNS + self._run_id, seal(sign), replace=True, lasting=False)])
+        self._signs.show(self._run_id, self._process, self._beats)
         self._last_beat = before
 
-    def keep_beating(self) -> None:
-        """Show signs of life from a thread, until `close`."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._beat_on, name="lineal-claims", daemon=True)
-            self._thread.start()
+    def keep_beating(self, asked: Callable[[StopRequest], None]) -> None:
+        """Show signs of life from a thread, until `close`. Should the run be asked to stop, it calls ``asked``, once."""
+        self._thread = threading.Thread(
+            target=self._beat_on, args=(asked,), name="lineal-claims", daemon=True
+        )
+        self._thread.start()
 
     def close(self) -> None:
         """Release everything, and show no sign any more."""
@@ -206,16 +162,25 @@ class Claims:
             self._thread.join()
         if self._beats:
             self.release(list(self._held))
-            self._delete([_SIGNS + self._run_id])
+            self._signs.remove(self._run_id)
 
-    def _beat_on(self) -> None:
-        while not self._ending.wait(BEAT_SECONDS):
+    def _beat_on(self, asked: Callable[[StopRequest], None]) -> None:
+        beat_seconds = signs.BEAT_SECONDS
+        pause = beat_seconds if self._backend.remote else min(_LOOK_SECONDS, beat_seconds)
+        last_beat, is_asked = time.monotonic(), False
+        while not self._ending.wait(pause):
             with suppress(StoreUnavailable):  # the run will be told by what it does itself
-                self.beat()
+                if time.monotonic() - last_beat >= beat_seconds:
+                    last_beat = time.monotonic()
+                    self.beat()
+                request = None if is_asked else self._signs.find_request(self._run_id)
+                if request is not None:
+                    is_asked = True
+                    asked(request)
 
     def _is_late(self, now: float) -> bool:
         """Whether others may have taken this run for dead."""
-        return now - self._last_beat >= EXPIRES_SECONDS - BEAT_SECONDS
+        return now - self._last_beat >= signs.EXPIRES_SECONDS - signs.BEAT_SECONDS
 
     def _token(self) -> bytes:
         return seal({"run_id": self._run_id})
@@ -235,33 +200,6 @@ class Claims:
         except ObjectMissing:
             return None
 
-    def _living(self, run_ids: Iterable[str]) -> set[str]:
-        """Those of ``run_ids`` that are not dead, as far as can be told from here."""
-        names = {run_id: _SIGNS + run_id for run_id in run_ids}
-        found = self._backend.read_many(names.values()) if names else {}
-        return {
-            run_id
-            for run_id, name in names.items()
-            if name in found and self._lives(run_id, name, found[name])
-        }
-
-    def _lives(self, run_id: str, name: str, data: bytes) -> bool:
-        try:
-            sign = unseal(data, what=name)
-        except CorruptRecord:
-            return False
-        if not isinstance(sign, dict):
-            return False
-        process = Process(str(sign.get("machine", "")), *_numbers(sign))
-        if process.is_gone():
-            return False
-        now = self._clock()
-        known, since = self._seen.get(run_id, (b"", now))
-        if known != data:
-            self._seen[run_id] = data, now
-            return True
-        return now - since < EXPIRES_SECONDS
-
 
 def _run_in(name: str, data: bytes) -> str:
     """The run whose claim ``data`` is, read under ``name``; empty where that cannot be told."""
@@ -272,11 +210,6 @@ def _run_in(name: str, data: bytes) -> str:
     return str(found["run_id"]) if isinstance(found, dict) and "run_id" in found else ""
 
 
-def _numbers(sign: dict[object, object]) -> tuple[int, int]:
-    pid, started = sign.get("pid"), sign.get("started")
-    return (pid if isinstance(pid, int) else 0), (started if isinstance(started, int) else 0)
-
-
 def _name(key: str, number: int) -> str:
     """The object of a claim: the key of an action has no folder of its own, that of a place has its group's."""
     return f"{_CLAIMS}{key if '/' in key else f'actions/{key}'}.{number}"
@@ -285,23 +218,3 @@ def _name(key: str, number: int) -> str:
 def _folder(group: str) -> str:
     """Where the places of ``group`` are claimed; what cannot be in a name is told by its code."""
     return "limits/" + "".join(letter if letter in _PLAIN else f"={ord(letter):x}=" for letter in group)
-
-
-def _machine() -> str:
-    """This boot of this machine, and the namespace of processes that we are in; empty where it cannot be told."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"  # noqa: PTH115
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> int | None:
-    """When the process began, in ticks since the boot; None when there is none that lives."""
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])

@@ -126,3 +126,8 @@ class Backend(Protocol):
 
     def spool(self) -> Path:
         """A private directory, of this process, for files that ``create`` is to take over."""
+        ...
+
+    def discard_spool(self) -> None:
+        """Remove the spool directory with all that is in it, where this process has one."""
+        ...

@@ -11,6 +11,7 @@ from lineal_store.errors import CorruptRecord, InvalidName, RunExists
 from lineal_store.protocols import Backend, Upload
 
 _ID = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})-[0-9]{6}-[0-9a-f]{6,16}")
+_START = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})-[0-9]{6}-[0-9a-f]{0,16}")
 _BEGUN = ".begun"
 
 
@@ -67,6 +68,14 @@ class Runs:
             for run_id, name in names.items()
             if name + _BEGUN in found or name in found
         }
+
+    def beginning_with(self, start: str) -> list[str]:
+        """The ids that begin with ``start``, which holds the time at least, sorted."""
+        match = _START.fullmatch(start)
+        if match is None:
+            return []
+        infos = self._backend.list("runs/{}/{}/{}/{}".format(*match.groups(), start))
+        return sorted({_parse(info.name) for info in infos})
 
     def newest_first(self) -> Iterator[str]:
         """The ids of all runs, the newest first, listed day by day as they are asked for.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from lineal_store.backends.caching import CachingBackend
     from lineal_store.backends.s3 import S3Backend
     from lineal_store.claims import Claims
+    from lineal_store.signs import Signs
 
 FORMAT = 1
 """The format of stores that this version reads and writes (``docs/formats.md``)."""
@@ -85,6 +86,12 @@ class Store:
         from lineal_store.claims import Claims  # a run of hits executes nothing
 
         return Claims(self._origin, run_id)
+
+    def signs(self) -> Signs:
+        """By what runs show that they live, and are asked to stop."""
+        from lineal_store.signs import Signs
+
+        return Signs(self._origin)
 
     @property
     def fetched(self) -> int:

@@ -252,6 +252,15 @@ class BackendTests:
         assert list(backend.list("")) == []
         assert backend.folders("") == []
 
+    def test_a_spool_that_is_discarded_is_gone_and_the_next_is_empty(self, backend: Backend) -> None:
+        backend.discard_spool()  # there is none yet
+        path = self.spooled(backend, b"data")
+
+        backend.discard_spool()
+
+        assert not path.exists()
+        assert list(backend.spool().iterdir()) == []
+
     # -- deleting ------------------------------------------------------------------------------------------------
 
     def test_deleting_removes_and_forgives_what_is_absent(self, backend: Backend) -> None:

@@ -113,6 +113,21 @@ def test_rerun_takes_a_run(project: Any, call: Callable[..., Any], document: Cal
 
 
 @pytest.mark.parametrize(
+    ("name", "exit_code"),
+    [("cancel", 0), ("cancel_ended", 0), ("cancel_late", 0), ("cancel_lost", 0), ("cancel_unheard", 1)],
+)
+def test_cancel_tells_by_its_exit_code_whether_the_run_goes_on(
+    project: Any, call: Callable[..., Any], document: Callable[[str], Any], name: str, exit_code: int
+) -> None:
+    project.answers["cancel"] = document(name)
+
+    called = call("cancel", "20261122-173120-4f", "--json")
+
+    assert (called.exit_code, called.document) == (exit_code, document(name))
+    assert project.calls == [("cancel", ("20261122-173120-4f",), {})]
+
+
+@pytest.mark.parametrize(
     ("name", "arguments", "exit_code"),
     [
         ("status", [], 0),
@@ -281,6 +296,23 @@ def test_runs_are_sorted_by_a_metric_or_column_and_those_without_come_last(
     called = call("runs", "--sort", key, "--json")
 
     assert [run["run_id"] for run in called.document["runs"]] == order
+
+
+def test_the_first_of_all_runs_are_shown_where_they_are_sorted(
+    project: Any, call: Callable[..., Any], document: Callable[[str], Any]
+) -> None:
+    run = document("runs")["runs"][0]
+    project.answers["runs"] = {
+        "runs": [
+            {**run, "run_id": name, "metrics": {"auc": auc}}
+            for name, auc in (("a", 0.5), ("b", 0.7), ("c", 0.9))
+        ]
+    }
+
+    called = call("runs", "--sort", "auc", "--limit", "2", "--json")
+
+    assert project.calls[0][2]["limit"] is None
+    assert [run["run_id"] for run in called.document["runs"]] == ["c", "b"]
 
 
 def test_runs_cannot_be_sorted_by_what_no_run_has(

@@ -26,7 +26,7 @@ from lineal_cli.render.artifacts import render_get, render_show
 from lineal_cli.render.capsule import render_created
 from lineal_cli.render.code import render_fingerprint
 from lineal_cli.render.dag import render_dag, render_dot, render_mermaid
-from lineal_cli.render.history import render_logs, render_runs
+from lineal_cli.render.history import render_cancel, render_logs, render_runs
 from lineal_cli.render.init import render_init
 from lineal_cli.render.lineage import render_impact, render_trace
 from lineal_cli.render.names import render_refs, render_tag
@@ -38,6 +38,10 @@ from lineal_cli.render.why import render_why
 
 HERE = Path(__file__).parent
 SCHEMA_OF = {
+    "cancel_ended": "cancel",
+    "cancel_late": "cancel",
+    "cancel_lost": "cancel",
+    "cancel_unheard": "cancel",
     "run_failed": "run",
     "run_unchanged": "run",
     "status": "run",
@@ -56,6 +60,11 @@ RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "run_failed_seen": ("run_failed", lambda document: _render_seen(document)),
     "run_failed_wide": ("run_failed", lambda document: _render_wide(document)),
     "run_unchanged": ("run_unchanged", lambda document: render_run(document, elapsed_seconds=0.21)),
+    "cancel": ("cancel", render_cancel),
+    "cancel_ended": ("cancel_ended", render_cancel),
+    "cancel_late": ("cancel_late", render_cancel),
+    "cancel_lost": ("cancel_lost", render_cancel),
+    "cancel_unheard": ("cancel_unheard", render_cancel),
     "status": ("status", render_status),
     "why": ("why", render_why),
     "why_run": ("why_run", render_why),

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from lineal_store import Upload
-from lineal_store.claims import BEAT_SECONDS, EXPIRES_SECONDS, Claims, Process
+from lineal_store.claims import Claims
 from lineal_store.protocols import Backend
+from lineal_store.signs import BEAT_SECONDS, EXPIRES_SECONDS, Process, Signs, StopRequest
 
 KEY = "ab" * 16
 OTHER_KEY = "cd" * 16
@@ -195,15 +196,31 @@ def test_a_damaged_claim_and_a_damaged_sign_are_a_dead_runs(
 def test_a_thread_shows_signs_of_life_until_the_run_ends(
     runs: Runs, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lineal_store.claims.BEAT_SECONDS", 0.001)
+    monkeypatch.setattr("lineal_store.signs.BEAT_SECONDS", 0.001)
     ann = runs("ann")
     ann.claim(KEY)
     first = backend.read("claims/runs/ann")
 
-    ann.keep_beating()
+    ann.keep_beating(lambda request: None)
     until(lambda: backend.read("claims/runs/ann") != first)
     ann.close()
 
+    assert runs.names() == []
+
+
+def test_a_run_that_is_asked_to_stop_is_told_so_once(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lineal_store.signs.BEAT_SECONDS", 0.001)
+    ann, told = runs("ann"), list[StopRequest]()
+    ann.beat()
+    ann.keep_beating(told.append)
+
+    Signs(runs.backend).ask_to_stop("ann", StopRequest("bob", "server"))
+    until(lambda: bool(told))
+    beat = runs.backend.read("claims/runs/ann")
+    until(lambda: runs.backend.read("claims/runs/ann") != beat)
+    ann.close()
+
+    assert told == [StopRequest("bob", "server")]
     assert runs.names() == []
 
 

@@ -55,6 +55,23 @@ def test_a_record_of_a_run_is_never_replaced(store: Store) -> None:
     assert store.runs.find(RUN) == RunFiles(b"first", b"first")
 
 
+def test_runs_are_found_by_the_beginning_of_their_ids(store: Store) -> None:
+    for run_id in (RUN, "20261122-173120-4f0000", "20261122-173121-4f9ac2"):
+        store.runs.begin(run_id, b"begun")
+        store.runs.finish(run_id, b"finished")
+
+    assert store.runs.beginning_with("20261122-173120-4f") == ["20261122-173120-4f0000", RUN]
+    assert store.runs.beginning_with("20261122-173120-4f9") == [RUN]
+    assert store.runs.beginning_with("20261122-173122-") == []
+
+
+@pytest.mark.parametrize("start", ["", "2026", "20261122-17", "20261122-173120", "20261122-173120-4F", "../"])
+def test_what_is_no_beginning_of_an_id_finds_nothing(store: Store, start: str) -> None:
+    store.runs.begin(RUN, b"begun")
+
+    assert store.runs.beginning_with(start) == []
+
+
 @given(st.text(max_size=30) | st.from_regex(r"\d{8}-\d{6}-[0-9a-f]{6}", fullmatch=True))
 def test_nothing_is_found_under_what_is_no_id(text: str) -> None:
     assert Store(MemoryBackend()).runs.find(text) is None

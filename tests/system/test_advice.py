@@ -59,3 +59,19 @@ def test_damaged_history_keeps_nobody_from_asking(flow: Project) -> None:
             file.write_bytes(b"damaged")
 
     assert flow.json("status", "day=9").document["warnings"] == []
+
+
+def test_stages_that_take_longer_for_their_data_than_for_their_work_are_named(flow: Project) -> None:
+    assert "than the work itself" not in flow.command("status", "day=9").out  # it comes to next to nothing
+
+    folder = flow.root.parent / "patch"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import lineal.graph.timing\nlineal.graph.timing._LEAST_OVERHEAD_SECONDS = 0.0\n"
+    )
+    flow.variables["PYTHONPATH"] = str(folder)
+    told = flow.json("status", "day=9").document["warnings"][-1]
+
+    assert told.startswith("to take data in and hand it on takes longer than the work itself: ")
+    assert "`load` 0.0 s beside 0.0 s" in told
+    assert "`train`" in told

@@ -433,7 +433,7 @@ def test_wherever_a_run_is_killed_the_next_one_succeeds_on_a_whole_store(project
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=one_of(300, 3600),
     )
 
     assert done.returncode == 0, done.stdout + done.stderr

@@ -193,6 +193,21 @@ def test_ctrl_c_ends_the_run_and_what_it_started(flow: Project, tmp_path: Path) 
     assert not any(runs(pid) for pid in started)
 
 
+def test_a_run_that_is_cancelled_from_elsewhere_ends_with_what_it_started(
+    flow: Project, tmp_path: Path
+) -> None:
+    process = flow.start("run", "flow.py:waiting", f"folder={tmp_path}", "--json")
+    started = pids(tmp_path)
+    (run,) = flow.json("runs", "--state", "running").document["runs"]
+
+    cancelled = flow.json("cancel", run["run_id"])
+    ended = flow.ended(process)
+
+    assert (cancelled.code, cancelled.document["state"]) == (0, "cancelled")
+    assert ended.code == 130
+    assert not any(runs(pid) for pid in started)
+
+
 def test_an_engine_that_is_killed_leaves_nothing_running_for_long(flow: Project, tmp_path: Path) -> None:
     process = flow.start("run", "flow.py:waiting", f"folder={tmp_path}", "--json")
     started = pids(tmp_path)

@@ -207,5 +207,8 @@ def test_a_secret_reaches_the_stage_and_nothing_else(project: Project) -> None:
     assert project.value(run.document["outputs"]["result"]) == b"15"
     assert other.words("cache") == {"log_in": "hit"}
     assert "hunter2" not in run.out + run.err + shown.out
+    again = project.json("rerun", run.document["run_id"])
+    assert (again.code, again.error["hint"]) == (2, "`lineal run` takes them anew.")
+    assert again.error["message"].endswith("was given password, and secrets are not kept")
     for path in (project.root / ".lineal").rglob("*"):
         assert not path.is_file() or b"hunter2" not in path.read_bytes(), path

@@ -155,9 +155,9 @@ def test_a_place_of_a_machine_that_is_gone_is_free_after_the_lease(
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "sitecustomize.py").write_text(
-        "import lineal_store.claims as claims\n"
-        "claims.BEAT_SECONDS, claims.EXPIRES_SECONDS = 0.1, 2.0\n"
-        "claims._machine = lambda: ''  # nobody sees the others' processes\n"
+        "import lineal_store.signs as signs\n"
+        "signs.BEAT_SECONDS, signs.EXPIRES_SECONDS = 0.1, 2.0\n"
+        "signs._machine = lambda: ''  # nobody sees the others' processes\n"
     )
     project.variables |= {"LINEAL_STORE": f"s3://{bucket}/team", "PYTHONPATH": str(elsewhere)}
     project.keep_journal()

@@ -151,9 +151,12 @@ def test_a_run_is_rebuilt_as_a_whole(flow: Project) -> None:
 
 
 def test_until_ends_early(flow: Project) -> None:
-    document = flow.json("reproduce", "flow.model@latest", "--until", "load").document
+    document = flow.json("reproduce", "flow.model@latest", "--until", "load", "--keep").document
 
     assert (document["verdict"], document["executed"]) == ("identical", ["load"])
+    folder = Path(document["folder"])
+    assert (folder / "project" / "helper.py").read_text() == (flow.root / "helper.py").read_text()
+    shutil.rmtree(folder)
     assert flow.json("reproduce", "flow.model@latest", "--until", "tarin").code == 2
 
 
@@ -405,6 +408,62 @@ def test_declared_files_and_code_from_outside_the_project_are_part_of_what_is_re
     assert document["verdict"] == "identical", document
 
 
+def test_a_file_that_is_declared_by_its_absolute_path_must_be_what_it_was(
+    project: Project, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("then")
+    project.write(
+        "flow.py",
+        f"""
+        from lineal import pipeline, stage
+
+
+        @stage(reads=[{str(words)!r}])
+        def read() -> str:
+            return open({str(words)!r}).read()
+
+
+        @pipeline
+        def flow() -> str:
+            return read()
+        """,
+    )
+    project.command("run")
+    same = project.json("reproduce", "flow@latest").document
+    words.write_text("now")
+    changed = project.json("reproduce", "flow@latest").document
+
+    assert same["verdict"] == "identical"
+    assert (changed["verdict"], changed["executed"]) == ("not_reproducible", [])
+    assert [(one["kind"], one["name"]) for one in changed["plan"]["missing"]] == [("file", str(words))]
+
+
+def test_a_run_in_one_process_is_rebuilt_in_one_process(project: Project) -> None:
+    project.write("lineal.toml", 'executor = "inline"')
+    project.write(
+        "flow.py",
+        """
+        import os
+
+        from lineal import pipeline, stage
+
+
+        @stage
+        def threads() -> str:
+            return os.environ.get("OMP_NUM_THREADS", "not told")
+
+
+        @pipeline
+        def flow() -> str:
+            return threads()
+        """,
+    )
+    project.command("run")
+
+    assert project.json("reproduce", "flow@latest").document["verdict"] == "identical"
+
+
 def test_a_lost_input_is_named_and_nothing_is_executed(flow: Project) -> None:
     remove(flow, Digest.of(b"1 2 3"))
 
@@ -498,19 +557,22 @@ def test_numbers_may_differ_within_a_tolerance(project: Project, tmp_path: Path)
         import pandas as pd
 
         from lineal import Metrics, pipeline, stage
+        from sklearn.linear_model import LinearRegression
 
 
         class Made(NamedTuple):
             table: pd.DataFrame
             array: np.ndarray
             metrics: Metrics
+            model: LinearRegression
 
 
         @stage
         def make() -> Made:
             noise = float(open({str(noise)!r}).read())
             table = pd.DataFrame({{"name": ["a", "b"], "number": [1.0, 2.0 + noise]}})
-            return Made(table, np.array([3.0, 4.0 + noise]), {{"auc": 0.9 + noise}})
+            model = LinearRegression().fit([[0.0], [1.0]], table["number"])
+            return Made(table, np.array([3.0, 4.0 + noise]), {{"auc": 0.9 + noise}}, model)
 
 
         @pipeline
@@ -521,7 +583,7 @@ def test_numbers_may_differ_within_a_tolerance(project: Project, tmp_path: Path)
     run_id = project.json("run").document["run_id"]
     noise.write_text("1e-9")
 
-    near = project.json("reproduce", run_id, "--rtol", "1e-6")
+    near = project.json("reproduce", run_id, "--rtol", "1e-6", "--trust")
     far = project.json("reproduce", run_id, "--atol", "1e-12")
 
     assert (near.code, near.document["verdict"]) == (0, "within_tolerance")
@@ -531,6 +593,7 @@ def test_numbers_may_differ_within_a_tolerance(project: Project, tmp_path: Path)
     assert "`number`, row 1" in details["table"]
     assert "norm of the difference 1e-09" in details["array"]
     assert '"auc"' in details["metrics"]
+    assert details["model"].startswith("other bytes of a pickle")
 
 
 def test_a_run_that_was_killed_can_be_rebuilt_as_far_as_it_came(project: Project) -> None:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support import Project
+import racers
+from depth import one_of
+from support import Gate, Project
+
+from lineal_store import open_store
 
 SLOW = """
 import os
@@ -159,23 +167,52 @@ def test_ctrl_c_ends_a_run_that_waits_for_another(ann: Project, bob: Project) ->
     assert ann.ended(first).code == 0
 
 
-def test_a_run_that_was_stopped_for_long_files_nothing_that_another_has_taken_over(
-    ann: Project, bob: Project, tmp_path: Path
-) -> None:
-    hurried = tmp_path / "hurried"
-    hurried.mkdir()
-    (hurried / "sitecustomize.py").write_text(
-        "import lineal_store.claims as claims\nclaims.BEAT_SECONDS, claims.EXPIRES_SECONDS = 0.1, 1.0\n"
-    )
+@pytest.fixture
+def hurried(ann: Project, bob: Project, tmp_path: Path) -> Path:
+    """Three seconds without a sign of life make a run of either dead. The file is there when one of them has been told so."""
+    refused = tmp_path / "refused"
+    folder = tmp_path / "hurried"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(HURRIED.format(refused=str(refused)))
     for project in (ann, bob):
-        project.variables["PYTHONPATH"] = str(hurried)
+        project.variables["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(folder), os.environ.get("PYTHONPATH")])
+        )
+    return refused
+
+
+HURRIED = """
+import lineal_store.signs as signs
+
+signs.BEAT_SECONDS, signs.EXPIRES_SECONDS = 0.1, 3.0
+
+import lineal_store.claims as claims
+
+lost = claims.Claims.lost
+
+
+def noted(self, keys):
+    found = lost(self, keys)
+    if found:
+        open({refused!r}, "w").close()
+    return found
+
+
+claims.Claims.lost = noted
+"""
+
+
+@pytest.mark.parametrize("executor", ["process", "inline"])
+def test_a_run_that_was_stopped_for_long_files_nothing_that_another_has_made_meanwhile(
+    ann: Project, bob: Project, hurried: Path, executor: str
+) -> None:
     gate = ann.gate("slow-runs")
     ann.variables["GATE"] = "slow-runs"
-    first = ann.start("run", "--json")
+    first = ann.start("run", "--json", "--executor", executor)
     gate.meet()
 
     first.send_signal(signal.SIGSTOP)
-    bobs = bob.json("run")
+    bobs = bob.json("run", "--executor", executor)
     gate.let_through()
     first.send_signal(signal.SIGCONT)
     anns = ann.ended(first)
@@ -184,7 +221,65 @@ def test_a_run_that_was_stopped_for_long_files_nothing_that_another_has_taken_ov
     assert anns.code == 0
     assert anns.words("cache", "reason")["slow"] == ("hit", "unchanged")  # bob's
     assert ann.journal() == ["slow", "slow", "after"]
+    assert hurried.exists()
     assert left_in(ann) == []
+
+
+@pytest.mark.parametrize("executor", ["process", "inline"])
+def test_a_run_that_was_stopped_for_long_files_nothing_that_another_is_still_making(
+    ann: Project, bob: Project, hurried: Path, executor: str
+) -> None:
+    for project in (ann, bob):  # each time another number
+        project.edit("flow.py", "    return number + 1\n\n\n@stage", "    return os.getpid()\n\n\n@stage")
+    anns_gate, bobs_gate = ann.gate("ann-runs"), ann.gate("bob-runs")
+    ann.variables["GATE"], bob.variables["GATE"] = "ann-runs", "bob-runs"
+    first = ann.start("run", "--json", "--executor", executor)
+    anns_gate.meet()
+
+    first.send_signal(signal.SIGSTOP)
+    second = bob.start("run", "--json", "--executor", executor)
+    bobs_gate.meet()
+    anns_gate.let_through()
+    first.send_signal(signal.SIGCONT)
+    wait_until(hurried.exists)
+    assert list(open_store(ann.store).actions.list()) == []
+    bobs_gate.let_through()
+    anns, bobs = ann.ended(first), bob.ended(second)
+
+    assert bobs.words("cache", "attempts")["slow"] == ("miss", 1)
+    assert anns.words("cache", "reason")["slow"] == ("hit", "unchanged")
+    assert anns.document["outputs"] == bobs.document["outputs"]
+    assert "deterministic" not in anns.out  # what ann had made was not even offered
+    assert left_in(ann) == []
+
+
+@pytest.mark.parametrize(("claims", "rounds"), [("respected", one_of(4, 200)), ("ignored", one_of(2, 100))])
+def test_of_sixteen_processes_that_ask_at_the_same_moment_one_makes_the_result_of_all(
+    project: Project, claims: str, rounds: int
+) -> None:
+    """Where nobody minds the claims, as on a store whose signs of life come too late, all of them may execute it; one counts."""
+    done = subprocess.run(
+        [sys.executable, racers.__file__, str(project.root), "16", str(rounds), claims],
+        env=project.environment({}),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=one_of(300, 3600),
+    )
+
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(told) == rounds
+    executed = 0
+    for number, each in enumerate(told):
+        made = [racer for racer in each["racers"] if racer["attempts"]]
+        assert len({racer["output"] for racer in each["racers"]}) == 1
+        assert each["filed"] == number + 1
+        assert sum(bool(racer["warnings"]) for racer in each["racers"]) == len(made) - 1  # all but the first
+        assert all(racer["cache"] == "hit" for racer in each["racers"] if not racer["attempts"])
+        executed += len(made)
+    assert executed == rounds * (1 if claims == "respected" else 16)
+    assert left_in(project) == []
 
 
 @pytest.mark.parametrize("executor", ["process", "inline"])
@@ -230,8 +325,14 @@ def test_stages_of_one_run_that_ask_for_the_same_share_what_comes_out(
 def wait_until_waiting(project: Project) -> None:
     """Until a second run shows signs of life: it has claimed something, or found it claimed."""
     signs = project.store / "claims" / "runs"
-    while len(list(signs.iterdir())) < 2:
-        pass
+    wait_until(lambda: len(list(signs.iterdir())) >= 2)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Until it holds, not for ever."""
+    until = time.monotonic() + Gate.PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < until, "it never came about"
 
 
 def left_in(project: Project) -> list[Path]:

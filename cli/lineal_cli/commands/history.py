@@ -49,9 +49,9 @@ def runs(
     from lineal_cli.render.history import render_runs, sort_runs
 
     begun_since = since.astimezone(UTC).isoformat() if since else None
-    document = session.open().runs(state=state, since=begun_since, limit=limit)
-    if sort:
-        document = {**document, "runs": sort_runs(document["runs"], sort)}
+    document = session.open().runs(state=state, since=begun_since, limit=None if sort else limit)
+    if sort:  # the first of all, not of the newest
+        document = {**document, "runs": sort_runs(document["runs"], sort)[:limit]}
     return Answer(document, lambda: render_runs(document, with_metrics=metrics or bool(sort)))
 
 

@@ -47,10 +47,10 @@ from lineal_cli.session import Answer, Session, command, print_text
     "--html", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as a web page."
 )
 def reproduce(session: Session, what: str, html: Path | None, **options: Any) -> Answer:
-    """Rebuild a past model in a clean place, and compare every artifact.
+    """Rebuild a past model in a clean place, and compare.
 
     WHAT is as for `lineal trace`; a run is rebuilt as a whole. Code, inputs and environment come out of the store, every stage
-    on the way is executed again in a temporary folder, and what it makes is compared with what it made then. Effects are never
+    on the way is executed again in a temporary folder, and every artifact is compared with what it was then. Effects are never
     executed. Nothing of the project is touched; the report is kept in the store. Exits with 4 unless everything is identical, or within the tolerance.
     """
     document = session.open().reproduce(what, **options, told=tell_plan)

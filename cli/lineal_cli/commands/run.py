@@ -1,4 +1,4 @@
-"""``run`` and ``rerun``: execute, show what goes on, and sum up."""
+"""``run``, ``rerun`` and ``cancel``: execute, show what goes on, and sum up; and have it stopped."""
 
 from __future__ import annotations
 
@@ -106,6 +106,24 @@ def rerun(session: Session, run_id: str, **options: Any) -> Answer:
         lambda listener: session.open().rerun(run_id, listener=listener, **options),
         lambda _: ["rerun", run_id, *_given(options)],
     )
+
+
+@command(
+    "lineal cancel 20261122-173120-4f9ac2",
+    "lineal cancel 20261122-173120-4f        enough of it to tell it apart",
+)
+@click.argument("run_id", metavar="RUN")
+def cancel(session: Session, run_id: str) -> Answer:
+    """Stop a run, from any machine that shares its store.
+
+    The run ends as after Ctrl-C: all processes of its stages are stopped, what has succeeded stays, and
+    `lineal rerun` goes on from there. Its end is waited for, a minute at most. Exit code 0: the run does
+    not go on, also where it had ended before; 1: it does still, or there is no such run.
+    """
+    from lineal_cli.render.history import render_cancel
+
+    document = session.open().cancel(run_id)
+    return Answer(document, lambda: render_cancel(document), 1 if document["state"] == "running" else 0)
 
 
 def _executed(

@@ -57,6 +57,7 @@ def _observed(seen: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _run(document: Mapping[str, Any]) -> str:
     rows = [
+        ("lost", clean(document.get("lost") or "")),
         ("parameters", values(document.get("parameters"))),
         ("logical date", clean(document.get("logical_date") or "")),
         ("namespace", clean(document.get("namespace") or "")),

@@ -15,6 +15,11 @@ def render_fingerprint(document: Mapping[str, Any]) -> str:
         f"fingerprint {paint(clean(document['hex']), 'bold')}",
         f"covers {counted(len(covers), 'unit')} of code\n\n{table(rows, ('unit', 'place', 'hash'))}",
     ]
+    distributions = document["distributions"]
+    if distributions:
+        versions = [(clean(name), clean(version)) for name, version in distributions.items()]
+        named = table(versions, ("distribution", "version"))
+        parts.append(f"and the versions of {counted(len(versions), 'distribution')}\n\n{named}")
     if blind_spots:
         rows = [(clean(spot["kind"]), clean(spot["detail"]), _place(spot)) for spot in blind_spots]
         title = paint(f"does not see {counted(len(blind_spots), 'thing')}", "yellow")

@@ -1,4 +1,4 @@
-"""Past runs and what they printed: the documents of ``runs`` and ``logs``."""
+"""Past runs, what they printed, and how they were stopped: the documents of ``runs``, ``logs`` and ``cancel``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def render_runs(document: Mapping[str, Any], *, with_metrics: bool = False) -> s
         (
             clean(run["run_id"]),
             clean(run["pipeline"]),
-            paint_state(run["state"]),
+            paint_state(run["state"]) + (paint(" (lost)", "red") if run["lost"] else ""),
             moment(run["started_at"]),
             seconds(run["seconds"]) if run["seconds"] is not None else "",
             *(run["counts"].get(name, 0) or "" for name in ("hit", "succeeded", "failed")),
@@ -55,6 +55,23 @@ def sort_runs(runs: Sequence[Run], key: str) -> list[Run]:
     there = [run for run in runs if not is_missing(found(run))]
     there.sort(key=found, reverse=not key.startswith("-"))
     return there + [run for run in runs if is_missing(found(run))]
+
+
+def render_cancel(document: Mapping[str, Any]) -> str:
+    run_id, state = clean(document["run_id"]), clean(document["state"])
+    again = f"`lineal rerun {run_id}` goes on after its last finished stage."
+    if document["lost"] is not None:
+        return f"run {run_id} does not go on: it is lost, {clean(document['lost'])}\n{again}"
+    if not document["asked"]:
+        return f"run {run_id} had ended before: {paint_state(state)}"
+    if state == "running":
+        return (
+            f"run {run_id} was asked to stop, and goes on still\n"
+            "It stops as soon as it can: what a stage does in Lineal's own process may have to come to its end."
+        )
+    if state == "cancelled":
+        return f"run {run_id} is {paint_state(state)}\n{again}"
+    return f"run {run_id} came to its end before it could be stopped: {paint_state(state)}"
 
 
 def render_logs(document: Mapping[str, Any]) -> str:

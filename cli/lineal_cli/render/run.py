@@ -289,10 +289,12 @@ def _outputs(outputs: Mapping[str, str | None], *, made_all: bool) -> str:
 
 
 def _headline(document: Mapping[str, Any], elapsed_seconds: float | None) -> str:
+    state, run = paint_state(document["state"]), f"run {clean(document['run_id'])}"
+    if document.get("finished_at", "") is None:  # what became of its stages is told when it has finished
+        return f"{clean(document['pipeline'])}: {state} · {run}"
     told = outcomes(document["stages"])
     took = f" in {seconds(elapsed_seconds)}" if elapsed_seconds is not None else ""
-    state = paint_state(document["state"])
-    return f"{clean(document['pipeline'])}: {state}{took}, {told} · run {clean(document['run_id'])}"
+    return f"{clean(document['pipeline'])}: {state}{took}, {told} · {run}"
 
 
 def _next_steps(document: Mapping[str, Any], again: Sequence[str], settings: Sequence[str]) -> str:

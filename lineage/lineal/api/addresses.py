@@ -79,9 +79,17 @@ class Addresses:
         return self._version(pipeline, version, what)
 
     def get_run(self, run_id: str) -> RunRecord:
+        """The run with that id, or the only one whose id begins like that."""
         run = find_run(self._store, run_id) if _RUN_ID.fullmatch(run_id) else None
         if run is None and self._store.runs.find(run_id) is not None:
             raise CorruptRecord(f"the record of run {run_id}", "it cannot be read")
+        found = self._store.runs.beginning_with(run_id) if run is None else []
+        if len(found) > 1:
+            raise UsageError(
+                f"{run_id} is the beginning of {len(found)} runs", f"There are {', '.join(found)}."
+            )
+        if found:
+            return self.get_run(found[0])
         if run is None:
             raise NotFound(f"there is no run {run_id}", "`lineal runs` lists them.")
         return run

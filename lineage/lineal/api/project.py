@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import islice, takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -154,7 +155,7 @@ class Project:
 
         run = self._addresses.get_run(run_id)
         request = replace(
-            self.request_again(run.target, run.parameters),
+            self.request_again(run_id, run.target, run.parameters),
             jobs=jobs,
             executor=_known_executor(executor or self.configuration.executor),
             listener=listener or ignore,
@@ -163,24 +164,43 @@ class Project:
         return run_document(record, record.stages)
 
     def request_again(
-        self, target: str, recorded: Mapping[str, Any], assignments: Sequence[str] = ()
+        self, run_id: str, target: str, recorded: Mapping[str, Any], assignments: Sequence[str] = ()
     ) -> RunRequest:
-        """What a run recorded as its target and parameters, to be run with the code that is here; ``assignments``, NAME=VALUE,
-        stand in place of what was recorded.
+        """What the run recorded as its target and parameters, to be run with the code that is here; ``assignments``, NAME=VALUE,
+        stand in place of what was recorded. `UsageError` where that lacks a secret.
         """
         from lineal.api.parameters import Declared, parse_assignments
+        from lineal.artifacts import Secret
+        from lineal.artifacts.annotations import required
         from lineal.artifacts.values import decode_value, import_by_name
 
         place, pipeline, sources = self._load(target, self.root)
         ports = pipeline.signature.inputs
-        given = {name: decode_value(value, resolve=import_by_name) for name, value in recorded.items()}
+        declared = {port.name: Declared(port.annotation, has_default=True) for port in ports.values()}
+        known = {name: decode_value(value, resolve=import_by_name) for name, value in recorded.items()}
         known = {
             name: _outside(value, ports[name].annotation) if name in ports else value
-            for name, value in given.items()
+            for name, value in known.items()
         }
-        declared = {port.name: Declared(port.annotation, has_default=True) for port in ports.values()}
         known.update(parse_assignments(assignments, None, declared))
+        secret = [
+            name
+            for name, port in ports.items()
+            if required(port.annotation)[0] is Secret and isinstance(known.get(name), str)
+        ]
+        if secret:
+            raise UsageError(
+                f"run {run_id} was given {' and '.join(secret)}, and secrets are not kept",
+                "`lineal run` takes them anew.",
+            )
         return self._request_of(place, pipeline.trace(known), sources, self.store)
+
+    def cancel(self, run_id: str) -> Document:
+        """Have a run stop that goes on anywhere with this store, and wait for that; ``state`` says what became of it."""
+        from lineal.api.cancel import cancel_run
+
+        run = self._addresses.get_run(run_id)
+        return cancel_run(self.store, run)
 
     def execute(self, request: RunRequest) -> RunRecord:
         """Run it, and have those told how it ended whom the configuration names."""
@@ -306,21 +326,20 @@ class Project:
 
     # -- history ------------------------------------------------------------------------------
 
-    def runs(self, *, state: str | None = None, since: str | None = None, limit: int = 50) -> Document:
-        """Runs, newest first; ``since`` is an ISO date or time."""
+    def runs(
+        self, *, state: str | None = None, since: str | None = None, limit: int | None = None
+    ) -> Document:
+        """Runs, newest first, all or ``limit`` of them; ``since`` is an ISO time in UTC."""
+        from datetime import UTC, datetime
+
         from lineal.graph.history import read_runs
+        from lineal.graph.standing import standings
         from lineal.views.runs import run_summary
 
-        store, found = self._store_as_it_is, []
-        for run in read_runs(store):
-            if since is not None and run.started_at < since:
-                break
-            its_state = run_state(run)
-            if state is None or its_state == state:
-                found.append(run_summary(store, run, its_state))
-            if len(found) >= limit:
-                break
-        return {"runs": found}
+        store = self._store_as_it_is
+        newest = takewhile(lambda run: since is None or run.started_at >= since, read_runs(store))
+        fitting = (run for run in standings(store, newest, datetime.now(UTC)) if state in (None, run.state))
+        return {"runs": [run_summary(store, run) for run in islice(fitting, limit)]}
 
     def logs(self, run_id: str, stage: str | None = None) -> Document:
         """What a run's stages wrote."""
@@ -402,12 +421,16 @@ class Project:
 
     def show(self, what: str) -> Document:
         """A safe preview of an artifact, or a run's detail. Nothing is unpickled."""
+        from datetime import UTC, datetime
+
+        from lineal.graph.standing import standing_of
         from lineal.views.artifacts import artifact_detail
         from lineal.views.runs import run_detail
 
         found = self._addresses.resolve(what)
         if found.digest is None and found.run is not None:
-            return run_detail(self._store_as_it_is, found.run, run_state(found.run))
+            store = self._store_as_it_is
+            return run_detail(store, standing_of(store, found.run, datetime.now(UTC)))
         assert found.digest is not None
         return artifact_detail(self._store_as_it_is, self._addresses.lineage, str(found.digest))
 
@@ -616,18 +639,6 @@ def _keep_out_of_git(folder: Path) -> None:
     with suppress(OSError):  # where the project cannot be written to, whoever needs the folder says so
         folder.mkdir()
         (folder / ".gitignore").write_text("*\n")
-
-
-def run_state(run: RunRecord) -> str:
-    """The run's state; one that never finished and whose process is gone has failed."""
-    import psutil  # takes as long to import as all of a status; few commands need it
-
-    from lineal.engine.provenance import host_name
-
-    if run.finished_at is not None or run.state != "running":
-        return run.state
-    gone = run.host == host_name() and not psutil.pid_exists(run.process)
-    return "failed" if gone else "running"
 
 
 def _known_executor(name: str) -> str:

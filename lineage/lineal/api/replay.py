@@ -44,7 +44,7 @@ def replay(job: Job) -> Answer:
     given = {change.partition("=")[0] for change in changes}
     unknown = [name for name, value in job.parameters.items() if value == NO_SECRET and name not in given]
     assignments = [*changes, *(f"{name}={NO_SECRET}" for name in unknown)]
-    request = project.request_again(job.target, job.parameters, assignments)
+    request = project.request_again(job.run_id, job.target, job.parameters, assignments)
     selection = select_stages(request.graph, job.wanted, job.sources, changed=bool(job.changes))
     for name in {name for node in request.graph.nodes.values() for name in node.options.env}:
         if name not in job.variables:

@@ -10,9 +10,20 @@ This room knows no store and no stage. Libraries are imported only when a value 
 
 from __future__ import annotations
 
-from lineal.artifacts.codecs import Codec, UnreadableValue, UnsupportedValue
+from lineal.artifacts.codecs import Codec, InMemoryCodec, UnreadableValue, UnsupportedValue
 from lineal.artifacts.files import Directory, File, NotLocal
-from lineal.artifacts.registry import Encoded, codec_for, codec_for_value, codec_named, decode, encode, misfit
+from lineal.artifacts.registry import (
+    Encoded,
+    EncodedInMemory,
+    codec_for,
+    codec_for_value,
+    codec_named,
+    decode,
+    decode_in_memory,
+    encode,
+    encode_in_memory,
+    misfit,
+)
 from lineal.artifacts.schema import Schema, field, schema_of
 from lineal.artifacts.types import LogicalDate, Metrics, Secret, is_marked
 
@@ -20,7 +31,9 @@ __all__ = [
     "Codec",
     "Directory",
     "Encoded",
+    "EncodedInMemory",
     "File",
+    "InMemoryCodec",
     "LogicalDate",
     "Metrics",
     "NotLocal",
@@ -32,7 +45,9 @@ __all__ = [
     "codec_for_value",
     "codec_named",
     "decode",
+    "decode_in_memory",
     "encode",
+    "encode_in_memory",
     "field",
     "is_marked",
     "misfit",

@@ -8,7 +8,14 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from lineal.artifacts.annotations import class_of, required, says_nothing, spelled, union_members
-from lineal.artifacts.codecs.protocol import Codec, Description, UnreadableValue, UnsupportedValue, class_name
+from lineal.artifacts.codecs.protocol import (
+    Codec,
+    Description,
+    InMemoryCodec,
+    UnreadableValue,
+    UnsupportedValue,
+    class_name,
+)
 from lineal.artifacts.files import Directory, File
 from lineal.artifacts.types import Secret
 
@@ -24,16 +31,39 @@ class Encoded:
     description: Description
 
 
+@dataclass(frozen=True, slots=True)
+class EncodedInMemory:
+    """A value as ``data``."""
+
+    codec: str
+    data: bytes
+    description: Description
+
+
 def encode(value: object, annotation: object, path: Path) -> Encoded:
     """Write ``value`` as canonical bytes to ``path``, which does not exist yet.
 
     Raises `UnsupportedValue` where the value is not what ``annotation`` declares, or is of a kind that
     would not come back equal and of the same type. What lies at ``path`` after an error is of no use.
     """
+    codec, wanted = _chosen(value, annotation)
+    return Encoded(codec.name, path, codec.encode(value, wanted, path))
+
+
+def encode_in_memory(value: object, annotation: object) -> EncodedInMemory | None:
+    """The bytes that `encode` would write, where its codec has them in memory first; raises the same."""
+    codec, wanted = _chosen(value, annotation)
+    if not isinstance(codec, InMemoryCodec):
+        return None
+    data, description = codec.dump(value, wanted)
+    return EncodedInMemory(codec.name, data, description)
+
+
+def _chosen(value: object, annotation: object) -> tuple[Codec, object]:
+    """The codec of ``value``, and the annotation for it."""
     wanted, optional = required(annotation)
     if value is None and optional:
-        codec = codec_named("json")
-        return Encoded(codec.name, path, codec.encode(None, None, path))
+        return codec_named("json"), None
     if isinstance(value, PurePath):
         raise UnsupportedValue(
             f"returned the path {str(value)!r}, which names a file but does not hold it",
@@ -48,7 +78,7 @@ def encode(value: object, annotation: object, path: Path) -> Encoded:
     problem = misfit(value, wanted)
     if problem:
         raise UnsupportedValue(problem, "Correct the annotation or the value.")
-    return Encoded(codec.name, path, codec.encode(value, wanted, path))
+    return codec, wanted
 
 
 def decode(codec_name: str, path: Path, annotation: object) -> Any:
@@ -56,10 +86,23 @@ def decode(codec_name: str, path: Path, annotation: object) -> Any:
 
     Codecs that are not JSON know the class from the bytes. Raises `UnreadableValue`.
     """
+    codec = codec_named(codec_name)
+    if isinstance(codec, InMemoryCodec):
+        return decode_in_memory(codec, path.read_bytes(), annotation)
+    wanted, _ = required(annotation)
+    return _fitting(codec.decode(path, wanted), codec_name, wanted)
+
+
+def decode_in_memory(codec: InMemoryCodec, data: bytes, annotation: object) -> Any:
+    """The value whose bytes are ``data``; otherwise as `decode`."""
     wanted, optional = required(annotation)
-    if optional and codec_name == "json" and path.stat().st_size == 4 and path.read_bytes() == b"null":
+    if optional and codec.name == "json" and data == b"null":
         return None
-    value = codec_named(codec_name).decode(path, wanted)
+    return _fitting(codec.load(data, wanted), codec.name, wanted)
+
+
+def _fitting(value: Any, codec_name: str, wanted: object) -> Any:
+    """``value``, if it is what ``wanted`` declares."""
     if misfit(value, wanted):
         held = class_name(type(value))
         raise UnreadableValue(codec_name, f"they hold {held} where {spelled(wanted)} is declared")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+
+from msgspec.structs import replace as replace_fields
 
 from lineal.engine import machine, retries
 from lineal.engine.cache import Answer
@@ -37,7 +38,7 @@ class Delays:
             return machine.Missed(stage_id)
         self._left_behind[stage_id], self._kept[stage_id] = wait, key
         message = f"{wait.failure.message} (attempt {wait.attempts}, of run {wait.run_id}; {more})"
-        self._account.stages[stage_id].failure = replace(wait.failure, message=message)
+        self._account.stages[stage_id].failure = replace_fields(wait.failure, message=message)
         return machine.Resumed(stage_id, wait.attempts)
 
     def wait(self, stage_id: str, attempts: int) -> None:
@@ -49,7 +50,7 @@ class Delays:
             options = self._account.plan.stages[stage_id].options
             draw = retries.draw_of(self._run_id, stage_id, attempts)
             seconds = retries.delay_seconds(options, attempts, draw)
-            wait = Wait(self._run_id, attempts, seconds, replace(failure, traceback=""))
+            wait = Wait(self._run_id, attempts, seconds, replace_fields(failure, traceback=""))
             if self._waits is not None:
                 self._kept[stage_id] = self._account.answers[stage_id].asked.identity
                 self._waits.keep(self._kept[stage_id], wait)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from msgspec.structs import replace as replace_fields
+
 from lineal.engine import machine
 from lineal.engine.cache import ActionCache, Answer, Asked
 from lineal.engine.delays import Delays
@@ -142,7 +144,7 @@ class Lookup:
             from lineal.executors.attempt import failure_of
 
             found, masked = failure_of(error), self._account.secrets.masked
-            return replace(
+            return replace_fields(
                 found,
                 message=masked(found.message),
                 hint=f"version_of={stage.options.version_of} raised it, before the stage was begun.",

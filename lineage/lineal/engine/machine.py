@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace as replace_fields
 
 from lineal.errors import LinealError
 
@@ -37,8 +39,7 @@ _USABLE: frozenset[Status] = ENDED | {"returned"}
 _LOSSES_TOLERATED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """What the machine knows of a stage. ``tolerated`` are the parents that it can do without when they are skipped.
 
     ``over`` is the parent whose items it is mapped over, one by one: of that it only needs to know which they are.
@@ -54,172 +55,146 @@ class Task:
 # -- events -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
+class Weighed(Struct, frozen=True):
     """For each stage how much depends on it: of those that are ready, the heavier begin first. Items weigh what their stage does."""
 
     weights: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True):
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Missed:
+class Missed(Struct, frozen=True):
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """``stage`` missed, and ``leader`` of this run executes the very same action already."""
 
     stage: str
     leader: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resumed:
+class Resumed(Struct, frozen=True):
     """A miss for which an earlier run, which is gone, made ``attempts`` attempts; the delay of the next is not over."""
 
     stage: str
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(Struct, frozen=True):
     """No other run executes the action of ``stage``, none will before this one has ended it, and it has its place."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
+class Elsewhere(Struct, frozen=True):
     """Another run executes the action of ``stage``."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class LookDue:
+class LookDue(Struct, frozen=True):
     """The other run has ended ``stage``, or has died."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class NoPlace:
+class NoPlace(Struct, frozen=True):
     """There is no place in the group that limits ``stage``."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceFree:
+class PlaceFree(Struct, frozen=True):
     """``stage``, for which there was no place, may ask for one again."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Expanded:
+class Expanded(Struct, frozen=True):
     """``stage`` is mapped over a list, and these are its items; it ends when they have."""
 
     stage: str
     items: tuple[Task, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionFailed:
+class ConditionFailed(Struct, frozen=True):
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """The stage cannot even be asked for: a source is missing, a parameter has no encoding."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Struct, frozen=True):
     """An attempt ended well. What it made can be handed on, and is not durable yet."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """What the stage returned is durable."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Superseded:
+class Superseded(Struct, frozen=True):
     """What ``stage`` returned may not be filed: this run was taken for dead, and another one took the action over."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptFailed:
+class AttemptFailed(Struct, frozen=True):
     stage: str
     retryable: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Struct, frozen=True):
     """An attempt was killed because the run was interrupted."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class RetryDue:
+class RetryDue(Struct, frozen=True):
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class InputLost:
+class InputLost(Struct, frozen=True):
     """``stage`` could not read an output of ``producer``: its bytes are gone or damaged."""
 
     stage: str
     producer: str
 
 
-@dataclass(frozen=True, slots=True)
-class InputHealed:
+class InputHealed(Struct, frozen=True):
     """``stage`` could not read an input, which has been taken from its source again."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutputLost:
+class OutputLost(Struct, frozen=True):
     """What the run returns of ``stage``, a hit, turns out not to be there any more."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmed(Struct, frozen=True):
     """All that the run returns is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(Struct, frozen=True):
     """The run has taken longer than it may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupted:
+class Interrupted(Struct, frozen=True):
     pass
 
 
@@ -256,15 +231,13 @@ Event = (
 # -- instructions -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """Form the action of ``stage`` and ask the action cache; the answer is `Expanded` where it is mapped over a list."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """Claim what ``stage`` needs to be executed: its action, and a place in the group that limits it.
 
     The answer is `Claimed`, `Elsewhere` or `NoPlace`, and `PlaceFree` after that.
@@ -273,47 +246,40 @@ class Claim:
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class LookLater:
+class LookLater(Struct, frozen=True):
     """Tell when the run that executes the action of ``stage`` has ended it."""
 
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(Struct, frozen=True):
     stage: str
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
-class WaitToRetry:
+class WaitToRetry(Struct, frozen=True):
     """Report `RetryDue` when it is time for the attempt after the first ``attempts``."""
 
     stage: str
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Kill:
+class Kill(Struct, frozen=True):
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Enter:
+class Enter(Struct, frozen=True):
     """Tell the world that ``stage`` is now in ``status``."""
 
     stage: str
     status: Status
 
 
-@dataclass(frozen=True, slots=True)
-class Confirm:
+class Confirm(Struct, frozen=True):
     """Look whether all that the run returns is there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Struct, frozen=True):
     state: Literal["succeeded", "failed", "cancelled"]
 
 
@@ -484,7 +450,10 @@ class Machine:
                 self._expect(event, stage, "returned")
                 self._end(stage, "succeeded")
             case Superseded(stage):
-                self._expect(event, stage, "returned")
+                if self._status[stage] == "running":
+                    self._leave_slot(event, stage)
+                else:
+                    self._expect(event, stage, "returned")
                 self._settle(stage)
             case AttemptFailed(stage, retryable):
                 self._leave_slot(event, stage)
@@ -542,7 +511,7 @@ class Machine:
         self._open += len(items)
         ids = tuple(task.id for task in items)
         self._expanded.add(stage)
-        self._tasks[stage] = replace(self._tasks[stage], parents=ids)
+        self._tasks[stage] = replace_fields(self._tasks[stage], parents=ids)
         self._awaited[stage] = set(ids)
         self._enter(stage, "waiting")
         for item in ids:

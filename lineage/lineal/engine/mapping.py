@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace as replace_fields
+
 from lineal.artifacts.lists import entries_of, listed
 from lineal.engine import machine
 from lineal.engine.cache import Asked
@@ -53,7 +55,7 @@ class Maps:
         assert node.over is not None
         tasks: list[machine.Task] = []
         for place, item in enumerate(self._items(stage, value_of)):
-            call = replace(
+            call = replace_fields(
                 node,
                 id=f"{node.id}[{place}]",
                 inputs={**node.inputs, node.over: item},

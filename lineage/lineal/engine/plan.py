@@ -28,7 +28,7 @@ from lineal.graph.records import (
     SeenBlindSpot,
 )
 from lineal.stages import Graph, Node, Stage, StageOptions
-from lineal.stages.binding import check_argument
+from lineal.stages.binding import check_argument, without
 from lineal.stages.errors import StageDefinitionError
 from lineal.stages.frozen import FrozenStage, contracts_of, read_as, structure_of
 from lineal.stages.wiring import Binding, Collection, Constant, Item, Result, Source, leaves
@@ -246,7 +246,8 @@ def bind(
                     return argument(port, part)
                 supply = supply_of(binding)
                 if supply is None:
-                    return given(port, None)
+                    declared = called.signature.inputs.get(port)
+                    return given(port, None) if declared is None else argument(port, without(declared))
                 for name in supply.names:
                     reached(name)
                 held = _held(binding, supply)
@@ -359,7 +360,7 @@ def task_of(node: Node) -> Task:
         named = {leaf.node for leaf in leaves(binding) if isinstance(leaf, Result)}
         if name == node.over and isinstance(binding, Result) and not binding.path:
             over = binding.node
-        elif ports[name].optional and isinstance(binding, Result):
+        elif (ports[name].optional or ports[name].has_default) and isinstance(binding, Result):
             tolerated |= named
         else:
             required |= named

@@ -28,6 +28,7 @@ class StageProgress:
     outputs: Mapping[str, Output] = field(default_factory=dict)
     attempts: int = 0
     seconds: float = 0.0
+    work_seconds: float = 0.0
     failure: Failure | None = None
     logs: list[str] = field(default_factory=list)
     started_at: datetime | None = None

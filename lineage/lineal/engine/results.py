@@ -102,6 +102,7 @@ class Results:
             attempt=progress.attempts,
             started_at=progress.started_at.isoformat(),
             seconds=outcome.seconds,
+            work_seconds=outcome.work_seconds,
             log=log_digest,
             observed=observed,
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace as replace_fields
 
 from lineal.engine import machine, retries
 from lineal.engine.cache import ActionCache, effect_claimed
@@ -48,6 +50,8 @@ from lineal_store import Store
 
 if TYPE_CHECKING:
     from lineal.engine.observation import Judge
+    from lineal_store.claims import Claims
+    from lineal_store.signs import StopRequest
 
 _LOG_KEPT_BYTES = 16 << 20
 _LONGEST_WAIT_SECONDS = 0.2  # until Ctrl-C is noticed
@@ -73,9 +77,9 @@ class Runner:
 
     ``executor_of`` makes the executor when something has to be executed, never before, so that a
     run of hits starts no process; ``begin`` is called just before that, and answers how much depends on each stage, as far as is
-    known; ``judge`` is called when a first attempt has returned.
-    Without ``executor_of`` nothing is executed: the answer is a preview. ``waits`` are those for a next attempt that runs
-    before this one left behind. What runs when the run has taken ``timeout_seconds`` is stopped, and the run has failed.
+    known; ``claims_of`` gives the run's claims then, which the caller closes, and ``judge`` is called when a first attempt has
+    returned. Without ``executor_of`` nothing is executed: the answer is a preview. ``waits`` are those for a next attempt that
+    runs before this one left behind. What runs when the run has taken ``timeout_seconds`` is stopped, and the run has failed.
     ``limits`` are sizes of concurrency groups.
     """
 
@@ -90,6 +94,7 @@ class Runner:
         slots: int = 1,
         executor_of: Callable[[], Executor] | None = None,
         begin: Callable[[], Mapping[str, float]] = dict,
+        claims_of: Callable[[], Claims] | None = None,
         judge: Callable[[], Judge] | None = None,
         limits: Mapping[str, int] = MappingProxyType({}),
         versions: Versions | None = None,
@@ -102,7 +107,7 @@ class Runner:
     ) -> None:
         self._store, self._cache = store, cache
         self._context, self._clock, self._listener = context, clock, listener
-        self._executor_of, self._begin = executor_of, begin
+        self._executor_of, self._begin, self._claims_of = executor_of, begin, claims_of
         self._executor: Executor | None = None
         self._machine = Machine(
             [stage.task for stage in plan.stages.values()],
@@ -144,6 +149,8 @@ class Runner:
         self._late: list[machine.Event] = []  # what happened while an instruction was performed
         self._state: RunState | None = None
         self._interrupted = self._sleeping = False
+        self._asked_to_stop: StopRequest | None = None
+        self._woken = threading.Event()
 
     def run(self) -> RunResult:
         """Run until every stage has ended; Ctrl-C stops the attempts and ends the run as cancelled.
@@ -168,7 +175,6 @@ class Runner:
         finally:
             if self._executor is not None:
                 self._executor.close()
-            self._sharing.close()
             shutil.rmtree(self._context.scratch, ignore_errors=True)
         counts: dict[str, int] = {}
         for stage_id, stage in self.stages.items():
@@ -185,6 +191,13 @@ class Runner:
         self._interrupted = True
         if self._sleeping:
             raise KeyboardInterrupt
+
+    def _stop(self, request: StopRequest) -> None:
+        """Stop as after Ctrl-C, since somebody asked for it. Called from another thread."""
+        self._asked_to_stop, self._interrupted = request, True
+        self._woken.set()
+        assert self._executor is not None
+        self._executor.interrupt()
 
     # -- instructions -------------------------------------------------------------------------
 
@@ -299,7 +312,7 @@ class Runner:
 
     def _start_executor(self) -> Executor:
         if self._executor is None:
-            assert self._executor_of is not None
+            assert self._executor_of is not None and self._claims_of is not None
             self._late.append(machine.Weighed(self._begin()))
             scratch = self._context.scratch
             try:
@@ -307,7 +320,7 @@ class Runner:
             except OSError as error:
                 raise ScratchUnavailable(str(scratch), error.strerror or str(error)) from error
             self._executor = self._executor_of()
-            self._sharing.begin(self._context.run_id)
+            self._sharing.begin(self._claims_of(), self._stop)
         return self._executor
 
     def _kill(self, stage_id: str) -> None:
@@ -324,6 +337,9 @@ class Runner:
         """Wait for the next thing that happens, and let the machine know."""
         if self._interrupted:
             self._interrupted = False
+            if self._asked_to_stop is not None:
+                asked, self._asked_to_stop = self._asked_to_stop, None
+                self._account.warnings.append(f"the run was cancelled by {asked.who} on {asked.host}")
             self._handle(machine.Interrupted())
             return
         now = self._clock.monotonic()
@@ -394,7 +410,7 @@ class Runner:
         self._sleeping = True  # from now on Ctrl-C raises; one that came just before is seen here
         try:
             if not self._interrupted:
-                self._clock.sleep(seconds)
+                self._clock.sleep(seconds, self._woken)
         finally:
             self._sleeping = False
 
@@ -405,6 +421,7 @@ class Runner:
         stage_id = attempt.stage_id
         progress = self.stages[stage_id]
         progress.seconds += outcome.seconds
+        progress.work_seconds += outcome.work_seconds
         try:
             return self._end_attempt(attempt, outcome, self._read_log(outcome))
         finally:
@@ -421,6 +438,9 @@ class Runner:
             if answer.again:
                 self._results.compare(stage_id, outcome)
                 return [machine.Returned(stage_id), machine.Completed(stage_id)]
+            key = answer.asked.key
+            if key in self._sharing.lost([key]):  # nothing may go on with what may not be filed
+                return [machine.Superseded(stage_id)]
             self._results.take(stage_id, outcome, log)
             return [machine.Returned(stage_id)]
         if log:
@@ -430,7 +450,7 @@ class Runner:
         failure = attempt.timed_out or outcome.failure
         assert failure is not None
         masked = self._account.secrets.masked
-        progress.failure = replace(
+        progress.failure = replace_fields(
             failure, message=masked(failure.message), traceback=masked(failure.traceback)
         )
         if answer.asked.stage.options.effect and progress.failure.kind in ("exception", "contract"):

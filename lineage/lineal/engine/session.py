@@ -70,6 +70,7 @@ from lineal_store.blobs import name_of
 if TYPE_CHECKING:
     from lineal.engine.grounds import Asking
     from lineal.engine.observation import Judge
+    from lineal_store.claims import Claims
 
 
 _CLUSTER_SLOTS = (
@@ -184,6 +185,7 @@ class _Session:
         self._started_at = self._clock.now()
         self._run_id = new_run_id(self._started_at)
         self._beside: Beside | None = None
+        self._claims: Claims | None = None
         self.answers: Mapping[str, Answer] = {}
         self._untold: list[
             Event
@@ -222,6 +224,7 @@ class _Session:
             if self._request.is_cached:
                 raise CodeNeeded("a stage has to be executed")
             mend_code(self._store, self._request.sources)
+            self._claims_of().beat()  # first: a run that has begun and shows no sign of life is lost
             self._store.runs.begin(self._run_id, seal_record(self._blank(context)))
             return self._weigh()
 
@@ -229,12 +232,15 @@ class _Session:
         try:
             result = runner.run()
             self._check_code(result)
+            record = self._record(result, context, git)
+            paged = self._paged(record)
+            self._store.runs.finish(self._run_id, seal_record(paged))
         except CodeNeeded:
             git.wait()
             raise
-        record = self._record(result, context, git)
-        paged = self._paged(record)
-        self._store.runs.finish(self._run_id, seal_record(paged))
+        finally:
+            if self._claims is not None:
+                self._claims.close()
         for event in self._untold:
             self._request.listener(event)
         if any(stage.attempts for stage in result.stages.values()):
@@ -244,6 +250,12 @@ class _Session:
         return record
 
     # -- parts --------------------------------------------------------------------------------
+
+    def _claims_of(self) -> Claims:
+        """What other runs see of this one, made when something is executed."""
+        if self._claims is None:
+            self._claims = self._store.claims(self._run_id)
+        return self._claims
 
     def _weigh(self) -> Mapping[str, float]:
         """Tell that stages are about to be executed; for each the seconds until all is done that depends on it, where it matters."""
@@ -355,6 +367,7 @@ class _Session:
             slots=slots,
             executor_of=executor_of,
             begin=begin,
+            claims_of=self._claims_of,
             judge=self._judge,
             limits=request.limits,
             versions=self._versions,
@@ -572,6 +585,7 @@ class _Session:
             fingerprint=planned.fingerprint.hex if planned else None,
             attempts=progress.attempts,
             seconds=round(progress.seconds, 6),
+            work_seconds=round(progress.work_seconds, 6) if progress.attempts else None,
             error=failure.document() if failure else None,
             traceback=failure.traceback if failure else "",
             outputs={name: replace_fields(output, inline=None) for name, output in progress.outputs.items()},

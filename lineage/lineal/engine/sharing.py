@@ -17,6 +17,7 @@ from lineal_store import Store
 
 if TYPE_CHECKING:
     from lineal_store.claims import Claims
+    from lineal_store.signs import StopRequest
 
 _POLLS = 0.02, 1.0  # how soon, and how seldom, it is looked whether another run has ended a stage
 _POLLS_REMOTE = 0.5, 5.0
@@ -44,16 +45,11 @@ class Sharing:
         self._leading: dict[str, str] = {}  # the other way round
         self._ended: list[str] = []  # keys that other runs may claim now
 
-    def begin(self, run_id: str) -> None:
-        """From now on this run says that it is alive."""
-        self._claims = self._store.claims(run_id)
-        self._claims.keep_beating()
-        self._limits = Limits(self._claims, self._groups, self._clock, self._polls)
-
-    def close(self) -> None:
-        """Give back all that was taken."""
-        if self._claims is not None:
-            self._claims.close()
+    def begin(self, claims: Claims, asked_to_stop: Callable[[StopRequest], None]) -> None:
+        """From now on this run keeps saying that it is alive, and hears when it is asked to stop."""
+        self._claims = claims
+        self._limits = Limits(claims, self._groups, self._clock, self._polls)
+        claims.keep_beating(asked_to_stop)
 
     def lead(self, stage_id: str) -> str:
         """The stage of this run that executes what ``stage_id`` asks for: itself, unless another one was first."""

@@ -10,11 +10,24 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from lineal.artifacts import Directory, Encoded, File, decode, encode, misfit
+from msgspec.structs import replace as replace_fields
+
+from lineal.artifacts import (
+    Directory,
+    Encoded,
+    EncodedInMemory,
+    File,
+    InMemoryCodec,
+    codec_named,
+    decode,
+    decode_in_memory,
+    encode,
+    encode_in_memory,
+    misfit,
+)
 from lineal.artifacts.annotations import required, says_nothing, spelled
 from lineal.artifacts.codecs.protocol import class_name
 from lineal.artifacts.lists import Member, read_list
@@ -33,7 +46,7 @@ from lineal.stages.conditions import follow
 from lineal.stages.running import outputs_in
 from lineal.stages.signature import Port
 from lineal.stages.wiring import Collection, Constant, Result
-from lineal_store import Digest, Store
+from lineal_store import Blob, Digest, Store
 from lineal_store.errors import BlobMissing, DigestMismatch
 from lineal_store.tree import Tree, TreeEntry
 
@@ -50,15 +63,17 @@ def perform(envelope: Envelope, stage_of: StageOf, store: Store, observer: Obser
     """
     with observer.attempt(envelope) as noted, closing(_Inputs(envelope, stage_of, store)) as inputs:
         outcome = _perform(envelope, stage_of, store, inputs, noted)
-    return outcome if outcome.failure is not None else replace(outcome, observed=noted.observations)
+    return outcome if outcome.failure is not None else replace_fields(outcome, observed=noted.observations)
 
 
 def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Inputs, noted: Noted) -> Outcome:
     started = time.monotonic()
-    scratch = Path(envelope.scratch)
+    work_seconds = 0.0
+    scratch = envelope.scratch
 
     def ended(**facts: Any) -> Outcome:
-        return Outcome(envelope.attempt_id, seconds=time.monotonic() - started, **facts)
+        seconds = time.monotonic() - started
+        return Outcome(envelope.attempt_id, seconds=seconds, work_seconds=work_seconds, **facts)
 
     try:
         stage = stage_of(envelope.module, envelope.qualname)
@@ -72,13 +87,17 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Input
         return ended(failure=_contract(error))
     try:
         with (
-            outputs_in(scratch / "output"),
-            checkpoints_in(Path(envelope.checkpoints or scratch / "checkpoints")),
+            outputs_in(f"{scratch}/output"),
+            checkpoints_in(envelope.checkpoints or f"{scratch}/checkpoints"),
             taking_note(noted.log),
         ):
             _seed(envelope)
             args, kwargs = stage.signature.arguments(arguments)
-            value = stage.function(*args, **kwargs)
+            called = time.monotonic()
+            try:
+                value = stage.function(*args, **kwargs)
+            finally:
+                work_seconds = time.monotonic() - called
     except KeyboardInterrupt:
         raise
     except SystemExit as error:
@@ -99,7 +118,7 @@ def _perform(envelope: Envelope, stage_of: StageOf, store: Store, inputs: _Input
         return ended(failure=_contract(error), unavailable=error)
     except LinealError as error:
         return ended(failure=_contract(error), raised=_class_names(error))
-    own = [scratch, Path(envelope.checkpoints)] if envelope.checkpoints else [scratch]
+    own = [scratch, envelope.checkpoints] if envelope.checkpoints else [scratch]
     return ended(
         outputs=outputs,
         carried=carried,
@@ -153,7 +172,11 @@ def _failed(error: BaseException, retry_if: str | None) -> dict[str, Any]:
         hint = (
             f"There was no other attempt: retry_on={retry_if} raised {class_name(type(its_own))}: {its_own}"
         )
-        return {"failure": replace(failure, hint=_shortened(hint)), "raised": raised, "repeatable": False}
+        return {
+            "failure": replace_fields(failure, hint=_shortened(hint)),
+            "raised": raised,
+            "repeatable": False,
+        }
     return {"failure": failure, "raised": raised, "repeatable": repeatable}
 
 
@@ -164,7 +187,7 @@ def _take(envelope: Envelope, stage: Stage[Any, Any], inputs: _Inputs) -> dict[s
     arguments = {}
     for name, argument in envelope.arguments.items():
         port = stage.signature.inputs[name]
-        value = inputs.value(argument, Path(envelope.scratch) / "input" / name, name)
+        value = inputs.value(argument, f"{envelope.scratch}/input/{name}", name)
         if not isinstance(argument, Given | Hidden):
             _check_kind(value, port, envelope.stage_id)
         if port.schema is not None and not (value is None and port.optional):
@@ -177,7 +200,7 @@ class _Inputs:
     """Where an attempt's inputs come from: out of the store, or along with the envelope."""
 
     def __init__(self, envelope: Envelope, stage_of: StageOf, store: Store) -> None:
-        self._carried, self._scratch = envelope.carried, Path(envelope.scratch)
+        self._carried, self._scratch = envelope.carried, envelope.scratch
         self._stage_of, self._store = stage_of, store
         self._copies: list[Path] = []
 
@@ -185,7 +208,7 @@ class _Inputs:
         for path in self._copies:
             _remove(path)
 
-    def value(self, argument: Argument, folder: Path, name: str) -> Any:
+    def value(self, argument: Argument, folder: str, name: str) -> Any:
         """The value of the argument called ``name``; files are laid out in ``folder``."""
         match argument:
             case Given(encoded):
@@ -194,7 +217,7 @@ class _Inputs:
                 return value
             case Items(kind, items, cls):
                 values = [
-                    self.value(item, folder / str(place), f"{name}-{place}")
+                    self.value(item, f"{folder}/{place}", f"{name}-{place}")
                     for place, (_, item) in enumerate(items)
                 ]
                 places = tuple((key, Constant(None)) for key, _ in items)
@@ -202,28 +225,34 @@ class _Inputs:
             case Held():
                 return self._held(argument, folder, name)
 
-    def _held(self, held: Held, folder: Path, name: str) -> Any:
+    def _held(self, held: Held, folder: str, name: str) -> Any:
         digest = Digest.parse(held.digest)
         if held.type == "directory":
-            laid_out = self._laid_out(digest, folder / f"{name}{held.suffix}")
+            laid_out = self._laid_out(digest, Path(folder, f"{name}{held.suffix}"))
             return Directory.held(held.url or str(laid_out), laid_out)
         if held.type == "list":
             return self._list(held, digest, folder)
-        path = self._path(digest)
         if held.type == "file":
+            path = self._path(digest)
             # readers infer formats from how a name ends, which is part of the key; the rest of the source's name is not
-            folder.mkdir(parents=True, exist_ok=True)
-            link = folder / f"{name}{held.suffix}"
+            link = Path(folder, f"{name}{held.suffix}")
+            link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path)
             return File.held(held.url or str(link), link)
         annotation: object = object
         if held.made_by is not None:  # bytes mean what they meant to the stage that wrote them
             module, qualname, output = held.made_by
             annotation = self._stage_of(module, qualname).signature.outputs.ports[output].annotation
-        value = decode(held.type, path, annotation)
+        codec = codec_named(held.type)
+        if isinstance(codec, InMemoryCodec):
+            data = self._carried.get(str(digest))
+            data = self._store.blobs.read(digest) if data is None else data
+            value = decode_in_memory(codec, data, annotation)
+        else:
+            value = decode(held.type, self._path(digest), annotation)
         return follow(Result("the upstream stage", "result", held.item), value) if held.item else value
 
-    def _list(self, held: Held, digest: Digest, folder: Path) -> list[Any]:
+    def _list(self, held: Held, digest: Digest, folder: str) -> list[Any]:
         """What the calls of a mapped stage returned, in their order."""
         assert held.made_by is not None
         module, qualname, _ = held.made_by
@@ -232,16 +261,16 @@ class _Inputs:
         return [
             outputs.assemble(
                 [
-                    self._member(call[name], (module, qualname, name), folder / str(place), name)
+                    self._member(call[name], (module, qualname, name), f"{folder}/{place}", name)
                     for name in outputs.ports
                 ]
             )
             for place, call in enumerate(calls)
         ]
 
-    def _member(self, member: Member, made_by: tuple[str, str, str], folder: Path, name: str) -> Any:
+    def _member(self, member: Member, made_by: tuple[str, str, str], folder: str, name: str) -> Any:
         if member.codec == "directory" and member.digest is None:
-            laid_out = self._links(folder / name, member.files)
+            laid_out = self._links(Path(folder, name), member.files)
             return Directory.held(str(laid_out), laid_out)
         held = Held(str(member.digest), member.codec, (), None, member.suffix, made_by)
         return self._held(held, folder, name)
@@ -302,23 +331,29 @@ def _put(
 ) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
     """Encode and describe every output; what is large is made durable in one batch, what is small is returned."""
     parts = _parts(stage, value)
-    outputs: dict[str, Output] = {}
-    kept = _Kept()
-    spool = store.backend.spool()
-    paths = {name: spool / f"{envelope.attempt_id}-{name}" for name in stage.signature.outputs.ports}
+    encoded: dict[str, Encoded | EncodedInMemory] = {}
+    spooled: list[Path] = []
     try:
         with spooling(store.url):
             for name, port in stage.signature.outputs.ports.items():
                 part = parts[name]
                 if port.schema is not None and not (part is None and port.optional):
                     check(port.schema, part, where=f"{envelope.stage_id}, output {name}")
-                outputs[name] = kept.described(encode(part, port.annotation, paths[name]))
-        if kept.sources:
-            store.blobs.mend(list(kept.sources.values()))  # no result stands on bytes that were damaged since
+                small = encode_in_memory(part, port.annotation)
+                if small is not None and len(small.data) <= INLINE_BYTES:  # no file is made for it
+                    encoded[name] = small
+                    continue
+                path = store.backend.spool() / f"{envelope.attempt_id}-{name}"
+                spooled.append(path)
+                if small is None:
+                    encoded[name] = encode(part, port.annotation, path)
+                else:
+                    path.write_bytes(small.data)
+                    encoded[name] = Encoded(small.codec, path, small.description)
+            return _kept(encoded, store)
     finally:
-        for path in paths.values():
+        for path in spooled:
             _remove(path)
-    return outputs, kept.carried
 
 
 def _remove(path: Path) -> None:
@@ -329,34 +364,43 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-class _Kept:
-    """What is to be kept of the outputs of an attempt: in the store from here, or carried to the engine."""
-
-    def __init__(self) -> None:
-        self.sources: dict[Digest, bytes | Path] = {}
-        self.carried: dict[str, bytes] = {}
-
-    def described(self, encoded: Encoded) -> Output:
-        inline = None
-        if encoded.codec == "directory":
-            tree = _tree_of(encoded.path, self.sources).encode()
-            digest, size = Digest.of(tree), len(tree)
-            self.sources[digest] = tree
-        elif (size := encoded.path.stat().st_size) <= INLINE_BYTES:
-            data = encoded.path.read_bytes()
-            digest = Digest.of(data)
-            self.carried[str(digest)] = data
-            inline = data if encoded.codec == "json" else None
-        else:
-            digest, size = Digest.of_file(encoded.path)
-            self.sources[digest] = encoded.path
-        return Output(
-            digest=str(digest),
-            type=encoded.codec,
-            size_bytes=size,
-            description=dict(encoded.description),
-            inline=inline,
+def _kept(
+    encoded: Mapping[str, Encoded | EncodedInMemory], store: Store
+) -> tuple[Mapping[str, Output], Mapping[str, bytes]]:
+    """The outputs by name, in the store from here, and the bytes of those that are carried to the engine instead."""
+    blobs: dict[str, Blob] = {}
+    carried: dict[str, bytes] = {}
+    large: dict[str, Path] = {}
+    of_trees: dict[Digest, bytes | Path] = {}
+    for name, one in encoded.items():
+        if isinstance(one, EncodedInMemory):
+            data = one.data
+        elif one.codec == "directory":
+            tree = _tree_of(one.path, of_trees).encode()
+            blobs[name] = Blob(Digest.of(tree), len(tree))
+            of_trees[blobs[name].digest] = tree
+            continue
+        elif one.path.stat().st_size <= INLINE_BYTES:
+            data = one.path.read_bytes()
+        else:  # hashed by the store, once
+            large[name] = one.path
+            continue
+        blobs[name] = Blob(Digest.of(data), len(data))
+        carried[str(blobs[name].digest)] = data
+    if large or of_trees:
+        # No result stands on bytes that were damaged since.
+        blobs.update(zip(large, store.blobs.mend([*large.values(), *of_trees.values()]), strict=False))
+    outputs = {
+        name: Output(
+            digest=str(blobs[name].digest),
+            type=one.codec,
+            size_bytes=blobs[name].size_bytes,
+            description=dict(one.description),
+            inline=carried.get(str(blobs[name].digest)) if one.codec == "json" else None,
         )
+        for name, one in encoded.items()
+    }
+    return outputs, carried
 
 
 class WrongValue(LinealError):

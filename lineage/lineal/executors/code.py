@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,9 @@ def import_recorded(
 def stage_named(module: str, qualname: str) -> Stage[Any, Any]:
     """The stage of that name; a plain function of that name is made a stage."""
     try:
-        found: Any = reduce(getattr, qualname.split("."), importlib.import_module(module))
+        found: Any = sys.modules.get(module) or importlib.import_module(module)
+        for name in qualname.split("."):
+            found = getattr(found, name)
     except (ImportError, AttributeError) as error:
         raise StageNotImportable(module, qualname) from error
     return found if isinstance(found, Stage) else stage(found)

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import dask
 from distributed import Client, Future
+from msgspec.structs import replace as replace_fields
 
 from lineal.errors import LinealError
 from lineal.events import Failure
@@ -153,6 +154,9 @@ class DaskExecutor:
         self._helpers.submit(
             self._ask, dask_worker.kill, [attempt.site.address], self._job.run_id, attempt_id
         )
+
+    def interrupt(self) -> None:
+        pass  # this process makes none
 
     def close(self) -> None:
         if self._closing.is_set():
@@ -365,7 +369,7 @@ class DaskExecutor:
     def _finish(self, attempt: _Attempt, outcome: Outcome) -> None:
         del self._running[outcome.attempt_id]
         attempt.future = None  # what nobody holds Dask forgets
-        self._reports.append(replace(outcome, log=str(attempt.log) if attempt.log.exists() else None))
+        self._reports.append(replace_fields(outcome, log=str(attempt.log) if attempt.log.exists() else None))
 
     def _ask(self, what: Any, workers: list[str], *arguments: object) -> None:
         """Have ``what`` called on those workers; one that does not answer is found to be lost by other means."""
@@ -412,7 +416,7 @@ class _Attempt:
     def __post_init__(self) -> None:
         self.order = Order.of(self.envelope)
         self.resources = {n: a for n, a in self.envelope.resources.items() if n not in _OURS and a > 0}
-        self.log = log_of(self.envelope.scratch)
+        self.log = Path(log_of(self.envelope.scratch))
 
 
 def _has(there: Mapping[str, float], wanted: Mapping[str, float]) -> bool:
@@ -456,7 +460,7 @@ def _job(setup: Setup, store: Store, declared: Collection[str], distributions: M
         os.urandom(8).hex(),
         VERSION,
         platform.python_version_tuple()[:2],
-        replace(
+        replace_fields(
             setup,
             sources={},
             variables={name: value for name, value in setup.variables.items() if name in sent},

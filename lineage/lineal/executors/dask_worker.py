@@ -22,6 +22,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace as replace_fields
+
 from lineal.errors import LinealError
 from lineal.events import Failure
 from lineal.executors.process import ProcessExecutor
@@ -138,12 +140,12 @@ class Host:
             if self.has_ended:
                 return None
             self._keys[order.attempt_id], self._answers[order.attempt_id] = key, answer
-            self._orders.put(replace(order, scratch=str(scratch)))
+            self._orders.put(replace_fields(order, scratch=str(scratch)))
         try:
             return answer.result()
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-            log_of(str(scratch)).unlink(missing_ok=True)
+            Path(log_of(str(scratch))).unlink(missing_ok=True)
 
     def kill(self, attempt_id: str) -> None:
         self._orders.put(attempt_id)
@@ -215,7 +217,7 @@ class Host:
         declared = {*self._job.setup.variables, *self._job.unset}
         own = {name: value for name, value in os.environ.items() if name not in declared}
         threads = bounds(self._worker.state.nthreads, {*own, *declared})
-        return replace(
+        return replace_fields(
             self._job.setup,
             store=store.place,
             sources={**_recorded(store, self._job.code), **self._job.outside},
@@ -239,7 +241,7 @@ class Host:
             case Outcome(attempt_id):
                 del self._keys[attempt_id]
                 told = self._told.pop(attempt_id, 0)
-                self._answers.pop(attempt_id).set_result(Answer(replace(report, log=None), told))
+                self._answers.pop(attempt_id).set_result(Answer(replace_fields(report, log=None), told))
 
     def _tell(self, attempt_id: str, what: str, text: str) -> None:
         self._told[attempt_id] = self._told.get(attempt_id, 0) + 1

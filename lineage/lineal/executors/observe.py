@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,9 +165,11 @@ class Observer:
         return found
 
 
-def side_products(written: Iterable[str], *, apart_from: Iterable[Path]) -> tuple[SideProduct, ...]:
+def side_products(written: Collection[str], *, apart_from: Iterable[str]) -> tuple[SideProduct, ...]:
     """The regular files among ``written`` that are still there, outside the folders ``apart_from``."""
     found: dict[str, SideProduct] = {}
+    if not written:
+        return ()
     own = [Path(os.path.realpath(folder)) for folder in apart_from]
     for name in written:
         path = Path(os.path.realpath(name))

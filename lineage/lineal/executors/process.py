@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import selectors
 import signal
@@ -10,9 +11,12 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec.structs import replace as replace_fields
 
 from lineal.events import Failure
 from lineal.executors import death
@@ -34,7 +38,7 @@ from lineal.executors.wire import (
 _TICK_SECONDS = 0.1  # between two looks at what attempts write, and at those that are to end
 _MEMORY_SECONDS = 0.25  # between two looks at what attempts use
 _REAPED_SECONDS = 5.0  # for the zygote to say how a worker ended
-_SPARES = 2  # workers that wait for the next attempts
+_SPARES = 2  # workers that wait for the next attempts: no fewer, and up to twice as many
 
 
 class ProcessExecutor:
@@ -42,16 +46,22 @@ class ProcessExecutor:
 
     The zygote starts with the first attempt. Should it die, or hang (no import of the project after
     ``import_seconds``, no worker after ``fork_seconds``), another is started, once for an attempt, and what had not
-    begun is given to that. An attempt whose stage declares ``resources={"memory": …}`` is stopped when it uses more.
+    begun is given to that; ``monotonic`` is the clock for both. An attempt whose stage declares ``resources={"memory": …}`` is stopped when it uses more.
     """
 
     gathers = False
 
     def __init__(
-        self, setup: Setup, slots: int, *, import_seconds: float = 600.0, fork_seconds: float = 30.0
+        self,
+        setup: Setup,
+        slots: int,
+        *,
+        import_seconds: float = 600.0,
+        fork_seconds: float = 30.0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slots = slots
-        self._setup = setup
+        self._setup, self._monotonic = setup, monotonic
         self._import_seconds, self._fork_seconds = import_seconds, fork_seconds
         self._zygote: subprocess.Popen[bytes] | None = None
         self._line: Line | None = None
@@ -64,7 +74,9 @@ class ProcessExecutor:
         self._running: dict[str, _Attempt] = {}
         self._queue: deque[_Attempt] = deque()  # of those, the ones without a worker
         self._reports: deque[Report] = deque()
-        self._read_at = self._measured_at = 0.0
+        self._has_outcome = False  # among the reports
+        self._read_at = self._measured_at = self._counted_at = 0.0
+        self._oom_kills: int | None = None
 
     def submit(self, envelope: Envelope) -> None:
         self.take(Order.of(envelope))
@@ -79,16 +91,17 @@ class ProcessExecutor:
         self._hand_out()
 
     def wait(self, timeout_seconds: float | None) -> Sequence[Report]:
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        started = time.monotonic()
+        deadline = math.inf if timeout_seconds is None else started + timeout_seconds
         while True:
             self._read_logs()
-            if self._reports or not self._running:
-                reports, self._reports = self._reports, deque()
+            now = time.monotonic()
+            # What is no outcome can wait for one: most stages are over before the caller is any the wiser for it.
+            held = self._reports and now < started + _TICK_SECONDS and not self._has_outcome
+            if now >= deadline or not self._running or (self._reports and not held):
+                reports, self._reports, self._has_outcome = self._reports, deque(), False
                 return list(reports)
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
-                return []
-            self._listen(_TICK_SECONDS if left is None else min(left, _TICK_SECONDS))
+            self._listen(min(deadline - now, _TICK_SECONDS))
 
     def kill(self, attempt_id: str) -> None:
         attempt = self._running.get(attempt_id)
@@ -100,6 +113,9 @@ class ProcessExecutor:
             self._end(attempt, Failure("killed", "NotBegun", "the attempt was stopped before it began"))
         elif not attempt.is_stopped:
             self._stop(attempt, grace_seconds=KILL_GRACE_SECONDS)
+
+    def interrupt(self) -> None:
+        pass  # this process makes none
 
     def close(self) -> None:
         for attempt in list(self._running.values()):
@@ -148,13 +164,17 @@ class ProcessExecutor:
                 self._leave(worker)
                 continue
             self._queue.popleft()
-            attempt.worker, worker.attempt, worker.since = worker, attempt, time.monotonic()
-        missing = len(self._queue) + min(_SPARES, self.slots) - len(self._spares) - self._wanted
+            attempt.worker, worker.attempt, worker.since = worker, attempt, self._monotonic()
+        spares = min(_SPARES, self.slots)
+        missing = len(self._queue) + spares - len(self._spares) - self._wanted
         if self._running and missing > 0:
+            missing += (
+                spares  # to fork several at once is cheaper: each fork makes the zygote copy what it uses
+            )
             with suppress(OSError):  # the zygote has died; its line will end
                 line = self._connected()
                 if self._wanted == 0:
-                    self._waiting_since = time.monotonic()
+                    self._waiting_since = self._monotonic()
                 line.send(Wanted(missing))
                 self._wanted += missing
 
@@ -181,7 +201,7 @@ class ProcessExecutor:
             self._zygote_died()
             return
         for message in messages:
-            self._waiting_since = time.monotonic()
+            self._waiting_since = self._monotonic()
             match message:
                 case Imported():
                     self._has_imported = True
@@ -200,7 +220,7 @@ class ProcessExecutor:
 
     def _check_patience(self) -> None:
         """End a zygote from which nothing comes, and workers that do not begin: they may be stopped."""
-        now = time.monotonic()
+        now = self._monotonic()
         for attempt in self._running.values():
             given = attempt.worker
             late = given is not None and not attempt.has_begun and now - given.since > self._fork_seconds
@@ -219,7 +239,7 @@ class ProcessExecutor:
             assert attempt.worker is not None
             self._hear(attempt.worker)  # it may have ended well just before
         family = Family(self._zygote.pid)
-        why = why or death.told("the worker's parent process", self._zygote.poll() or 0)
+        why = why or death.told("the worker's parent process", self._status_of_zygote())
         _end(family)
         self._dismiss_spares()
         self._hang_up()
@@ -230,6 +250,15 @@ class ProcessExecutor:
             else:
                 attempt.worker.is_reaped = True  # nobody will tell how it ended
                 self._stop(attempt, why=why)
+
+    def _status_of_zygote(self) -> int:
+        """How the zygote ended, whose line has: a process that dies closes its files some time before it can be reaped."""
+        assert self._zygote is not None
+        try:
+            return self._zygote.wait(_REAPED_SECONDS)
+        except subprocess.TimeoutExpired:  # it hangs on its way out
+            self._zygote.kill()
+            return self._zygote.wait()
 
     def _hang_up(self) -> None:
         """Part from the zygote: it ends, and ends what it still has."""
@@ -259,7 +288,7 @@ class ProcessExecutor:
             return
         for message in messages:
             if isinstance(message, Begun) and attempt is not None:
-                attempt.begin()
+                attempt.begin(self._count_oom_kills())
                 self._reports.append(message)
             elif isinstance(message, Outcome) and attempt is not None and not attempt.is_stopped:
                 self._leave(worker)
@@ -352,8 +381,9 @@ class ProcessExecutor:
         if (rest := attempt.read_log(to_the_end=True)) is not None:
             self._reports.append(rest)
         if attempt.has_log:
-            outcome = replace(outcome, log=str(attempt.log))
+            outcome = replace_fields(outcome, log=str(attempt.log))
         self._reports.append(outcome)
+        self._has_outcome = True
 
     # -- looking on ---------------------------------------------------------------------------
 
@@ -363,6 +393,13 @@ class ProcessExecutor:
             self._read_at = now
             texts = (attempt.read_log() for attempt in self._running.values())
             self._reports.extend(text for text in texts if text is not None)
+
+    def _count_oom_kills(self) -> int | None:
+        """As of a moment ago: what is read for every attempt would cost more than it tells."""
+        now = time.monotonic()
+        if now - self._counted_at >= _MEMORY_SECONDS:
+            self._counted_at, self._oom_kills = now, death.count_oom_kills()
+        return self._oom_kills
 
     def _check_memory(self) -> None:
         """Stop what uses more memory than it declares. There is no grace: it may be growing still."""
@@ -411,14 +448,13 @@ class _Attempt:
         self.is_killed = False  # since the engine asked for it
         self.is_stopped = False  # since the executor wants so: an outcome that still comes does not count
         self.began_at = time.monotonic()
-        self.log = log_of(order.scratch)
+        self.log = Path(log_of(order.scratch))
         self._read = 0
         self._family: Family | None = None
         self._oom_kills: int | None = None
 
-    def begin(self) -> None:
-        self.has_begun, self.began_at = True, time.monotonic()
-        self._oom_kills = death.count_oom_kills()
+    def begin(self, oom_kills: int | None) -> None:
+        self.has_begun, self.began_at, self._oom_kills = True, time.monotonic(), oom_kills
 
     def is_short_of_memory(self) -> bool:
         """Whether the kernel has killed a process for want of memory since it began."""

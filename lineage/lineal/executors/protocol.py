@@ -7,8 +7,9 @@ with what the attempt wrote. All values here pickle.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct, field
 
 from lineal.errors import StoreUnavailable
 from lineal.events import Failure
@@ -17,22 +18,19 @@ from lineal.stages.wiring import CollectionKind
 from lineal_store import Place
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """A parameter's value in its type-tagged encoding."""
 
     encoded: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Hidden:
+class Hidden(Struct, frozen=True):
     """A secret: travels to the stage over a pipe, is part of no key and no record."""
 
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """An artifact in the store; ``item`` the part of it that is meant.
 
     Of files and directories: ``url`` is where outside data came from, ``suffix`` how its name ends. ``made_by``
@@ -47,8 +45,7 @@ class Held:
     made_by: tuple[str, str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     """A collection with artifacts somewhere inside, as `lineal.stages.wiring.Collection` describes it."""
 
     kind: CollectionKind
@@ -59,8 +56,7 @@ class Items:
 Argument = Given | Hidden | Held | Items
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(Struct, frozen=True):
     """One attempt of one action: everything that a worker must know.
 
     ``scratch`` is the path of a private local folder, which is made where it is needed, in a folder that is there, and which
@@ -109,8 +105,7 @@ class Access(NamedTuple):
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Observations:
+class Observations(Struct, frozen=True):
     """What was seen of an attempt that returned.
 
     ``entered`` is the project's code that ran; ``loaded`` the files of project modules that were imported meanwhile, or run by
@@ -128,13 +123,13 @@ class Observations:
     children: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How an attempt ended: with outputs, or with a failure.
 
     The bytes of outputs are durable, but for small ones, which are ``carried`` along by digest: to write many of them at
     once is the engine's part. ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
-    exception's classes as `class_name` gives them, nearest first; ``unavailable`` is why the store could not be used; ``log`` the local file with all that the attempt wrote. Where it is
+    exception's classes as `class_name` gives them, nearest first; ``unavailable`` is why the store could not be used; ``seconds`` is the whole of the
+    attempt, ``work_seconds`` what the stage's function took of it; ``log`` the local file with all that the attempt wrote. Where it is
     not ``repeatable``, another attempt of this run could not end otherwise.
     """
 
@@ -147,28 +142,26 @@ class Outcome:
     lost: str | None = None
     unavailable: StoreUnavailable | None = None
     seconds: float = 0.0
+    work_seconds: float = 0.0
     log: str | None = None
     repeatable: bool = True
     observed: Observations | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(Struct, frozen=True):
     """The attempt's own process is there; its timeout counts from now."""
 
     attempt_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Captured:
+class Captured(Struct, frozen=True):
     """Text that an attempt wrote since the last time."""
 
     attempt_id: str
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(Struct, frozen=True):
     """What workers of one run share: the store, the code as the run recorded it, and how it is imported.
 
     ``sources`` are the project's source files by their path below ``root``, those outside it by their absolute path;
@@ -208,6 +201,8 @@ class Executor(Protocol):
     def wait(self, timeout_seconds: float | None) -> Sequence[Report]:
         """What has been reported since, as soon as there is something; empty after the timeout.
 
+        What is no outcome may be held back for a tenth of a second, to come with one.
+
         Every submitted attempt gets exactly one outcome, killed ones included. An executor that runs attempts in
         this process may raise KeyboardInterrupt; the attempt it ended has its outcome the next time.
         """
@@ -215,6 +210,13 @@ class Executor(Protocol):
 
     def kill(self, attempt_id: str) -> None:
         """Stop the attempt with all processes that it started: politely, then not. It still has its outcome."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the attempt that this process itself makes just now, as Ctrl-C does. Called from another thread.
+
+        All others have `kill`, which the engine calls when it has what ``wait`` reports.
+        """
         ...
 
     def close(self) -> None:

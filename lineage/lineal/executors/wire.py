@@ -8,9 +8,9 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from lineal.events import Failure
 from lineal.executors.protocol import Envelope
@@ -107,13 +107,12 @@ class Line:
 # -- the executor to the zygote -------------------------------------------------------------------
 
 
-def log_of(scratch: str) -> Path:
-    """What the attempt with that scratch folder writes: beside it, for most attempts need no folder."""
-    return Path(f"{scratch}.log")
+def log_of(scratch: str) -> str:
+    """The path of what the attempt with that scratch folder writes: beside it, for most attempts need no folder."""
+    return f"{scratch}.log"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """So many more workers are to be forked; each waits for an order."""
 
     count: int
@@ -122,27 +121,23 @@ class Wanted:
 # -- the zygote to the executor -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Imported:
+class Imported(Struct, frozen=True):
     """The project has been imported: from now on workers come at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotImported:
+class NotImported(Struct, frozen=True):
     """The project's code could not be imported; no attempt can run."""
 
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Forked:
+class Forked(Struct, frozen=True):
     """A worker is there; the executor's end of the line to it comes with the message."""
 
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(Struct, frozen=True):
     """A worker ended, and nothing that it started is left.
 
     ``status`` is as `os.waitstatus_to_exitcode` gives it: negative for a signal.
@@ -155,8 +150,7 @@ class Exited:
 # -- the executor to a worker ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """An envelope as a pickle: it may name classes of the project, and only the worker imports for it.
 
     ``scratch`` is the folder to work in, whatever the envelope says.

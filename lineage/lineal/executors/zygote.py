@@ -12,17 +12,18 @@ import gc
 import importlib
 import os
 import pickle
-import selectors
-import shutil
+import select
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
+
+from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import codec_for
 from lineal.errors import LinealError
@@ -65,11 +66,12 @@ def main(fd: int) -> None:
     except BaseException as error:  # noqa: BLE001 — whatever the project's import raises is told to the engine
         line.send(NotImported(_import_failure(error)))
         return
-    _adopt_orphans()
+    adopt_orphans = _way_to_adopt_orphans()
+    adopt_orphans()
     faulthandler.enable()  # the last lines of a worker that crashes then say where
     observer.prepare()
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
-    _serve(line, store, observer, setup.bounded)
+    _serve(line, lambda ours: _work(ours, store, observer, setup.bounded, adopt_orphans))
 
 
 def _import_project(setup: Setup) -> Observer:
@@ -110,39 +112,43 @@ def _import_failure(error: BaseException) -> Failure:
     )
 
 
-def _serve(line: Line, store: Store, observer: Observer, bounded: Collection[str]) -> None:
+def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
     """Fork when asked, tell who exited; when the engine is gone, kill what still runs and leave."""
     wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the engine, which decides
-    selector = selectors.DefaultSelector()
-    selector.register(line, selectors.EVENT_READ)
-    selector.register(wake_read, selectors.EVENT_READ)
+    poll = select.poll()
+    for one in (line, wake_read):
+        poll.register(one, select.POLLIN)
+    ours_alone = (line.fileno(), wake_read, wake_write)
 
     def work(ours: Line) -> NoReturn:
-        for one in (line, selector):
-            one.close()
-        for end in (wake_read, wake_write):
-            os.close(end)
-        _work(ours, store, observer, bounded)
+        for (
+            descriptor
+        ) in ours_alone:  # the objects that stand for them stay as they are: a write would copy their pages
+            os.close(descriptor)
+        be_worker(ours)
 
     workers: set[int] = set()
     exited: list[Exited] = []
     leftovers = Leftovers()
     try:
         line.send(Imported())
+        ready = {line.fileno(): select.POLLIN}  # with the setup more may have come
         while True:
-            for _ in range(sum(request.count for request in line.received())):
-                workers.add(_fork(line, work))
-            exited += _reap(workers)
-            if exited and leftovers.are_gone(workers):
-                for one in exited:
-                    line.send(one)
-                exited.clear()
-            selector.select(_SWEEP_SECONDS if exited else None)
-            with suppress(BlockingIOError):
+            if line.fileno() in ready:
+                for request in line.received():
+                    for _ in range(request.count):
+                        workers.add(_fork(line, work))
+            if wake_read in ready:
                 os.read(wake_read, 4096)
+                exited += _reap(workers)
+            if exited and leftovers.are_gone(workers):
+                for each in exited:
+                    line.send(each)
+                exited.clear()
+            ready = dict(poll.poll(1000 * _SWEEP_SECONDS if exited else None))
     except (EOFError, OSError):
         _end_all(workers)
 
@@ -202,19 +208,21 @@ class Leftovers:
 def _children() -> list[int]:
     pid = os.getpid()
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as children:
+            return [int(child) for child in children.read().split()]
     except FileNotFoundError:
         import psutil
 
         return [child.pid for child in psutil.Process().children()]
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of processes whose own has died (prctl(2), PR_SET_CHILD_SUBREAPER), where the system can."""
-    if sys.platform == "linux":
-        import ctypes
+def _way_to_adopt_orphans() -> Callable[[], object]:
+    """What makes a process the parent of those whose own has died (prctl(2), PR_SET_CHILD_SUBREAPER), where it can."""
+    if sys.platform != "linux":
+        return lambda: None
+    import ctypes
 
-        ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+    return partial(ctypes.CDLL(None).prctl, 36, 1, 0, 0, 0)
 
 
 def _end_all(workers: Iterable[int]) -> None:
@@ -233,12 +241,18 @@ def _end_all(workers: Iterable[int]) -> None:
                 os.waitpid(-1, 0)
 
 
-def _work(line: Line, store: Store, observer: Observer, bounded: Collection[str]) -> NoReturn:
+def _work(
+    line: Line,
+    store: Store,
+    observer: Observer,
+    bounded: Collection[str],
+    adopt_orphans: Callable[[], object],
+) -> NoReturn:
     """Be a worker: own session, wait for the order of one attempt, output into the log file. Never returns."""
     status = 1
     try:
         os.setsid()
-        _adopt_orphans()
+        adopt_orphans()
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -252,18 +266,19 @@ def _work(line: Line, store: Store, observer: Observer, bounded: Collection[str]
             os.environ["LINEAL_ATTEMPT"] = order.attempt_id
             if "cpu" in order.resources:
                 threads.limit(max(1, int(order.resources["cpu"])), bounded)
-            envelope: Envelope = replace(pickle.loads(order.envelope), scratch=order.scratch)
+            envelope: Envelope = pickle.loads(order.envelope)
+            if envelope.scratch != order.scratch:
+                envelope = replace_fields(envelope, scratch=order.scratch)
             outcome = perform(envelope, stage_named, store, observer)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(order.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
-        with suppress(LinealError):  # a worker's spool is of no use to anybody after it
-            shutil.rmtree(store.backend.spool(), ignore_errors=True)
+        store.backend.discard_spool()  # it is of no use to anybody after this
         status = _hand_over(outcome, line)
     finally:
         os._exit(status)
 
 
-def _redirect(path: Path) -> None:
+def _redirect(path: str) -> None:
     """From now on what this process writes goes into the file, and it has nothing to read."""
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -120,6 +120,7 @@ class Closures:
                     f"source {module} {xxhash.xxh3_128_hexdigest(lookup.sources.read(located.file))}"
                 )
         lines += self._orders(run, first, labels)
+        lines += self._early(run, first, labels)
         lines += [f"docs {node[1]}:{node[2]} {node[3]}" for node in run.active if node[0] == "docs"]
         imported = {each for module in first for each in self.loading.everything(module)}
         doubtful = {node[1] for node in run.active if node[0] == "loaded"}
@@ -170,6 +171,27 @@ class Closures:
         for node, places in several.items():
             ordered = sorted(places, key=lambda place: ranks.get(place, len(ranks)))
             lines.append(f"order {' '.join(node)}: {' | '.join(labels[place] for place in ordered)}")
+        return lines
+
+    def _early(self, run: _Run, first: tuple[str, ...], labels: dict[Place, str]) -> list[str]:
+        """What modules that import each other look up in each other before it is bound."""
+        lines = []
+        for place in run.units:
+            if not self.loading.is_circular(place[0]):
+                continue
+            unit = self.lookup.get_index(place[0]).units[place[1]]
+            nodes: Iterable[Node] = self.linker.links(*place, run.mode, place in run.entries).now
+            if unit.kind == "import":
+                targets = self.lookup.resolve(place[0], unit.target)
+                nodes = [("name", each.module, each.name) for each in targets if each.kind == "name"]
+            for node in nodes:
+                if node[0] != "name" or node[1] == place[0] or self.lookup.find_index(node[1]) is None:
+                    continue
+                ranks = self._sequence(run, first)
+                for each in self.lookup.binders(node[1], node[2]):
+                    bound = (node[1], each)
+                    if bound in run.units and ranks.get(bound, 0) > ranks.get(place, len(ranks)):
+                        lines.append(f"early {labels[place]}: {labels[bound]}")
         return lines
 
     def _sequence(self, run: _Run, first: tuple[str, ...]) -> dict[Place, int]:
@@ -246,7 +268,7 @@ class _Run:
             while self.pending:
                 self.expand(self.pending.pop())
             before = len(self.active)
-            if "dynamic" in self.marks:
+            if "dynamic" in self.marks or "imports" in self.marks:
                 self._match_strings()
             self._include_imports()
             self._include_hooks()
@@ -277,6 +299,9 @@ class _Run:
             self._runs(node[1])
         elif kind in ("signature", "function signature"):
             self._sign(node[1], node[2], classes=kind == "signature")
+        elif kind == "listed":
+            for module in self.closures.loading.below(node[1]):
+                self.load(module)
         elif kind == "package":
             for module in self.closures.loading.below(node[1]):
                 self.activate(("module", module))
@@ -430,6 +455,8 @@ class _Run:
             self.loaded[each] = None
             for position, changes in loading.changing(each):
                 self._watch((each, position), changes)
+            for position in loading.searching(each):  # what it brings may change anything
+                self.include((each, position))
             for name in loading.side_imports(each):
                 self.outside.add(name)
                 self.activate(("outside", name.partition(".")[0]))
@@ -449,7 +476,9 @@ class _Run:
                 self.include(place, changes=True)
 
     def _match_strings(self) -> None:
-        """Text that names project code is taken for what a computed import brings."""
+        """Text that names project code is taken for what a computed import brings; for what it is imported for only,
+        where no result of such an import is used.
+        """
         lookup = self.closures.lookup
         for user, text in sorted(self.strings):
             module, _, name = text.partition(":")
@@ -460,6 +489,9 @@ class _Run:
                 if lookup.find_module(".".join(parts[:length])) is not None:
                     found = ".".join(parts[:length])
                     rest = [*parts[length:], *(name.split(".") if name else [])]
-                    self.activate(("name", found, rest[0]) if rest else ("module", found))
+                    if "dynamic" in self.marks:
+                        self.activate(("name", found, rest[0]) if rest else ("module", found))
+                    self.load(found)
                     break
-        self.strings.clear()
+        if "dynamic" in self.marks:
+            self.strings.clear()

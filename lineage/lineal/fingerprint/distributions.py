@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lineal.fingerprint.markers import may_hold
+
 _SITES = frozenset({"site-packages", "dist-packages"})
 _OWN = frozenset({"lineal", "lineal-store", "lineal-cli"})
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^]]*)\])?([^;]*)(?:;(.*))?")
@@ -91,7 +93,7 @@ class Distribution:
         return _read(f"{self.info}/top_level.txt").decode("utf-8", "replace").split()
 
     def requirements(self, extras: Iterable[str] = ()) -> list[tuple[str, tuple[str, ...]]]:
-        """What it requires, with these extras: normalised names, each with the extras asked of it."""
+        """What it requires here, with these extras: normalised names, each with the extras asked of it."""
         wanted = set(extras)
         return [
             (name, asked) for name, asked, only in self._requires() if not only or wanted.intersection(only)
@@ -112,7 +114,7 @@ class Distribution:
                     break  # the description follows
                 if line.lower().startswith("requires-dist:"):
                     match = _REQUIREMENT.match(line[14:])
-                    if match is not None:
+                    if match is not None and may_hold(match[4] or ""):
                         asked = tuple(each.strip() for each in (match[2] or "").split(",") if each.strip())
                         only = tuple(_EXTRA.findall(match[4] or ""))
                         found.append((normalized(match[1]), asked, only))
@@ -432,12 +434,6 @@ def _editable_places(distribution: Distribution) -> tuple[dict[str, str], list[_
     folders += [distribution.editable, f"{distribution.editable}/src"]
     listings = [_list_folder(os.path.abspath(folder)) for folder in dict.fromkeys(folders)]
     return mapping, [each for each in listings if each is not None]
-
-
-def _editable_folders(distribution: Distribution) -> list[str]:
-    """The folders that an editable install may have its modules in."""
-    mapping, folders = _editable_places(distribution)
-    return [*map(os.path.dirname, mapping.values()), *(folder.path for folder in folders)]
 
 
 def _finder_mapping(source: bytes) -> dict[str, str]:

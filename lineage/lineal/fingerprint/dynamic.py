@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lineal.fingerprint.facts import origins_of
-from lineal.fingerprint.literals import OWN_NAME, OWN_PACKAGE, Chain, chain_of, path_of, text_of
+from lineal.fingerprint.literals import LOADED, OWN_NAME, OWN_PACKAGE, Chain, chain_of, path_of, text_of
 from lineal.fingerprint.reading import (
     METHODS,
     READERS,
@@ -130,6 +130,9 @@ def special_subscript(walker: Walker, node: ast.Subscript) -> bool:
         return False
     if chain[-2:] == ("sys", "modules"):
         if key is None or not key[1]:
+            if store:
+                walker.mutate("in", [chain])
+                return False
             walker.facts.marks.add("dynamic")
             walker.spot("dynamic_import", "sys.modules with a computed name", node)
             return False
@@ -140,6 +143,7 @@ def special_subscript(walker: Walker, node: ast.Subscript) -> bool:
             walker.facts.marks.add("own")
         else:
             walker.scope.load((0, key[0]))
+            walker.scope.load((LOADED, key[0]))
         return True
     if chain[-1] == "environ":
         if store:
@@ -197,7 +201,7 @@ def _import_module(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     literal = imported_by(node)
     if literal is not None:
         walker.executes((int(literal[0]), str(literal[1]), None))
-        if walker.use != "e":
+        if not walker.dropped:
             walker.scope.load(literal)
         return True
     if not node.args:
@@ -207,13 +211,16 @@ def _import_module(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     if found is not None and found[0].startswith("."):
         package = _package_argument(node)
         prefix = (package or OWN_PACKAGE) + found[0].rpartition(".")[0]
-    if prefix.strip("."):
-        walker.executes((-1, prefix, None))
-        walker.scope.load((-1, prefix))
-    walker.facts.marks.add("dynamic")
+    walker.executes((-1, prefix if prefix.strip(".") else "", None))
+    if walker.dropped:  # it is there for what it runs
+        walker.facts.marks.add("imports")
+    else:
+        walker.facts.marks.add("dynamic")
+        if prefix.strip("."):
+            walker.scope.load((-1, prefix))
     computed = f"{prefix}.…" if prefix.strip(".") else "a computed name"
-    for stand_in in (OWN_NAME, OWN_PACKAGE):
-        computed = computed.replace(stand_in, "")
+    for stand_in, name in ((OWN_NAME, "__name__"), (OWN_PACKAGE, "__package__")):
+        computed = computed.replace(stand_in, name)
     walker.spot("dynamic_import", f"{ast.unparse(node.func)} of {computed}", node)
     walker.visit_all([*node.args, *(keyword.value for keyword in node.keywords)])
     return True
@@ -241,6 +248,7 @@ def _patch(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
 def _resolve_name(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     """``pkgutil.resolve_name("m:f")`` and ``pydoc.locate("m.f")``: names in text; what matches is pulled in."""
     walker.facts.marks.add("dynamic")
+    walker.executes((-1, "", None))
     if node.args and text_of(node.args[0]) is None:
         walker.spot("dynamic_import", f"{ast.unparse(node.func)} of a computed name", node)
     return False
@@ -262,6 +270,7 @@ def _run_file(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
 
 def _run_named(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
     walker.facts.marks.add("dynamic")
+    walker.executes((-1, "", None))
     walker.spot("dynamic_import", ast.unparse(node.func), node)
     return False
 
@@ -324,6 +333,7 @@ def _environment(walker: Walker, node: ast.Call, chain: Chain | None) -> bool:
         key = text_of(node.args[0])
         if key is not None and key[1]:
             walker.scope.load((0, key[0]))
+            walker.scope.load((LOADED, key[0]))
         else:
             walker.facts.marks.add("dynamic")
             walker.spot("dynamic_import", "sys.modules with a computed name", node)

@@ -10,10 +10,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from lineal.fingerprint.literals import Chain
 from lineal.fingerprint.lookup import Lookup, Target
-from lineal.fingerprint.scopes import DROPPED, Call, Import, changes_receiver
+from lineal.fingerprint.scopes import DROPPED, LEVEL, Call, Import, changes_receiver
 from lineal.fingerprint.syntax import Unit
 
 Node = tuple[str, ...]
@@ -41,12 +42,33 @@ _ENVIRONMENT = frozenset({"environ", "environb", "getenv", "putenv", "unsetenv",
 _REGISTERING = ("register", "hook", "implements", "overload_method", "accessor", "subscribe", "connect")
 _SHARED = ("get", "current", "default", "global", "instance", "shared", "root", "gca", "gcf")
 _MOST_CALLS = 4
+_REFLECTED = frozenset({"__class__", "__bases__", "__base__", "__mro__", "__globals__"})
+_GIVING = ("__getitem__", "__enter__", "__iter__", "__next__")
+_PARTS = frozenset({"get", "items", "pop", "popitem", "setdefault", "values", "__getitem__"})
 _MAKERS = ("__init__", "__new__", "__post_init__")
 _MOST_DEEP = 6
 _ARGUMENT_CHANGERS = frozenset(
     {"heappush", "heappop", "heappushpop", "heapreplace", "heapify", "insort", "insort_left", "insort_right"}
 )
 _ITERATORS = frozenset({"iter", "map", "filter", "zip", "enumerate", "reversed", "open"})
+_STATEFUL = frozenset({
+    "io.BytesIO", "io.StringIO", "queue.LifoQueue", "queue.PriorityQueue", "queue.Queue", "queue.SimpleQueue",
+    "random.Random", "numpy.random.Generator", "numpy.random.RandomState", "numpy.random.default_rng",
+})  # fmt: skip
+"""What makes objects that every use of a method changes."""
+
+_NO_DRAWS = frozenset(
+    [
+        "Generator",
+        "Random",
+        "RandomState",
+        "SeedSequence",
+        "SystemRandom",
+        "default_rng",
+        "get_state",
+        "getstate",
+    ]
+)
 _CONSUMERS = frozenset(
     {"list", "tuple", "set", "frozenset", "dict", "sorted", "sum", "max", "min", "any", "all"}
 )
@@ -90,7 +112,7 @@ class Changes:
     )  # of its parameters, changed beyond themselves
     calls: set[_Function] = field(default_factory=set)  # by itself
     imports: set[tuple[str, Import]] = field(default_factory=set)
-    seen: set[tuple[str, Call]] = field(default_factory=set)  # calls taken in so far
+    seen: set[tuple[str, Call, _Given]] = field(default_factory=set)  # calls taken in so far
 
     @property
     def called(self) -> set[tuple[str, int]]:
@@ -122,13 +144,45 @@ class Changes:
         self.imports |= other.imports
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """The arguments of a call, as the caller names them."""
+class _Argument(NamedTuple):
+    """An argument of a call: what it may be, as the unit ``at`` of ``module`` names it.
 
+    ``key`` is its position, or its keyword; one handed to what a call returned is numbered as `LEVEL` says, and
+    known by position alone.
+    """
+
+    key: int | str
     module: str
     at: int | None
-    arguments: tuple[tuple[int | str, tuple[Chain, ...]], ...]
+    chains: tuple[Chain, ...]
+
+
+_Given = tuple[_Argument, ...]
+
+
+def _given(module: str, at: int | None, callee: Chain, among: Sequence[Call]) -> _Given:
+    """What the calls of ``callee`` are given that are among these."""
+    return tuple(
+        _Argument(key, module, at, chains)
+        for other, _, arguments in among
+        if other == callee
+        for key, chains in arguments
+    )
+
+
+def _later(given: _Given, levels: int) -> _Given:
+    """What is handed over by a call, if it is that many calls further on."""
+    if not levels:
+        return given
+    return tuple(
+        each._replace(key=each.key + LEVEL * levels)
+        for each in given
+        if isinstance(each.key, int) and 0 <= each.key + LEVEL * levels < LEVEL * _MOST_CALLS
+    )
+
+
+def _at_position(given: _Given, position: int) -> Iterable[tuple[str, Chain, int | None]]:
+    return [(each.module, chain, each.at) for each in given if each.key == position for chain in each.chains]
 
 
 class Effects:
@@ -153,8 +207,10 @@ class Effects:
         changes = self._units[(module, index)] = Changes(self._functions)
         for kind, chain in unit.mutations:
             self._mutation(module, kind, chain, index, changes)
+        decorated = (_Argument(0, module, None, ((unit.names[0],),)),) if unit.decorators else ()
         for call in unit.calls:
-            self._call(module, call, index, changes)
+            handed = decorated if call[1] == "d" and not call[2] else ()
+            self._call(module, call, index, changes, unit.calls, handed)
         if unit.kind == "class":
             self._class_hooks(module, index, unit, changes)
         for name in unit.names:
@@ -284,7 +340,10 @@ class Effects:
             return
         seen.add((module, chain))
         if "()" in chain:
-            self._result(module, chain[: chain.index("()")], at, changes, seen)
+            callee, rest = chain[: chain.index("()")], chain[chain.index("()") + 1 :]
+            self._result(module, callee, at, changes, seen)
+            for made in self._classes(module, callee, at):
+                self._handed_out(made, rest[:1], changes, seen)
             return
         for target in self.lookup.resolve(module, chain, at):
             self._target(target, changes, seen)
@@ -300,10 +359,41 @@ class Effects:
             changes.nodes.add(("name", target.module, target.name))
             if target.kind == "missing":
                 return
+            if not _REFLECTED.isdisjoint(target.rest):
+                self._reflected(target, changes)
+            for owner, _ in self._owners(target):
+                self._handed_out(owner, target.rest[:1], changes, seen)
             for each in self.lookup.binders(target.module, target.name):
                 unit = self.lookup.get_index(target.module).units[each]
                 for alias in unit.aliases.get(target.name, ()):
                     self._object(target.module, alias, each, changes, seen)
+
+    def _handed_out(
+        self, owner: tuple[str, int], attribute: Chain, changes: Changes, seen: set[tuple[str, Chain]]
+    ) -> None:
+        """Something that an object of this class gives is changed: by an attribute, which the class may have or
+        compute, or by way of syntax.
+        """
+        for home, each in (owner, *self.bases(*owner)):
+            unit = self.lookup.get_index(home).units[each]
+            if not unit.attributes.keys().isdisjoint(attribute):
+                changes.nodes.update(("name", home, name) for name in unit.names)
+            for method in (*attribute, *_GIVING):
+                effect = unit.effects.get(str(method))
+                for chain in effect.returns if effect is not None else ():
+                    if chain[0] != "":
+                        self._object(home, chain, None, changes, seen)
+
+    def _reflected(self, target: Target, changes: Changes) -> None:
+        """Something is changed by way of an object that belongs to it: its class, the bases of that, the globals of
+        a function.
+        """
+        if "__globals__" in target.rest:
+            changes.nodes.add(("any", target.module))
+        for owner, _ in self._owners(target):
+            for home, each in (owner, *self.bases(*owner)):
+                names = self.lookup.get_index(home).units[each].names
+                changes.nodes.update(("name", home, name) for name in names)
 
     def _result(
         self, module: str, callee: Chain, at: int | None, changes: Changes, seen: set[tuple[str, Chain]]
@@ -316,6 +406,8 @@ class Effects:
                 leaf = target.module.rpartition(".")[2].lower()
                 if leaf.startswith(_SHARED):
                     changes.add_outside(target.module)
+            elif target.kind == "name" and target.rest and target.rest[-1] in _PARTS:
+                self._target(target, changes, seen)
         for owner, unit, key, receiver in self._functions_named(module, callee, at):
             effect = self.lookup.get_index(owner).units[unit].effects.get(key)
             for chain in effect.returns if effect is not None else ():
@@ -324,24 +416,36 @@ class Effects:
                 elif chain[1] == 0 and receiver is not None:  # `return self`
                     self._object(module, callee[:-1], at, changes, seen)
 
-    def _call(self, module: str, call: Call, at: int | None, changes: Changes) -> None:
-        if (module, call) in changes.seen:
+    def _call(
+        self,
+        module: str,
+        call: Call,
+        at: int | None,
+        changes: Changes,
+        among: Sequence[Call] = (),
+        handed: _Given = (),
+    ) -> None:
+        """A call runs; ``among`` are those beside it, which have the arguments where what one of them returned is
+        called; ``handed`` is what it is given from elsewhere.
+        """
+        if (module, call, handed) in changes.seen:
             return
-        changes.seen.add((module, call))
+        changes.seen.add((module, call, handed))
         callee, use, arguments = call
         if use in ("b", "m"):
             classes = list(self._classes(module, callee, at))
             self._make_class((), classes, changes) if use == "m" else self._make_class(classes, (), changes)
             return
-        given = _Given(module, at, arguments)
         calls = 1
         while callee and callee[-1] == "()":
             callee, calls = callee[:-1], calls + 1
         if not callee or callee[0] == "":
             return
+        given = tuple(_Argument(key, module, at, chains) for key, chains in arguments)
+        given = self._given_before(module, callee, at, calls, among) + _later(given + handed, calls - 1)
         calls = min(calls, _MOST_CALLS)  # `x = x()` goes on for ever
         if "()" in callee:
-            self._call_on_result(callee, calls, use, given, changes)
+            self._call_on_result(module, callee, at, calls, use, given, among, changes)
         else:
             for target in self.lookup.resolve(module, callee, at):
                 self._call_target(target, calls, use, given, changes)
@@ -350,15 +454,37 @@ class Effects:
                 if chain[0] != "" and "()" not in chain:
                     self._handed_over(module, chain, at, changes)
 
-    def _call_on_result(self, callee: Chain, calls: int, use: str, given: _Given, changes: Changes) -> None:
+    @staticmethod
+    def _given_before(
+        module: str, callee: Chain, at: int | None, calls: int, among: Sequence[Call]
+    ) -> _Given:
+        """What ``callee`` is given, and what it returns, but for the last of ``calls`` times."""
+        found: _Given = ()
+        for level in range(calls - 1):
+            found += _later(_given(module, at, (*callee, *("()",) * level), among), level)
+        return found
+
+    def _call_on_result(
+        self,
+        module: str,
+        callee: Chain,
+        at: int | None,
+        calls: int,
+        use: str,
+        given: _Given,
+        among: Sequence[Call],
+        changes: Changes,
+    ) -> None:
         """A method of what a call returned."""
-        module, at, owner = given.module, given.at, callee[:-1]
+        owner = callee[:-1]
         for home, unit, key, receiver in self._functions_named(module, callee, at):
             if receiver is not None:
                 params = self._run(home, unit, key, calls, given, 1, changes)
                 if any(position == 0 for position, _ in params):
                     self._object(module, owner, at, changes, set())
                     self._shared_attributes(receiver, (home, unit, key, calls), changes)
+                if (0, True) in params:  # a new object may hold on to what it was made with
+                    self._arguments(_given(module, at, callee[: callee.index("()")], among), None, changes)
         if use in DROPPED or changes_receiver(str(callee[-1])):
             self._object(module, callee, at, changes, set())
             self._object(module, owner, at, changes, set())
@@ -379,7 +505,7 @@ class Effects:
                 if kind == "def":
                     self._take((target.module, each, "", 1), changes)
                 elif kind == "class":
-                    self._construct(target.module, each, 1, _Given(module, at, ()), changes)
+                    self._construct(target.module, each, 1, (), changes)
 
     def _call_target(self, target: Target, calls: int, use: str, given: _Given, changes: Changes) -> None:
         if use == "p" and not (target.kind == "name" and target.rest):
@@ -391,7 +517,7 @@ class Effects:
             if leaf in _ARGUMENT_CHANGERS:
                 self._arguments(given, {0}, changes)
             registers = any(word in leaf.lower() for word in _REGISTERING)
-            if use == "e" or registers or changes_receiver(leaf):
+            if use == "e" or registers or changes_receiver(leaf) or _draws(target.module):
                 changes.add_outside(target.module)
             if use == "e":
                 self._arguments(given, None, changes)
@@ -401,17 +527,17 @@ class Effects:
             ):
                 self._arguments(given, {0}, changes)
             elif target.name in _CONSUMERS:
-                for chain in next((chains for key, chains in given.arguments if key == 0), ()):
-                    for used in self.lookup.resolve(given.module, chain, given.at) if chain[0] != "" else ():
+                for module, chain, at in _at_position(given, 0):
+                    for used in self.lookup.resolve(module, chain, at) if chain[0] != "" else ():
                         if self._is_iterator(used):
                             self._target(used, changes, set())
             elif target.name == "type":
-                for chain in next((chains for key, chains in given.arguments if key == 1), ()):
-                    self._make_class(self._classes(given.module, chain, given.at), (), changes)
+                for module, chain, at in _at_position(given, 1):
+                    self._make_class(self._classes(module, chain, at), (), changes)
         elif target.kind == "missing" and use in DROPPED:
             changes.nodes.add(("name", target.module, target.name))
         elif target.kind == "name":
-            if self._open or given.arguments:
+            if self._open or given:
                 self._call_name(target, calls, use, given, changes)
                 return
             known = self._targets.get((target, calls, use))
@@ -454,7 +580,8 @@ class Effects:
             self._run(module, index, "", calls, given, 0, changes)
         aliases = unit.aliases.get(target.name, ())
         for alias in aliases:
-            self._call(module, (alias + ("()",) * (calls - 1), "v", ()), index, changes)
+            again = alias + ("()",) * (calls - 1)
+            self._call(module, (again, "v", ()), index, changes, unit.calls, given)
         if use in DROPPED and not unit.effects:
             self._target(target, changes, set())
 
@@ -472,7 +599,12 @@ class Effects:
                     self._shared_attributes(owner, (*home, method, calls), changes)
         if found:
             return
-        if use in DROPPED or changes_receiver(method) or (method == "__iter__" and self._is_iterator(target)):
+        if (
+            use in DROPPED
+            or changes_receiver(method)
+            or (method == "__iter__" and self._is_iterator(target))
+            or self._is_stateful(target)
+        ):
             self._target(target, changes, set())
 
     def _shared_attributes(self, owner: tuple[str, int], called: _Function, changes: Changes) -> None:
@@ -503,17 +635,30 @@ class Effects:
 
     def _is_iterator(self, target: Target) -> bool:
         """Whether a global holds an iterator, which looking at uses up."""
-        if target.kind != "name":
-            return False
-        for each in self.lookup.binders(target.module, target.name):
+        return any(
+            (maker.kind == "builtin" and maker.name in _ITERATORS) or self._is_generator(maker)
+            for maker in self._makers_of(target)
+        )
+
+    def _is_stateful(self, target: Target) -> bool:
+        """Whether a global holds an object that every use changes, such as a generator of random numbers."""
+        return any(maker.kind == "outside" and maker.module in _STATEFUL for maker in self._makers_of(target))
+
+    def _makers_of(self, target: Target) -> Iterable[Target]:
+        """What is called to make the value of a global."""
+        for each in self.lookup.binders(target.module, target.name) if target.kind == "name" else ():
             aliases = self.lookup.get_index(target.module).units[each].aliases.get(target.name, ())
             for alias in aliases:
-                for maker in (
-                    self.lookup.resolve(target.module, alias[:-1], each) if alias[1:] == ("()",) else ()
-                ):
-                    if maker.kind == "builtin" and maker.name in _ITERATORS:
-                        return True
-        return False
+                if alias[-1] == "()" and "()" not in alias[:-1] and alias[0] != "":
+                    yield from self.lookup.resolve(target.module, alias[:-1], each)
+
+    def _is_generator(self, target: Target) -> bool:
+        """Whether a call of a project function makes an iterator."""
+        if target.kind != "name" or target.rest:
+            return False
+        units = self.lookup.get_index(target.module).units
+        effects = [units[each].effects.get("") for each in self.lookup.binders(target.module, target.name)]
+        return any(effect is not None and effect.yields for effect in effects)
 
     def _is_static(self, owner: tuple[str, int], method: str) -> bool:
         params = self.lookup.get_index(owner[0]).units[owner[1]].effects[method].params
@@ -534,7 +679,9 @@ class Effects:
         if calls > 1:
             found = self._find_method((module, index), "__call__")
             if found is not None:
-                self._run(*found, "__call__", calls - 1, given, 1, changes)
+                params = self._run(*found, "__call__", calls - 1, _later(given, -1), 1, changes)
+                if (0, True) in params:  # the object may hold on to what it was made with
+                    self._arguments(given, None, changes)
         for metaclass in self._metaclasses(module, index):
             found = self._find_method(metaclass, "__call__")
             if found is not None:
@@ -553,23 +700,37 @@ class Effects:
         effect = self.lookup.get_index(module).units[index].effects.get(key)
         if effect is None:
             return set()
-        written = {key + shift if isinstance(key, int) else key for key, _ in given.arguments}
+        written = {
+            each.key + shift if isinstance(each.key, int) and each.key < LEVEL else each.key for each in given
+        }
         for position, _ in inner.params:  # a default that stays from call to call belongs to the function
             if position in effect.kept and not written & {position, effect.params[position]}:
                 names = self.lookup.get_index(module).units[index].names
                 changes.nodes.update(("name", module, name) for name in names)
         positions = {position for position, _ in inner.params}
+        for position, chain in effect.defaults:
+            if position in positions and not written & {position, effect.params[position]}:
+                self._object(module, chain, None, changes, set())
         keywords = {effect.params[position] for position in positions if position < len(effect.params)}
-        self._arguments(given, {position - shift for position in positions} | keywords, changes)
+        if len(effect.params) - 1 in positions:  # it may collect all others
+            others = [each.key for each in given if isinstance(each.key, str)]
+            keywords.update(key for key in others if key not in effect.params)
+        places = {position - shift if position < LEVEL else position for position in positions}
+        self._arguments(given, places | keywords, changes)
+        for position, attribute in inner.attributes:
+            if attribute in _REFLECTED:
+                place = position - shift if position < LEVEL else position
+                for owner, chain, at in _at_position(given, place):
+                    self._object(owner, (*chain, attribute), at, changes, set())
         return inner.params
 
     def _arguments(self, given: _Given, which: set[int | str] | set[int] | None, changes: Changes) -> None:
         """The arguments at these positions and keywords are changed; None: all of them."""
-        for key, chains in given.arguments:
+        for key, module, at, chains in given:
             if which is None or key in which:
                 for chain in chains:
                     if chain[-1] != "()":
-                        self._object(given.module, chain, given.at, changes, set())
+                        self._object(module, chain, at, changes, set())
 
     def _take(self, function: _Function, changes: Changes) -> Changes:
         """Note that a function is called; returns what it changes."""
@@ -609,13 +770,13 @@ class Effects:
         for decorator in unit.decorators if unit.kind == "def" and not key else ():
             if decorator.chain is not None:
                 through = decorator.chain + ("()",) * (decorator.calls + calls)
-                self._call(module, (through, "v", ()), None, changes)
+                self._call(module, (through, "v", ()), None, changes, unit.calls)
         effect = unit.effects.get(key)
         for level in effect.levels[:calls] if effect is not None else ():
             for kind, chain in level.mutations:
                 self._mutation(module, kind, chain, None, changes)
             for call in level.calls:
-                self._call(module, call, None, changes)
+                self._call(module, call, None, changes, level.calls)
             changes.imports |= {(module, each) for each in level.imports}
 
     def _metaclasses(self, module: str, index: int) -> list[tuple[str, int]]:
@@ -679,8 +840,7 @@ class Effects:
         found = self._find_method(owner, method)
         if found is None:
             return
-        nobody = _Given(owner[0], owner[1], ())
-        for position, deep in self._run(*found, method, 1, nobody, 0, changes):
+        for position, deep in self._run(*found, method, 1, (), 0, changes):
             for module, each in classes.get(position, ()) if deep else ():
                 for name in self.lookup.get_index(module).units[each].names:
                     changes.nodes.add(("name", module, name))
@@ -688,3 +848,9 @@ class Effects:
             for module, each in (made, *self.bases(*made)) if made is not None and position == 0 else ():
                 for chain in self.lookup.get_index(module).units[each].attributes.get(attribute, ()):
                     self._object(module, chain, each, changes, set())
+
+
+def _draws(dotted: str) -> bool:
+    """Whether a function of a library draws from the random numbers that all share."""
+    package, _, leaf = dotted.rpartition(".")
+    return package in ("random", "numpy.random") and leaf not in _NO_DRAWS

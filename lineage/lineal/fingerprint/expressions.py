@@ -55,6 +55,7 @@ class ExpressionWalker:
         self.facts = Facts()
         self.scope: Scope = Scope(MODULE, None)
         self.use = "v"
+        self.dropped = False  # whether the result of the call that is looked at is
         self.tried = 0  # blocks around with an except clause
         self.deferred = 0  # functions around: what is in them runs only when they are called
 
@@ -203,6 +204,7 @@ class ExpressionWalker:
 
     def call(self, node: ast.Call) -> None:
         use, self.use = self.use, "v"
+        self.dropped = use == "e"
         chain = chain_of(node.func)
         special = None
         if chain is not None:
@@ -273,9 +275,10 @@ class ExpressionWalker:
         self._leave()
 
     def aside(self, nodes: Iterable[ast.AST]) -> None:
-        """Walk statements that bind nothing here: text that is run."""
+        """Walk statements that bind nothing here: text that is run. What it imports is used by whoever knows."""
         self.scope = Scope(COMPREHENSION, self.scope)
         self.visit_all(nodes)
+        self.scope.loads.update(target for targets in self.scope.imports.values() for target in targets)
         self._leave()
 
     def _leave(self) -> None:

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterable
 from typing import Any
 
-from lineal.fingerprint.literals import Chain, PathText, chain_of
+from lineal.fingerprint.literals import Chain, PathText, chain_of, text_of
 from lineal.fingerprint.scopes import Effect, Import
 
 
@@ -47,6 +47,16 @@ class Facts:
         self.optional: set[tuple[int, str]] = set()
 
 
+def _of_module(key: ast.AST, depth: int) -> list[Chain]:
+    """What ``sys.modules[key]`` may be: a module named in text, or the one that a function is from."""
+    text = text_of(key)
+    if text is not None and text[1]:
+        return [(0, text[0])]
+    if isinstance(key, ast.Attribute) and key.attr == "__module__":
+        return [(*origin, "__globals__") for origin in origins_of(key.value, depth)]
+    return origins_of(key, depth)
+
+
 _DEEPEST = 12
 _OF_ITS_VALUE = frozenset({ast.Subscript, ast.Starred, ast.Await, ast.NamedExpr})
 
@@ -68,12 +78,16 @@ def origins_of(node: ast.AST | None, depth: int = 0) -> list[Chain]:
             return [chain]
         return [(*origin, node.attr) for origin in origins_of(node.value, depth)]  # type: ignore[attr-defined]
     if cls is ast.Call:
+        if len(node.args) == 1 and chain_of(node.func) == ("type",):  # type: ignore[attr-defined]
+            return [(*origin, "__class__") for origin in origins_of(node.args[0], depth)]  # type: ignore[attr-defined]
         found = [(*origin, "()") for origin in origins_of(node.func, depth)]  # type: ignore[attr-defined]
         for argument in node.args:  # type: ignore[attr-defined]
             found += origins_of(argument, depth)
         for keyword in node.keywords:  # type: ignore[attr-defined]
             found += origins_of(keyword.value, depth)
         return found
+    if cls is ast.Subscript and chain_of(node.value) == ("sys", "modules"):  # type: ignore[attr-defined]
+        return _of_module(node.slice, depth)  # type: ignore[attr-defined]
     if cls in _OF_ITS_VALUE:
         return origins_of(node.value, depth)  # type: ignore[attr-defined]
     if isinstance(node, ast.IfExp):

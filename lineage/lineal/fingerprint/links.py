@@ -32,7 +32,9 @@ _PLAIN_CALLS = _PLAIN_DECORATORS | {
     "xgboost", "lightgbm", "networkx", "tqdm", "toolz", "more_itertools", "sqlalchemy",
 }  # fmt: skip
 _SWALLOWING = ("try", "with")
-_IMPORT_HOOKS: dict[Node, None] = dict.fromkeys([("outside", "sys.meta_path"), ("outside", "sys.path_hooks")])
+_IMPORT_HOOKS: dict[Node, None] = dict.fromkeys(
+    [("outside", "sys.meta_path"), ("outside", "sys.path_hooks"), ("outside", "sys.modules")]
+)
 _METADATA = frozenset(
     f"importlib.metadata.{each}"
     for each in ("version", "metadata", "requires", "distribution", "files", "Distribution.from_name")
@@ -136,6 +138,7 @@ class Linker:
             now_chains += decorator.now
             later += [(chain, False) for chain in decorator.later]
         content += self._guards(index, position, unit, nodes)
+        lists = "imports" in marks and "dynamic" not in marks
         if unit.kind in ("import", "star"):
             targets = self.lookup.resolve(module, unit.target[:2])
             self._edges("import", targets, edges, {}, set(), unresolved, None)  # whether it is there
@@ -145,6 +148,8 @@ class Linker:
             for chain, typing in [(each, False) for each in chains] if chains is not None else later:
                 targets = self.lookup.resolve(module, chain, at, typing)
                 found: dict[Node, None] = {}
+                if lists:
+                    targets = self._listed(targets, edges, found)
                 marks.update(self._marks(chain, targets))
                 if chain[-1] == "__doc__" and len(chain) > 1:
                     docs_of += [("name", t.module, t.name) for t in targets if t.kind == "name"]
@@ -166,6 +171,10 @@ class Linker:
                     outside.add(top)
         if "own" in marks:
             nodes[("module", module)] = None
+            if unit.kind in ("assign", "other"):  # it may look at what is bound so far
+                edges.add(
+                    f"after {' '.join(sorted({n for each in index.units[:position] for n in each.names}))}"
+                )
         if unit.kind != "import":
             for name in unit.names:
                 nodes[("own", module, name)] = None
@@ -185,6 +194,16 @@ class Linker:
             (*unit.strings, module.partition(".")[0]) if not _METADATA.isdisjoint(outside) else (),
             tuple(plugins),
         )
+
+    def _listed(
+        self, targets: tuple[Target, ...], edges: set[str], nodes: dict[Node, None]
+    ) -> tuple[Target, ...]:
+        """Packages that are searched for modules to import, of which nothing is used: what they list counts."""
+        packages = [target.module for target in targets if target.kind == "package"]
+        for package in packages:
+            edges.add(f"{package} lists {' '.join(sorted(self.lookup.sources.submodules(package)))}")
+            nodes[("listed", package)] = None
+        return tuple(target for target in targets if target.kind != "package")
 
     @staticmethod
     def _marks(chain: Chain, targets: tuple[Target, ...]) -> Iterator[str]:
@@ -314,6 +333,8 @@ class Linker:
                 nodes[("builtin", target.name)] = None
             elif target.kind == "via":
                 nodes[("unit", target.module, target.name)] = None
+            elif target.kind == "exports":
+                nodes[("own", target.module, target.name)] = None
             elif target.kind == "loaded":
                 nodes[("loaded", target.module)] = None
             elif target.kind == "missing":

@@ -12,6 +12,9 @@ Two roots are no names: ``(level, module, …)`` starts at an import, as ``from`
 ``("", position, …)`` at a parameter of the function that is looked at.
 """
 
+LOADED = -2
+"""The level of a chain that asks whether a module has been imported."""
+
 OWN_NAME, OWN_PACKAGE = "@", "%"
 """Stand for ``__name__`` and ``__package__`` at the start of a module's name."""
 

@@ -8,6 +8,8 @@ from lineal.fingerprint.effects import Changes, Effects, is_standard
 from lineal.fingerprint.lookup import OWN_PACKAGES, Lookup
 from lineal.fingerprint.scopes import Import
 
+_ANY_MODULE: Import = (-1, "", None)
+
 
 class Loading:
     """What runs when project modules are imported, over one `Lookup`."""
@@ -16,6 +18,8 @@ class Loading:
         self.lookup = lookup
         self.effects = effects
         self._loads: dict[str, tuple[tuple[int, str], ...]] = {}
+        self._circular: dict[str, bool] = {}
+        self._searching: dict[str, tuple[int, ...]] = {}
         self._uncertain: dict[str, tuple[tuple[int, str], ...]] = {}
         self._everything: dict[str, tuple[str, ...]] = {}
         self._changing: dict[str, tuple[tuple[int, Changes], ...]] = {}
@@ -50,8 +54,8 @@ class Loading:
         return result
 
     def uncertain(self, module: str) -> tuple[tuple[int, str], ...]:
-        """Those of `loads` that a guard, or a function that is called, may leave out; with every unit that
-        would import them.
+        """Those of `loads` that a guard, a loop, a function that is called, or a name that is computed may leave
+        out; with every unit that would import them.
         """
         known = self._uncertain.get(module)
         if known is not None:
@@ -62,7 +66,7 @@ class Loading:
         for position, unit in enumerate(index.units if index is not None else ()):
             for each in unit.imports_now if not unit.hidden else ():
                 names = list(self.imported(module, each))
-                if unit.guards:
+                if unit.guards or unit.kind not in ("import", "star"):
                     found += [(position, name) for name in names]
                 else:
                     certain.update(names)
@@ -71,6 +75,20 @@ class Loading:
                 found += [(position, name) for name in self.imported(owner, each)]
         result = tuple(dict.fromkeys(each for each in found if each[1] not in certain and each[1] != module))
         self._uncertain[module] = result
+        return result
+
+    def searching(self, module: str) -> tuple[int, ...]:
+        """The units of ``module`` that import what their text does not show when it is imported."""
+        known = self._searching.get(module)
+        if known is not None:
+            return known
+        index = self.lookup.find_index(module)
+        units = enumerate(index.units if index is not None else ())
+        found = {each for each, unit in units if not unit.hidden and _ANY_MODULE in unit.imports_now}
+        for position, changes in self.changing(module):
+            if any(what == _ANY_MODULE for _, what in changes.imports):
+                found.add(position)
+        result = self._searching[module] = tuple(sorted(found))
         return result
 
     def surely(self, roots: Iterable[str]) -> set[str]:
@@ -108,6 +126,14 @@ class Loading:
             pending += [name for _, name in self.loads(each)]
         result = self._everything[module] = tuple(found)
         return result
+
+    def is_circular(self, module: str) -> bool:
+        """Whether importing ``module`` imports something that imports it."""
+        known = self._circular.get(module)
+        if known is None:
+            known = any(module in self.everything(name) for _, name in self.loads(module))
+            self._circular[module] = known
+        return known
 
     def imported(self, module: str, what: Import) -> Iterator[str]:
         """The project modules that an import in ``module`` runs: packages before what is in them."""

@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 from lineal.fingerprint.errors import FingerprintError
-from lineal.fingerprint.literals import OWN_NAME, OWN_PACKAGE, Chain
+from lineal.fingerprint.literals import LOADED, OWN_NAME, OWN_PACKAGE, Chain
 
 if TYPE_CHECKING:
     from lineal.fingerprint.distributions import Distributions
@@ -75,8 +75,9 @@ class Target(NamedTuple):
     ``module`` (as a whole), ``package`` (with every module below it), ``outside`` (``module`` is the dotted
     name of something that is no project code), ``builtin``, ``missing`` (a name that a project module does
     not bind), ``absent`` (a module that is nowhere) or, beside those, ``via`` (an import under a guard, the
-    unit ``name`` of ``module``, that the way there takes) or ``loaded`` (it depends on whether ``module`` has
-    been imported, for a submodule is an attribute only then).
+    unit ``name`` of ``module``, that the way there takes), ``loaded`` (it depends on whether ``module`` has
+    been imported, for a submodule is an attribute only then) or ``exports`` (the ``__all__`` of ``module`` lets it
+    through, unless something changes that).
     """
 
     kind: str
@@ -244,6 +245,8 @@ class Lookup:
         root, *rest = chain
         if isinstance(root, int):
             name = self.absolute(module, root, str(rest[0]))
+            if root == LOADED:
+                return [Target("loaded", name)] if self.find_module(name) is not None else []
             if root == -1:
                 return [Target("package", name.rstrip("."))]
             return self._in_module(name, tuple(rest[1:]), typing, seen)
@@ -389,7 +392,8 @@ class Lookup:
             found = self._in_module(absolute, (name, *rest), typing, seen, importer=module)
             index = self.find_index(absolute)
             if index is not None and "__all__" in index.names:
-                found.append(Target("name", absolute, "__all__"))
+                known = not unit.guards and all(isinstance(e, str) for e in self.exports(index) or (None,))
+                found.append(Target("exports" if known else "name", absolute, "__all__"))
         if unit.guards:
             found.append(Target("via", module, str(position)))
         return found

@@ -132,7 +132,9 @@ def names_stage(lookup: Lookup, module: str, chain: Chain | None, at: int | None
     """Whether ``chain`` surely names `lineal.stage`."""
     if chain is None:
         return False
-    targets = [each for each in lookup.resolve(module, chain, at) if each.kind not in ("via", "loaded")]
+    targets = [
+        each for each in lookup.resolve(module, chain, at) if each.kind not in ("via", "loaded", "exports")
+    ]
     return bool(targets) and all(each.kind == "outside" and each.module in STAGE for each in targets)
 
 

@@ -267,7 +267,7 @@ class _Judging:
             self._attributes += [(str(name), place, line) for name in chain[1:]]
         for target in targets:
             kind = target.kind
-            if kind in ("via", "loaded"):
+            if kind in ("via", "loaded", "exports"):
                 continue  # which of several it is: the guard is judged by itself
             if kind == "name":
                 self._attributes += [(str(name), place, line) for name in target.rest if name != "()"]
@@ -304,7 +304,7 @@ class _Judging:
             elif target.kind == "builtin":
                 if target.name not in BUILTINS and target.name not in ("object", "bytearray", "memoryview"):
                     self._note(f"{target.name}()", place, line)
-            elif target.kind not in ("via", "loaded"):
+            elif target.kind not in ("via", "loaded", "exports"):
                 self._note(_written(chain), place, line)
 
     def _target(self, target: Target, *, as_type: bool = False) -> None:

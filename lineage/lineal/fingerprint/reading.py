@@ -6,7 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
-from lineal.fingerprint.literals import Chain, PathText, chain_of, path_of, text_of
+from lineal.fingerprint.literals import LOADED, OWN_NAME, Chain, PathText, chain_of, path_of, text_of
 
 if TYPE_CHECKING:
     from lineal.fingerprint.expressions import ExpressionWalker as Walker
@@ -137,14 +137,16 @@ def note_variable(walker: Walker, key: ast.AST, node: ast.AST) -> None:
 
 
 def note_membership(walker: Walker, node: ast.Compare) -> bool:
-    """``"X" in os.environ``; True when nothing is left to visit."""
+    """``"X" in os.environ``, ``"m" in sys.modules``; True when nothing is left to visit."""
     chain = chain_of(node.comparators[0])
-    if (
-        len(node.ops) > 1
-        or not isinstance(node.ops[0], ast.In | ast.NotIn)
-        or not chain
-        or chain[-1] != "environ"
-    ):
+    if len(node.ops) > 1 or not isinstance(node.ops[0], ast.In | ast.NotIn) or not chain:
+        return False
+    if chain[-2:] == ("sys", "modules"):
+        module = text_of(node.left)
+        if module is not None and module[1] and module[0] != OWN_NAME:
+            walker.scope.load((LOADED, module[0]))
+        return False
+    if chain[-1] != "environ":
         return False
     note_variable(walker, node.left, node)
     walker.visit(node.left)

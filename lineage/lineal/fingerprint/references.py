@@ -167,6 +167,12 @@ class Walker(ExpressionWalker):
             self.visit(node.value)
             self.scope.returns += origins_of(node.value)
 
+    def yield_(self, node: ast.Yield | ast.YieldFrom) -> None:
+        self.scope.yields = True
+        if node.value is not None:
+            self.visit(node.value)
+            self.scope.returns += origins_of(node.value)
+
     def import_(self, node: ast.Import) -> None:
         for alias in node.names:
             self.executes((0, alias.name, None))
@@ -278,21 +284,29 @@ class Walker(ExpressionWalker):
             self.visit_all(node.body)
         self.scope = outer
         self.deferred -= 1
-        kept = [
-            parameter.arg
-            for parameter, default in (
-                *zip(
-                    reversed([*arguments.posonlyargs, *arguments.args]),
-                    reversed(arguments.defaults),
-                    strict=False,
-                ),
-                *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
-            )
-            if isinstance(default, ast.List | ast.Dict | ast.Set | ast.Call)
-        ]
-        self._leave_function(scope, name, called, tuple(scope.params[each] for each in kept))
+        plain = [*arguments.posonlyargs, *arguments.args]
+        filled = (
+            *zip(reversed(plain), reversed(arguments.defaults), strict=False),
+            *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+        )
+        kept: list[int] = []
+        defaults: list[tuple[int, Chain]] = []
+        for parameter, default in filled:
+            chain = chain_of(default) if default is not None else None
+            if chain is not None:
+                defaults.append((scope.params[parameter.arg], chain))
+            elif isinstance(default, ast.List | ast.Dict | ast.Set | ast.Call):
+                kept.append(scope.params[parameter.arg])
+        self._leave_function(scope, name, called, tuple(kept), tuple(defaults))
 
-    def _leave_function(self, scope: Scope, name: str | None, called: bool, kept: tuple[int, ...]) -> None:
+    def _leave_function(
+        self,
+        scope: Scope,
+        name: str | None,
+        called: bool,
+        kept: tuple[int, ...],
+        defaults: tuple[tuple[int, Chain], ...],
+    ) -> None:
         free = scope.free()
         levels = scope.close()
         around = scope.visible
@@ -302,7 +316,12 @@ class Walker(ExpressionWalker):
             self.facts.later.update(free)
             returns = [origin for chain in scope.returns for origin in scope.origins(chain)]
             effect = Effect(
-                tuple(scope.params), tuple(map(frozen, levels)), tuple(dict.fromkeys(returns)), kept
+                tuple(scope.params),
+                tuple(map(frozen, levels)),
+                tuple(dict.fromkeys(returns)),
+                kept,
+                scope.yields,
+                defaults,
             )
             key = name or "" if outer.kind == CLASS else ""
             before = self.facts.effects.get(key)
@@ -314,7 +333,12 @@ class Walker(ExpressionWalker):
                         both[index].calls += level.calls
                         both[index].imports += level.imports
                 effect = Effect(
-                    before.params, tuple(map(frozen, both)), before.returns + effect.returns, before.kept
+                    before.params,
+                    tuple(map(frozen, both)),
+                    before.returns + effect.returns,
+                    before.kept,
+                    before.yields or effect.yields,
+                    before.defaults,
                 )
             self.facts.effects[key] = effect
             if called:
@@ -412,6 +436,8 @@ Walker.handlers = {
     ast.Global: Walker.global_,
     ast.Nonlocal: Walker.nonlocal_,
     ast.Return: Walker.return_,
+    ast.Yield: Walker.yield_,
+    ast.YieldFrom: Walker.yield_,
     ast.Import: Walker.import_,
     ast.ImportFrom: Walker.import_from,
     ast.FunctionDef: Walker.define,

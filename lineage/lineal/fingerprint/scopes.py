@@ -6,6 +6,7 @@ its own, or belongs to the scope around it, as the compiler would decide.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from lineal.fingerprint.literals import OWN_NAME, Chain, PathText
@@ -13,7 +14,8 @@ from lineal.fingerprint.literals import OWN_NAME, Chain, PathText
 Import = tuple[int, str, tuple[str, ...] | None]
 """An import that is executed: its level, module, and the names taken from it (None: the module alone).
 
-Level -1 is a package whose modules are imported by computed names; the module may start with a stand-in.
+Level -1 is a package whose modules are imported by computed names (an empty one: any module); the module may
+start with a stand-in.
 """
 
 Mutation = tuple[str, Chain]
@@ -21,14 +23,20 @@ Mutation = tuple[str, Chain]
 attributes, or ``bind`` a global name.
 """
 
-Call = tuple[Chain, str, tuple[tuple[int | str, tuple[Chain, ...]], ...]]
-"""A call: of what; its use (``e`` result dropped, ``d`` decorator, ``v`` value); and, by position or
-keyword, what its arguments may be. Some uses are no calls as written: ``p`` the setter of a property, ``b`` and
+Arguments = tuple[tuple[int | str, tuple[Chain, ...]], ...]
+"""What the arguments of a call may be, by position or keyword."""
+
+Call = tuple[Chain, str, Arguments]
+"""A call: of what; its use (``e`` result dropped, ``d`` decorator, ``v`` value); and its arguments. Some uses are no calls as written: ``p`` the setter of a property, ``b`` and
 ``m`` the base and the metaclass of a class that is made."""
 
 
 DROPPED = frozenset({"e", "d"})
 """The uses in which a call is made for its effect."""
+
+
+LEVEL = 1000
+"""Parameters of what a function returns are numbered from here on, one level further for each call."""
 
 
 class Level(NamedTuple):
@@ -46,6 +54,8 @@ class Effect(NamedTuple):
     levels: tuple[Level, ...]
     returns: tuple[Chain, ...]
     kept: tuple[int, ...] = ()  # the parameters with a default that stays from call to call
+    yields: bool = False
+    defaults: tuple[tuple[int, Chain], ...] = ()  # what the others with a default are, by name
 
 
 MODULE, CLASS, FUNCTION, COMPREHENSION = range(4)
@@ -70,6 +80,7 @@ _CHANGERS = frozenset(
         "register",
         "remove",
         "reverse",
+        "set",
         "setdefault",
         "sort",
         "update",
@@ -122,7 +133,7 @@ class Scope:
 
     __slots__ = (
         "_origins", "aliases", "bound", "declared", "depth", "imports", "inner", "kind", "levels", "loads",
-        "nonlocals", "outer", "params", "paths", "returns", "settled",
+        "nonlocals", "outer", "params", "paths", "returns", "settled", "yields",
     )  # fmt: skip
 
     def __init__(self, kind: int, outer: Scope | None) -> None:
@@ -141,6 +152,7 @@ class Scope:
         self.levels: list[Records] = [Records()]
         self.inner: dict[str, list[Records]] = {}
         self.returns: list[Chain] = []
+        self.yields = False
         self._origins: dict[str, tuple[Chain, ...]] = {}
 
     @property
@@ -257,19 +269,37 @@ class Scope:
             closed.append(out)
         return closed
 
-    def adopt(self, levels: list[Records], shift: int) -> None:
-        """Take in the records of a function inside this one, that many calls further on."""
+    def adopt(self, levels: list[Records], shift: int, given: Iterable[Arguments] = ()) -> None:
+        """Take in the records of a function inside this one, that many calls further on; ``given`` are the
+        arguments of the calls of it.
+        """
+
+        def outward(chain: Chain) -> tuple[Chain, ...]:
+            if chain[0] != "":
+                return (chain,)
+            position = int(chain[1])
+            if shift or position >= LEVEL:
+                return (("", position + LEVEL * shift, *chain[2:]),)
+            return tuple(
+                (*each, *chain[2:])
+                for arguments in given
+                for key, chains in arguments
+                if key == position or isinstance(key, str)
+                for each in chains
+            )
+
         for index, records in enumerate(levels):
             while len(self.levels) <= index + shift:
                 self.levels.append(Records())
-            for kind, chain in records.mutations:
-                if chain[0] != "":  # parameters of the inner function are nobody's out here
-                    self.levels[index + shift].mutations.append((kind, chain))
+            target = self.levels[index + shift]
+            target.mutations += [(kind, each) for kind, chain in records.mutations for each in outward(chain)]
             for callee, use, arguments in records.calls:
-                if callee[0] != "":
-                    kept = tuple((key, tuple(c for c in chains if c[0] != "")) for key, chains in arguments)
-                    self.levels[index + shift].calls.append((callee, use, tuple(k for k in kept if k[1])))
-            self.levels[index + shift].imports += records.imports
+                moved = tuple(
+                    (key, tuple(o for c in chains for o in outward(c))) for key, chains in arguments
+                )
+                moved = tuple((key, chains) for key, chains in moved if chains)
+                target.calls += [(each, use, moved) for each in outward(callee)]
+            target.imports += records.imports
 
     def _settle_inner(self) -> None:
         """Decide which inner functions this body calls (or hands to something that may), and which it only
@@ -277,16 +307,16 @@ class Scope:
         """
         if not self.inner:
             return
-        called: set[str] = set()
+        called: dict[str, list[Arguments]] = {}
         for callee, _, arguments in self.levels[0].calls:
             if len(callee) == 1:
-                called.add(str(callee[0]))
+                called.setdefault(str(callee[0]), []).append(arguments)
             if not _WRAPPERS.isdisjoint(callee[-2:]):  # `wraps(f)(inner)` calls nothing yet
                 continue
-            for _, chains in arguments:
-                called.update(str(chain[0]) for chain in chains if len(chain) == 1)
+            for chain in (each for _, chains in arguments for each in chains if len(each) == 1):
+                called.setdefault(str(chain[0]), [])
         for name, levels in self.inner.items():
-            self.adopt(levels, 0 if name in called else 1)
+            self.adopt(levels, 0 if name in called else 1, called.get(name, ()))
         self.inner = {}
 
 

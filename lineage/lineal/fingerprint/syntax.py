@@ -21,7 +21,7 @@ from lineal.fingerprint.recursion import deep_recursion, parse
 from lineal.fingerprint.references import collect, collect_definition
 from lineal.fingerprint.scopes import Call, Effect, Import, Mutation
 
-SUMMARY_VERSION = 4
+SUMMARY_VERSION = 5
 """Raised when the same bytes give another summary."""
 
 

@@ -142,7 +142,7 @@ class Ways:
                 for target in lookup.resolve(node[1], (name,)):
                     if target.kind == "name" and target.module != node[1]:
                         yield from self._named(("name", target.module, target.name))
-        elif node[0] == "package":
+        elif node[0] in ("package", "listed"):
             below = f"{node[1]}."
             yield from (place for place in self._closure.units if f"{place[0]}.".startswith(below))
 

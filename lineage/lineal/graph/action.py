@@ -23,7 +23,7 @@ def action_key(action: Action) -> str:
     one asked for, so that a collision costs a rerun and is never a wrong hit.
     """
     hasher = xxhash.xxh3_128(_DOMAIN)
-    hasher.update(encode(msgspec.to_builtins(action)))
+    hasher.update(encode(msgspec.to_builtins(action, order="sorted")))
     return str(hasher.hexdigest())
 
 
@@ -106,8 +106,8 @@ def distance(before: Action, after: Action) -> int:
 def unit_changes(before: Manifest, after: Manifest) -> list[UnitChange]:
     """The units that differ by more than their place: changed ones first, then new ones, then those that are gone.
 
-    A name that is bound more than once has several units, which are told apart by their hashes; statements that bind
-    none are called after their line, which does not count.
+    A name that is bound more than once has several units, which are told apart by their hashes. Statements that bind
+    none are called after their line, which does not count: they have changed where a module has as many as before.
     """
     old, new = _by_name(before), _by_name(after)
     changed: list[UnitChange] = []
@@ -115,7 +115,7 @@ def unit_changes(before: Manifest, after: Manifest) -> list[UnitChange]:
     gone: list[UnitChange] = []
     for name in [*new, *(name for name in old if name not in new)]:
         was, now = _without_common(old.get(name, []), new.get(name, []))
-        pairs = min(len(was), len(now)) if not _is_unnamed(name) else 0
+        pairs = min(len(was), len(now)) if not _is_unnamed(name) or len(was) == len(now) else 0
         changed += map(UnitChange, was[:pairs], now[:pairs])
         added += (UnitChange(None, unit) for unit in now[pairs:])
         gone += (UnitChange(unit, None) for unit in was[pairs:])

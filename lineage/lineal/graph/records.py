@@ -119,7 +119,7 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
 
     ``manifest``, ``code_tree`` and ``environment`` are digests of the fingerprint's units, of the
     project's source files and of the exact distributions, Python and platform. Times are UTC in
-    ISO 8601.
+    ISO 8601. ``work_seconds`` is what the stage's function took of ``seconds``; records of older versions do not tell.
     """
 
     format: int = FORMAT
@@ -136,15 +136,17 @@ class ActionResult(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     started_at: str
     seconds: float
+    work_seconds: float | None = None
     log: str | None = None
     observed: Observed = Observed()
 
 
-class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
+class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What became of one stage in one run.
 
-    A stage that is mapped over a list has a record of its own, with the number of its ``items``, which follow it. ``again`` has the
-    digests of what came out of a hit that was executed again, by output.
+    ``seconds`` is what its attempts took, ``work_seconds`` what the stage's function took of that; None where nothing
+    was executed, or an older version recorded it. A stage that is mapped over a list has a record of its own, with the number
+    of its ``items``, which follow it. ``again`` has the digests of what came out of a hit that was executed again, by output.
     """
 
     id: str
@@ -156,6 +158,7 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: str | None = None
     attempts: int = 0
     seconds: float = 0.0
+    work_seconds: float | None = None
     error: dict[str, str | None] | None = None
     traceback: str = ""
     outputs: dict[str, Output] = {}
@@ -317,7 +320,7 @@ def unseal_record(data: bytes, kind: type[_Record]) -> _Record:
 
 
 def _builtins(record: msgspec.Struct) -> Any:
-    return msgspec.to_builtins(record, builtin_types=(bytes,))
+    return msgspec.to_builtins(record, builtin_types=(bytes,), order="sorted")
 
 
 def _converted(fields: object, kind: type[_Record]) -> _Record:

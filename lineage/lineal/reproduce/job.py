@@ -21,7 +21,7 @@ class HeldSource(msgspec.Struct, frozen=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What to execute. ``root`` is the folder of the restored code, ``store`` the scratch store.
+    """What to execute of a past run. ``root`` is the folder of the restored code, ``store`` the scratch store.
 
     ``parameters`` are as a run records them, ``changes`` and ``secrets`` are NAME=VALUE. ``wanted`` are the ids of calls; none stands for all.
     The stages in ``again``, ids of calls or items, are executed although the scratch store has their results. ``variables`` are
@@ -30,6 +30,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     root: str
     store: str
+    run_id: str
     target: str
     parameters: dict[str, Any]
     changes: list[str] = []

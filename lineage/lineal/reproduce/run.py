@@ -119,6 +119,7 @@ class _Attempt:
         job = Job(
             root=str(self._folder / "project"),
             store=str(self._folder / "store"),
+            run_id=plan.run.run_id,
             target=plan.run.target,
             parameters=plan.run.parameters,
             changes=list(plan.changes),

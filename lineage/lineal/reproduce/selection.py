@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from msgspec.structs import replace as replace_fields
+
 from lineal.artifacts import Directory, File, Secret
 from lineal.engine.plan import ancestors
 from lineal.reproduce.job import HeldSource
@@ -55,7 +57,7 @@ def select_stages(
             if problem is None:
                 # Neither the outside world nor its limits are asked.
                 options = replace(node.options, version_of=None, limit=None)
-                kept[stage_id] = replace(node, inputs=inputs, options=options)
+                kept[stage_id] = replace_fields(node, inputs=inputs, options=options)
             else:
                 left_out[stage_id] = problem
     outputs = {
@@ -103,7 +105,7 @@ class _Held:
                         each.append((key, held(f"{node.id}[{place}]", port, item)))
                     else:
                         each.append((key, held(stage_id, f"{port}[{at!r}]", item)))
-                return replace(binding, items=tuple(each))
+                return replace_fields(binding, items=tuple(each))
             if isinstance(binding, Source):
                 return Source(self._find(stage_id, port, binding.value, problems.append))
             if isinstance(binding, Constant) and binding.value == Secret(NO_SECRET):

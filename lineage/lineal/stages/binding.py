@@ -55,6 +55,14 @@ def mismatch(port: Port, signature: Signature, value: object) -> tuple[str, str 
     return type(value).__name__, None
 
 
+def without(port: Port) -> Binding:
+    """What a parameter is bound to whose argument was skipped: None where it takes that, else its default."""
+    if port.optional:
+        return Constant(None)
+    default = port.default
+    return default if isinstance(default, Binding) else bind(default, f"the default of {port.name}")
+
+
 def check_items(who: str, port: Port, signature: Signature, items: object) -> None:
     """Raise WiringError unless ``items`` is, or promises, a list of what the port may be given."""
     if not isinstance(items, Promise):

@@ -35,7 +35,7 @@ def checkpoint_dir() -> Path:
 
 
 @contextmanager
-def checkpoints_in(folder: Path) -> Iterator[None]:
+def checkpoints_in(folder: str | Path) -> Iterator[None]:
     """Let `checkpoint_dir` answer with ``folder`` while a stage runs."""
     held = _Held(folder)
     token = _held.set(held)
@@ -62,16 +62,17 @@ def remove_checkpoints(folder: Path) -> None:
 class _Held:
     """The folder of one attempt, locked when it is first asked for: a file for the lock, and a folder for the stage."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self._folder, self._lock = folder, -1
 
     def open(self) -> Path:
-        files = self._folder / "files"
+        folder = Path(self._folder)
+        files = folder / "files"
         if self._lock < 0:
-            lock = _lock(self._folder, wait=False)
+            lock = _lock(folder, wait=False)
             if lock is None:
                 sys.stderr.write("another run is at work on the same action: waiting for its checkpoints\n")
-                lock = _lock(self._folder, wait=True)
+                lock = _lock(folder, wait=True)
             assert lock is not None
             self._lock = lock
             files.mkdir(exist_ok=True)

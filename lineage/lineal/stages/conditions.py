@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
 
 from lineal.stages.errors import ConditionError, ItemMissing
 from lineal.stages.wiring import Binding, Constant, Result, Source, leaves, resolve
@@ -27,8 +28,7 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """Two values compared when both are known."""
 
     op: Operator
@@ -43,8 +43,7 @@ class Comparison:
         return f"{_text(self.left)} {self.op} {_text(self.right)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
+class Truth(Struct, frozen=True):
     """The truth of one value, as ``bool()`` says it, NaN excepted."""
 
     value: Binding
@@ -56,8 +55,7 @@ class Truth:
         return _text(self.value)
 
 
-@dataclass(frozen=True, slots=True)
-class AllOf:
+class AllOf(Struct, frozen=True):
     """Every one of these holds."""
 
     conditions: tuple[Condition, ...]
@@ -70,8 +68,7 @@ class AllOf:
         return f"({' & '.join(map(str, self.conditions))})"
 
 
-@dataclass(frozen=True, slots=True)
-class AnyOf:
+class AnyOf(Struct, frozen=True):
     """At least one of these holds."""
 
     conditions: tuple[Condition, ...]
@@ -84,8 +81,7 @@ class AnyOf:
         return f"({' | '.join(map(str, self.conditions))})"
 
 
-@dataclass(frozen=True, slots=True)
-class Not:
+class Not(Struct, frozen=True):
     """This does not hold."""
 
     condition: Condition

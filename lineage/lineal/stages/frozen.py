@@ -23,6 +23,7 @@ from lineal.artifacts.values import UnsupportedParameter, decode_value, encode_v
 from lineal.errors import LinealError
 from lineal.fingerprint.declared import entry_of
 from lineal.fingerprint.sources import Sources
+from lineal.stages.binding import without
 from lineal.stages.conditions import AllOf, AnyOf, Comparison, Condition, Not, Truth
 from lineal.stages.options import StageOptions
 from lineal.stages.signature import Outputs, Port, Signature
@@ -205,7 +206,12 @@ class _Writer:
             "name": stage.name,
             "module": stage.module,
             "qualname": stage.qualname,
-            "inputs": [[port.name, port.optional] for port in signature.inputs.values()],
+            "inputs": [
+                [port.name, port.optional, _binding(without(port), f"the default of {port.name}")]
+                if port.has_default
+                else [port.name, port.optional, None]
+                for port in signature.inputs.values()
+            ],
             "outputs": [
                 [name, port.optional, read_as(port.annotation), list(named_classes(port.annotation))]
                 for name, port in signature.outputs.ports.items()
@@ -328,7 +334,12 @@ def _graph(record: Any) -> Graph:
 
 
 def _frozen_stage(record: Any) -> FrozenStage:
-    inputs = {name: Port(name, None, optional, None) for name, optional in record["inputs"]}
+    inputs = {
+        name: Port(
+            name, None, optional, None, default is not None, None if default is None else _bound(default)
+        )
+        for name, optional, default in record["inputs"]
+    }
     outputs = {
         name: Port(name, Spelled(text, tuple(classes)), optional, None)
         for name, optional, text, classes in record["outputs"]

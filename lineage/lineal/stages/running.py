@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from lineal.errors import UsageError
 
-_outputs: ContextVar[Path | None] = ContextVar("lineal_outputs", default=None)
+_outputs: ContextVar[str | None] = ContextVar("lineal_outputs", default=None)
 
 
 def output(name: str) -> Path:
@@ -24,15 +24,14 @@ def output(name: str) -> Path:
         raise UsageError(
             f"output name {name!r} is not a plain file name", "Give one name without a folder: model.bin"
         )
-    folder = _outputs.get()
-    if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="lineal-output-"))
+    given = _outputs.get()
+    folder = Path(tempfile.mkdtemp(prefix="lineal-output-") if given is None else given)
     folder.mkdir(parents=True, exist_ok=True)
     return folder / name
 
 
 @contextmanager
-def outputs_in(folder: Path) -> Iterator[None]:
+def outputs_in(folder: str) -> Iterator[None]:
     """Let `output` answer with paths in ``folder`` while a stage runs."""
     token = _outputs.set(folder)
     try:

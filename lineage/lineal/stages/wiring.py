@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from msgspec import Struct
+
 from lineal.stages.errors import GraphError
 from lineal.stages.names import nearest_hint
 
@@ -24,15 +26,13 @@ if TYPE_CHECKING:
     from lineal.stages.stage import Stage
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(Struct, frozen=True):
     """A value that is known when the pipeline is traced."""
 
     value: object
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     """What another node returns: its output ``output``, then the item at ``path`` within it."""
 
     node: str
@@ -44,15 +44,13 @@ class Result:
         return named + "".join(f"[{key!r}]" for key in self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Data from outside: its content, read when the run is planned, is the input."""
 
     value: File | Directory
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """One item of the list ``of``, by its value: an item is what it is, whatever stands beside it in the list.
 
     Only runs have them, once a list is there; a traced graph has none.
@@ -65,8 +63,7 @@ class Item:
 CollectionKind: TypeAlias = Literal["list", "tuple", "dict", "namedtuple", "dataclass"]
 
 
-@dataclass(frozen=True, slots=True)
-class Collection:
+class Collection(Struct, frozen=True):
     """Several bindings passed as one value, at least one of them not a constant.
 
     ``items`` are (key, binding) in order. The key is None in a list or tuple, the dict's key in a
@@ -131,8 +128,7 @@ def resolve(binding: Binding, value_of: Callable[[Result | Source], object]) -> 
     return value_of(binding)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """One call of a stage. ``inputs`` has every parameter, defaults included, in declared order.
 
     It runs when all of its conditions hold. Of a graph that was read back, ``stage`` is no more than what is known

@@ -7,6 +7,7 @@ from typing import Any
 
 from lineal.graph.history import read_stages
 from lineal.graph.records import Output, RunRecord, StageRecord
+from lineal.graph.standing import Standing
 from lineal.views.plain import plain_value
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
@@ -30,15 +31,17 @@ def run_document(run: RunRecord, stages: Sequence[StageRecord]) -> Document:
     }
 
 
-def run_detail(store: Store, run: RunRecord, state: str) -> Document:
+def run_detail(store: Store, standing: Standing) -> Document:
     """The document of `lineal show RUN`: the failing stages first, and who ran what where."""
+    run = standing.record
     stages = read_stages(store, run)
     order = {"failed": 0, "upstream_failed": 1}
     document = run_document(run, sorted(stages, key=lambda stage: order.get(stage.state, 2)))
     return {
         "kind": "run",
         **document,
-        "state": state,
+        "state": standing.state,
+        "lost": standing.lost,
         "target": run.target,
         "who": run.who,
         "host": run.host,
@@ -54,8 +57,9 @@ def run_detail(store: Store, run: RunRecord, state: str) -> Document:
     }
 
 
-def run_summary(store: Store, run: RunRecord, state: str) -> Document:
-    """A run's line in `lineal runs`."""
+def run_summary(store: Store, standing: Standing) -> Document:
+    """A run's line in `lineal runs`. How long it took is null where it has not finished."""
+    run = standing.record
     try:
         stages = read_stages(store, run)
     except LinealError:  # `lineal show` tells what is wrong with it
@@ -67,11 +71,12 @@ def run_summary(store: Store, run: RunRecord, state: str) -> Document:
     return {
         "run_id": run.run_id,
         "pipeline": run.pipeline,
-        "state": state,
+        "state": standing.state,
+        "lost": standing.lost,
         "namespace": run.namespace,
         "logical_date": run.logical_date,
         "started_at": run.started_at,
-        "seconds": run.seconds,
+        "seconds": run.seconds if run.finished_at is not None else None,
         "parameters": _parameters(run),
         "counts": counts,
         "metrics": _metrics(stages),

@@ -129,6 +129,9 @@ class CachingBackend:
     def spool(self) -> Path:
         return self.wrapped.spool()
 
+    def discard_spool(self) -> None:
+        self.wrapped.discard_spool()
+
     def trim(self) -> int:
         """Remove the copies that were used longest ago, to four fifths of the limit if they exceed it; bytes removed.
 

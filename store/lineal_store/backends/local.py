@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 import threading
 import weakref
@@ -155,6 +156,10 @@ class LocalBackend:
                 self._spool = process, path
                 weakref.finalize(self, _remove_spool, process, str(path))
             return self._spool[1]
+
+    def discard_spool(self) -> None:
+        if self._spool is not None and self._spool[0] == os.getpid():
+            shutil.rmtree(self._spool[1], ignore_errors=True)
 
     def _check_source(self, source: bytes | Path) -> None:
         """ValueError unless ``source`` is ours to consume."""

@@ -95,6 +95,12 @@ class MemoryBackend:
                 self._spool = tempfile.TemporaryDirectory(prefix="lineal-spool-")
             return Path(self._spool.name)
 
+    def discard_spool(self) -> None:
+        with self._lock:
+            if self._spool is not None:
+                self._spool.cleanup()
+                self._spool = None
+
     def _check_source(self, source: bytes | Path) -> None:
         """ValueError unless ``source`` is ours to consume."""
         if isinstance(source, bytes):

@@ -184,6 +184,10 @@ class S3Backend:
                 weakref.finalize(self, _remove_spool, os.getpid(), str(path))
             return path
 
+    def discard_spool(self) -> None:
+        if (path := self._spools.get(_forks)) is not None:
+            shutil.rmtree(path, ignore_errors=True)
+
     def _made_spool_root(self) -> Path | None:
         """The folder that spools are made in, or None for the system's, also where it cannot be made."""
         with suppress(OSError):

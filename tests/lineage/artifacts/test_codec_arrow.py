@@ -192,6 +192,41 @@ def test_row_groups_do_not_show_how_a_table_was_chunked(
     assert back(tmp_path).equals(whole)
 
 
+@pytest.mark.parametrize(
+    ("text", "has_dictionary"),
+    [
+        (["red", "green"] * 50, True),
+        ([str(n) for n in range(100)], False),
+        # The first rows decide.
+        (["red"] * codec_module.ROWS_LOOKED_AT + [str(n) for n in range(20_000)], True),
+        ([], True),
+    ],
+    ids=["repeated", "distinct", "distinct later", "none"],
+)
+def test_text_that_says_the_same_again_and_again_has_a_dictionary_in_the_file(
+    text: list[str], has_dictionary: bool, tmp_path: Path
+) -> None:
+    table = pa.table({"s": pa.array(text, pa.large_string())})
+
+    whole = put(table, tmp_path)
+
+    with pq.ParquetFile(tmp_path / "value.parquet") as file:
+        groups = [file.metadata.row_group(at) for at in range(file.num_row_groups)]
+    assert all(group.column(0).has_dictionary_page == has_dictionary for group in groups)
+    pieces = [table.slice(start, 7_000) for start in range(0, len(text), 7_000)] or [table]
+    assert put(pa.concat_tables(pieces), tmp_path) == whole
+    assert back(tmp_path).equals(table)
+
+
+def test_tables_that_were_kept_under_another_compression_are_read(tmp_path: Path) -> None:
+    table = pa.table({"x": [1.5, None], "s": pa.array(["a", "b"]).dictionary_encode()})
+    put(table, tmp_path)
+    kept = pq.read_table(tmp_path / "value.parquet")
+    pq.write_table(kept, tmp_path / "value.parquet", compression="zstd")
+
+    assert back(tmp_path).equals(table)
+
+
 def test_a_table_read_from_parquet_and_kept_again_has_the_same_bytes(tmp_path: Path) -> None:
     first = put(pa.table({"x": [1, None], "s": pa.array(["a", "b"]).dictionary_encode()}), tmp_path)
 

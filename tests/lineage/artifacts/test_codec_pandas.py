@@ -15,6 +15,8 @@ import pytest
 from support import spelled
 
 from lineal.artifacts import UnreadableValue, UnsupportedValue, codec_named, decode, encode
+from lineal.artifacts.codecs import arrow
+from lineal.artifacts.codecs.pandas_columns import Filled
 
 
 def put(frame: Any, folder: Path) -> bytes:
@@ -247,6 +249,44 @@ def test_pandas_itself_finds_index_and_values_in_the_file(frame: Any, tmp_path: 
     pd.testing.assert_frame_equal(
         read, frame, check_dtype=False, check_categorical=False, check_index_type=False
     )
+
+
+def test_a_frame_of_several_row_groups_comes_back_whole_and_can_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow, "ROWS_IN_GROUP", 10)
+    rows = 25
+    moments = np.arange(rows).astype("M8[s]")
+    moments[3] = "NaT"
+    frame = pd.DataFrame(
+        {
+            "big-endian": np.arange(rows, dtype=">i4"),
+            "flag": np.arange(rows) % 3 == 0,
+            "half": np.arange(rows, dtype="float16"),
+            "time": moments,
+            "text": [None, *map(str, range(1, rows))],
+            "kind": pd.Categorical(["a", "b", None, "a", "a"] * 5, categories=["z", "b", "a"]),
+            "number": pd.array([None, *range(1, rows)], dtype="Int64"),
+        },
+        index=pd.Index(np.arange(rows) * 2.0, name="at"),
+    )
+    put(frame, tmp_path)
+
+    read = back(tmp_path)
+
+    pd.testing.assert_frame_equal(read, frame)
+    assert put(read, tmp_path) == put(frame, tmp_path)
+    for name in frame.columns:
+        read.loc[4.0, name] = read.loc[2.0, name]
+        assert read.loc[4.0, name] == frame.loc[2.0, name]
+
+
+def test_a_file_with_fewer_rows_than_it_says_is_no_array() -> None:
+    array = Filled(3, {"dtype": "<i8"})
+    array.add(pa.array([1, 2]))
+
+    with pytest.raises(ValueError, match="2 of 3 rows are there"):
+        array.whole()
 
 
 def test_the_description_says_class_rows_and_columns(tmp_path: Path) -> None:

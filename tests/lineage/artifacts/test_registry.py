@@ -23,6 +23,7 @@ from support import spelled
 from lineal.artifacts import (
     Directory,
     File,
+    InMemoryCodec,
     Metrics,
     Schema,
     Secret,
@@ -32,7 +33,9 @@ from lineal.artifacts import (
     codec_for_value,
     codec_named,
     decode,
+    decode_in_memory,
     encode,
+    encode_in_memory,
 )
 
 
@@ -204,6 +207,36 @@ def test_a_union_of_codecs_goes_by_the_value(value: Any, tmp_path: Path) -> None
     encoded = encode(value, pd.DataFrame | str, tmp_path / "value")
 
     assert isinstance(decode(encoded.codec, encoded.path, pd.DataFrame | str), type(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "annotation"),
+    [(3, int), (None, int | None), ({"a": [1.5]}, dict[str, list[float]]), (b"raw", bytes)],
+)
+def test_bytes_in_memory_are_those_of_the_file_and_mean_the_same(
+    value: object, annotation: object, tmp_path: Path
+) -> None:
+    written = encode(value, annotation, tmp_path / "value")
+    made = encode_in_memory(value, annotation)
+
+    assert made is not None
+    assert (made.codec, made.data, made.description) == (
+        written.codec,
+        written.path.read_bytes(),
+        written.description,
+    )
+    codec = codec_named(made.codec)
+    assert isinstance(codec, InMemoryCodec)
+    assert decode_in_memory(codec, made.data, annotation) == value
+
+
+def test_what_a_library_writes_itself_needs_a_file() -> None:
+    assert encode_in_memory(pa.table({"carrier": ["AA"]}), pa.Table) is None
+
+
+def test_what_does_not_fit_is_refused_in_memory_too() -> None:
+    with pytest.raises(UnsupportedValue, match="returned str where int is declared"):
+        encode_in_memory("3", int)
 
 
 def test_a_path_is_refused_because_it_is_not_the_file(tmp_path: Path) -> None:

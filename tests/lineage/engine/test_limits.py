@@ -11,8 +11,9 @@ from clocked import Clock, Runs
 from lineal.engine.limits import Limits, groups_of
 from lineal.errors import UsageError
 from lineal_store.backends.memory import MemoryBackend
-from lineal_store.claims import Claims, Process
+from lineal_store.claims import Claims
 from lineal_store.protocols import Backend
+from lineal_store.signs import Process
 
 WAITS = 1.0, 4.0
 

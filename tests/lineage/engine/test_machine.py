@@ -221,6 +221,15 @@ def test_what_may_not_be_filed_is_looked_up_again() -> None:
     ]
 
 
+def test_nothing_goes_on_with_what_was_known_to_be_taken_over_when_it_came_back() -> None:
+    machine = Machine(chain("a", "b"), slots=1)
+    machine.handle(Started())
+    machine.handle(Missed("a"))
+
+    assert machine.handle(Superseded("a")) == [Look("a")]
+    assert machine.handle(Missed("a")) == [Enter("a", "ready"), Enter("a", "running"), Execute("a", 2)]
+
+
 def test_no_more_attempts_run_at_once_than_there_are_slots() -> None:
     machine = Machine([Task("a"), Task("b"), Task("c")], slots=2)
     machine.handle(Started())

@@ -9,6 +9,7 @@ from pathlib import Path
 import dask_clusters
 import pytest
 from dask_clusters import Cluster
+from msgspec.structs import replace as replace_fields
 
 from lineal.executors.dask import DaskExecutor, DaskUnavailable, Patience
 from lineal.executors.protocol import Setup
@@ -41,7 +42,7 @@ class TestDaskExecutor(IsolatedExecutorTests):
             tmp_path,
             lambda setup, store, slots: DaskExecutor(
                 cluster.address,
-                replace(setup, variables={**setup.variables, "MODE": "fast", "TOKEN": "hunter2"}),
+                replace_fields(setup, variables={**setup.variables, "MODE": "fast", "TOKEN": "hunter2"}),
                 store,
                 slots,
                 declared=["MODE", "NOWHERE"],
@@ -131,7 +132,7 @@ class TestDaskExecutor(IsolatedExecutorTests):
     ) -> None:
         def make(setup: Setup, store: Store, slots: int) -> DaskExecutor:
             if "store" in change:
-                setup = replace(setup, store=replace(setup.store, url=str(tmp_path / "elsewhere")))
+                setup = replace_fields(setup, store=replace(setup.store, url=str(tmp_path / "elsewhere")))
             return DaskExecutor(
                 cluster.address, setup, store, slots, distributions=change.get("distributions", {})
             )

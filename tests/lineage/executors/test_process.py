@@ -3,10 +3,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import replace
 
 import psutil
 import pytest
+from msgspec.structs import replace
 
 from lineal.executors.process import ProcessExecutor
 from lineal.executors.protocol import Begun, Outcome
@@ -15,8 +15,12 @@ from lineal.executors.testing import IsolatedExecutorTests, Make, Workbench
 
 class TestProcessExecutor(IsolatedExecutorTests):
     @pytest.fixture
-    def make_executor(self) -> Make:
-        return lambda setup, store, slots: ProcessExecutor(setup, slots, fork_seconds=3.0)
+    def clock(self) -> Clock:
+        return Clock()
+
+    @pytest.fixture
+    def make_executor(self, clock) -> Make:
+        return lambda setup, store, slots: ProcessExecutor(setup, slots, monotonic=clock)
 
     def test_code_that_cannot_be_imported_fails_every_attempt_with_the_reason(self, bench) -> None:
         bench.executor._setup = replace(bench.executor._setup, modules=("no_such_module",))
@@ -44,6 +48,14 @@ class TestProcessExecutor(IsolatedExecutorTests):
         assert "parent process was killed by SIGKILL" in outcome.failure.message
         assert bench.bytes_of(bench.attempt("add", a=1, b=1)) == b"2"
 
+    def test_how_a_zygote_ends_is_told_though_it_closes_its_files_first(self, bench) -> None:
+        ending = b"import os, time; os.closerange(3, 1000); time.sleep(0.3); os._exit(7)"
+        bench.executor._setup = replace(bench.executor._setup, sources={"stages_for_tests.py": ending})
+
+        failure = bench.attempt("add", a=1, b=1).failure
+
+        assert "parent process ended with status 7" in failure.message
+
     def test_what_had_not_begun_when_the_zygote_died_is_done_by_another(self, bench) -> None:
         bench.attempt("add", a=1, b=1)
         with stopped(zygote(bench)):
@@ -54,23 +66,32 @@ class TestProcessExecutor(IsolatedExecutorTests):
 
         assert bench.bytes_of(bench.outcome(waiting)) == b"3"
 
-    def test_a_zygote_that_is_stopped_holds_up_nobody_for_long(self, bench) -> None:
-        bench.attempt("add", a=1, b=1)
+    def test_a_zygote_that_is_stopped_holds_up_nobody_for_long(self, bench, clock) -> None:
+        begun(bench, "sleep", seconds=600.0)
+        wait_for_spares(bench)
         first = zygote(bench)
         os.kill(first, signal.SIGSTOP)
 
-        values = [bench.bytes_of(bench.attempt("add", a=1, b=number)) for number in range(4)]
+        spares = len(bench.executor._spares)
+        ids = [bench.submit("add", a=1, b=number) for number in range(spares + 2)]
+        values = [int(bench.bytes_of(bench.outcome(one))) for one in ids[:spares]]
+        clock.seconds += 31
+        values += [int(bench.bytes_of(bench.outcome(one))) for one in ids[spares:]]
 
-        assert values == [b"1", b"2", b"3", b"4"]
+        assert values == [*range(1, spares + 3)]
         assert zygote(bench) != first
         assert not psutil.pid_exists(first)
 
-    def test_a_worker_that_is_stopped_before_it_begins_is_replaced(self, bench) -> None:
-        bench.attempt("add", a=1, b=1)
+    def test_a_worker_that_is_stopped_before_it_begins_is_replaced(self, bench, clock) -> None:
+        begun(bench, "sleep", seconds=600.0)
+        wait_for_spares(bench)
         for worker in psutil.Process(zygote(bench)).children():
             worker.suspend()
 
-        assert bench.bytes_of(bench.attempt("add", a=1, b=2)) == b"3"
+        waiting = bench.submit("add", a=1, b=2)
+        clock.seconds += 31
+
+        assert bench.bytes_of(bench.outcome(waiting)) == b"3"
 
     def test_a_project_whose_import_never_ends_is_told(self, tmp_path, monkeypatch) -> None:
         bench = Workbench(
@@ -132,8 +153,24 @@ def begun(bench: Workbench, stage: str, **arguments: object) -> str:
     return attempt_id
 
 
+def wait_for_spares(bench: Workbench) -> None:
+    """While an attempt runs: until nothing is on its way from the zygote, and workers wait for the next ones."""
+    deadline = time.monotonic() + 60
+    while (bench.executor._wanted or len(bench.executor._spares) < 2) and time.monotonic() < deadline:
+        bench.reports += bench.executor.wait(0.1)
+
+
 def zygote(bench: Workbench) -> int:
     return bench.executor._zygote.pid
+
+
+class Clock:
+    """A clock that runs ahead of the machine's by so many ``seconds``."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.seconds
 
 
 class stopped:  # noqa: N801

@@ -54,6 +54,16 @@ def test_requirements_are_followed_where_they_are_installed(tmp_path: Path) -> N
     assert Distributions([str(tmp_path)]).versions(["a"]) == {"a": "1", "b": "2", "c-c": "3", "d": "4"}
 
 
+def test_a_requirement_for_another_python_or_system_is_none(tmp_path: Path) -> None:
+    install(
+        tmp_path, "a", "1", ["a.py"], ["b; python_version < '3'", "c; sys_platform == 'of another world'"]
+    )
+    install(tmp_path, "b", "2", ["b.py"])
+    install(tmp_path, "c", "3", ["c.py"])
+
+    assert Distributions([str(tmp_path)]).versions(["a"]) == {"a": "1"}
+
+
 def test_portions_of_a_namespace_package_belong_to_their_own_distributions(tmp_path: Path) -> None:
     install(tmp_path, "g-x", "1", ["g/x/__init__.py"])
     install(tmp_path, "g-y", "2", ["g/y.py"])

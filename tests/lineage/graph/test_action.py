@@ -156,16 +156,27 @@ def test_of_a_name_that_is_bound_twice_the_binding_that_changed_is_told() -> Non
     ]
 
 
+def test_statements_without_a_name_have_changed_where_a_module_has_as_many_as_before() -> None:
+    changes = unit_changes(
+        units(("m:line 3", 3, "1"), ("m:line 5", 5, "2")), units(("m:line 4", 4, "3"), ("m:line 6", 6, "2"))
+    )
+
+    assert [
+        (change.before and change.before.line, change.after and change.after.line) for change in changes
+    ] == [(3, 4)]
+
+
 def test_new_units_and_those_that_are_gone_come_after_those_that_changed() -> None:
     changes = unit_changes(
         units(("m:gone", 1, "1"), ("m:f", 2, "2"), ("m:line 3", 3, "3")),
-        units(("m:new", 1, "4"), ("m:f", 2, "5"), ("m:line 9", 9, "6")),
+        units(("m:new", 1, "4"), ("m:f", 2, "5"), ("m:line 9", 9, "6"), ("m:line 10", 10, "7")),
     )
 
     assert [(change.unit, change.before is None, change.after is None) for change in changes] == [
         ("m:f", False, False),
         ("m:new", True, False),
         ("m:line 9", True, False),
+        ("m:line 10", True, False),
         ("m:line 3", False, True),
         ("m:gone", False, True),
     ]

@@ -11,7 +11,7 @@ import pytest
 
 from lineal.artifacts.values import decode_value, encode_value
 from lineal.graph.action import action_key
-from lineal.graph.records import Action, ActionResult, Environment, RunRecord
+from lineal.graph.records import Action, ActionResult, Environment, RunRecord, StageRecord
 from lineal_store.canonical import decode, encode
 
 PAGE = (Path(__file__).parents[3] / "docs" / "formats.md").read_text()
@@ -45,7 +45,7 @@ def test_parameters_are_encoded_as_documented(text: str, structure: str) -> None
     assert repr(decode_value(decode(bytes.fromhex(structure)))) == repr(value(text))
 
 
-@pytest.mark.parametrize("kind", [Action, ActionResult, RunRecord, Environment])
+@pytest.mark.parametrize("kind", [Action, ActionResult, RunRecord, StageRecord, Environment])
 def test_every_member_of_a_record_is_documented(kind: type[msgspec.Struct]) -> None:
     missing = [name for name in kind.__struct_fields__ if f"`{name}`" not in PAGE]
 

@@ -71,6 +71,14 @@ def test_a_field_of_a_later_version_is_passed_over(record: object, kind: type) -
     assert unseal_record(seal({**fields, "from_the_future": [1]}), kind) == record
 
 
+def test_what_an_older_version_did_not_record_is_not_known() -> None:
+    fields = unseal(seal_record(RESULT))
+    assert isinstance(fields, dict)
+    del fields["work_seconds"]
+
+    assert unseal_record(seal(fields), ActionResult).work_seconds is None
+
+
 def test_a_later_format_is_refused_by_name() -> None:
     fields = unseal(seal_record(RESULT))
     assert isinstance(fields, dict)

@@ -7,6 +7,6 @@ refuses (`UnsupportedValue`) what it could not bring back equal and of the same 
 
 from __future__ import annotations
 
-from lineal.artifacts.codecs.protocol import Codec, UnreadableValue, UnsupportedValue
+from lineal.artifacts.codecs.protocol import Codec, InMemoryCodec, UnreadableValue, UnsupportedValue
 
-__all__ = ["Codec", "UnreadableValue", "UnsupportedValue"]
+__all__ = ["Codec", "InMemoryCodec", "UnreadableValue", "UnsupportedValue"]

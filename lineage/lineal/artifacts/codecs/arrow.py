@@ -25,12 +25,15 @@ from lineal.artifacts.codecs.protocol import (
 ROWS_IN_GROUP = 128 * 1024
 """Rows of a row group: few enough that a group's text stays below the 2 GiB that one Arrow array can hold."""
 
+ROWS_LOOKED_AT = 10_000
+"""So many first rows decide whether a column of text is written with a dictionary."""
+
 _SCHEMA = b"lineal.schema"
 """Metadata of the file: the table's exact Arrow schema, and the values of its ordered dictionaries, as JSON."""
 
 
 class ArrowCodec:
-    """Parquet: row groups of 131,072 rows, zstd, one NaN, dictionaries unfolded.
+    """Parquet: row groups of 131,072 rows, LZ4, one NaN, dictionaries unfolded.
 
     How a table is chunked, what lies under nulls, and in which order an unordered dictionary came are not part
     of it; schema and metadata are. The library's version stands in the file, so an upgrade changes the bytes.
@@ -83,9 +86,12 @@ def write_canonical(table: Any, path: Path) -> None:
             stored,
             version="2.6",
             data_page_version="1.0",
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=[field.name for field in stored if _is_text(field.type)],  # numbers gain nothing
+            compression="lz4",
+            use_dictionary=[  # numbers gain nothing
+                field.name
+                for field, column in zip(stored, table.columns, strict=True)
+                if _is_text(field.type) and _repeats(column)
+            ],
             write_statistics=True,
             use_compliant_nested_type=False,
         ) as writer:
@@ -100,17 +106,41 @@ def read_exactly(codec: str, path: Path) -> Any:
     """The table that `write_canonical` wrote, with its exact types. Raises `UnreadableValue`."""
     try:
         with pq.ParquetFile(path) as file:
-            table = file.read()
-        metadata = dict(table.schema.metadata or {})
-        exact = json.loads(metadata.pop(_SCHEMA))
-        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(exact["schema"])))
-        columns = [
-            _restored(table.column(index), field.type, exact["dictionaries"].get(str(index)))
-            for index, field in enumerate(schema)
-        ]
-        return pa.table(columns, schema=schema)
-    except (pa.ArrowException, KeyError, ValueError, TypeError, OSError) as error:
+            stored = Stored(file)
+            columns = [stored.restored(at, column) for at, column in enumerate(file.read().columns)]
+        return pa.table(columns, schema=stored.schema)
+    except UNREADABLE as error:
         raise UnreadableValue(codec, str(error)) from None
+
+
+class Stored:
+    """A table that `write_canonical` wrote, to be read in parts: ``schema`` is its exact one, ``rows`` their number.
+
+    Every method raises one of `UNREADABLE` for any other file.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        exact = json.loads(file.schema_arrow.metadata[_SCHEMA])
+        self.schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(exact["schema"])))
+        self.rows: int = file.metadata.num_rows
+        self._dictionaries = exact["dictionaries"]
+
+    def parts(self) -> Iterator[list[Any]]:
+        """The columns as the file holds them, a row group at a time."""
+        for group in range(self._file.num_row_groups):
+            yield self._file.read_row_group(group).columns
+
+    def stored_type(self, at: int) -> Any:
+        """What the file holds for the column with the number ``at``."""
+        return self._file.schema_arrow.field(at).type
+
+    def restored(self, at: int, column: Any) -> Any:
+        """The column with the number ``at``, whole or in part, with its exact type; one of a dictionary has to be whole."""
+        return _restored(column, self.schema.field(at).type, self._dictionaries.get(str(at)))
+
+
+UNREADABLE = (pa.ArrowException, KeyError, IndexError, ValueError, TypeError, OSError, MemoryError)
 
 
 def file_metadata(codec: str, path: Path) -> dict[bytes, bytes]:
@@ -211,6 +241,18 @@ def _stored_type(kind: Any) -> Any:
 
 def _is_text(kind: Any) -> bool:
     return "string" in str(kind) or "binary" in str(kind)
+
+
+def _repeats(column: Any) -> bool:
+    """Whether text says the same again and again, as far as can be told: a dictionary of what does not costs time, and saves nothing.
+
+    The first rows decide, whatever the chunks, so that equal columns are written alike.
+    """
+    if column.type not in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()):
+        return True
+    first = column.slice(0, ROWS_LOOKED_AT)
+    distinct: int = pc.count_distinct(first, mode="all").as_py()
+    return 4 * distinct <= len(first)
 
 
 def _exact_schema(table: Any) -> bytes:

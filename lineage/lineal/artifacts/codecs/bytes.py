@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lineal.artifacts.codecs.protocol import Description, UnsupportedValue, class_name
+from lineal.artifacts.codecs.protocol import Description, InMemoryCodec, UnsupportedValue, class_name
 
 
-class BytesCodec:
+class BytesCodec(InMemoryCodec):
     """The bytes themselves."""
 
     name = "bytes"
     suffix = ".bin"
     executes_code = False
 
-    def encode(self, value: bytes, annotation: object, path: Path) -> Description:
+    def dump(self, value: bytes, annotation: object) -> tuple[bytes, Description]:
         if type(value) is not bytes:
             raise UnsupportedValue(
                 f"{class_name(type(value))} would come back as plain bytes", "Return bytes(value)."
             )
-        path.write_bytes(value)
-        return {"length": len(value)}
+        return value, {"length": len(value)}
 
-    def decode(self, path: Path, annotation: object) -> bytes:
-        return path.read_bytes()
+    def load(self, data: bytes, annotation: object) -> bytes:
+        return data
 
     def preview(self, path: Path, limit: int = 20) -> Description:
         return preview_of_file(path, limit)

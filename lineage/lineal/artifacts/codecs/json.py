@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from lineal.artifacts.codecs.bytes import preview_of_file
-from lineal.artifacts.codecs.protocol import Description, UnreadableValue, UnsupportedValue, class_name
+from lineal.artifacts.codecs.protocol import (
+    Description,
+    InMemoryCodec,
+    UnreadableValue,
+    UnsupportedValue,
+    class_name,
+)
 from lineal.artifacts.codecs.shape import Misfit, place_of
 from lineal.artifacts.codecs.shapes import shape_of
 
 
-class JsonCodec:
+class JsonCodec(InMemoryCodec):
     """UTF-8 JSON text without spaces, in the order in which dicts were filled.
 
     The order is kept because code can observe it: two dicts that differ in it are two values. Floats are
@@ -26,7 +32,7 @@ class JsonCodec:
     suffix = ".json"
     executes_code = False
 
-    def encode(self, value: Any, annotation: object, path: Path) -> Description:
+    def dump(self, value: Any, annotation: object) -> tuple[bytes, Description]:
         try:
             plain = shape_of(annotation).dump(value)
             text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), check_circular=False)
@@ -42,11 +48,10 @@ class JsonCodec:
             ) from None
         except ValueError as error:  # an int of more digits than Python prints
             raise UnsupportedValue(str(error)) from None
-        path.write_bytes(data)
-        return _described(value)
+        return data, _described(value)
 
-    def decode(self, path: Path, annotation: object) -> Any:
-        plain = _parsed(path)
+    def load(self, data: bytes, annotation: object) -> Any:
+        plain = _parsed(data)
         try:
             return shape_of(annotation).load(plain)
         except Misfit as misfit:
@@ -60,7 +65,7 @@ class JsonCodec:
     def preview(self, path: Path, limit: int = 20) -> Description:
         if path.stat().st_size > _LARGE:
             return preview_of_file(path, limit)
-        value = _parsed(path)
+        value = _parsed(path.read_bytes())
         shown = value
         if isinstance(value, list):
             shown = value[:limit]
@@ -73,9 +78,9 @@ _LARGE = 16 * 1024 * 1024
 """Above this size in bytes only the head of the text is shown: parsing takes ten times as much memory."""
 
 
-def _parsed(path: Path) -> Any:
+def _parsed(data: bytes) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise UnreadableValue("json", str(error) or type(error).__name__) from None
 

@@ -11,15 +11,17 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lineal.artifacts.codecs.arrow import (
+    UNREADABLE,
+    Stored,
     array_from_text,
     array_to_text,
     preview_of_parquet,
-    read_exactly,
     write_canonical,
 )
-from lineal.artifacts.codecs.pandas_columns import from_arrow, to_arrow
+from lineal.artifacts.codecs.pandas_columns import Filled, from_arrow, to_arrow
 from lineal.artifacts.codecs.protocol import (
     Description,
     UnreadableValue,
@@ -68,11 +70,12 @@ class PandasCodec:
         return {"class": class_name(type(value)), "rows": len(frame)} | described_columns(dtypes)
 
     def decode(self, path: Path, annotation: object) -> Any:
-        table = read_exactly(self.name, path)
         try:
-            layout = json.loads(table.schema.metadata[_LAYOUT])
-            return _put_together(table, layout)
-        except (pa.ArrowException, KeyError, IndexError, ValueError, TypeError) as error:
+            with pq.ParquetFile(path) as file:
+                stored = Stored(file)
+                layout = json.loads(stored.schema.metadata[_LAYOUT])
+                return _put_together(_columns(stored, layout), layout)
+        except UNREADABLE as error:
             raise UnreadableValue(self.name, f"{type(error).__name__}: {error}") from None
 
     def preview(self, path: Path, limit: int = 20) -> Description:
@@ -106,19 +109,46 @@ def _taken_apart(frame: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return arrays, layout
 
 
-def _put_together(table: Any, layout: Any) -> Any:
-    index = _index_from([table.column(name) for name in layout["index"]["stored"]], layout["index"])
-    columns = {}
+def _columns(stored: Stored, layout: Any) -> dict[str, Any]:
+    """The columns by name: numpy arrays, and Arrow arrays of what is none.
+
+    What is a numpy array is copied to its place from one row group after the other, so that little of it is there twice.
+    """
+    filled = {
+        column["name"]: Filled(stored.rows, column["how"])
+        for column in layout["columns"]
+        if column["how"]["as"] == "numpy"
+    }
+    pieces: dict[str, list[Any]] = {name: [] for name in stored.schema.names}
+    for part in stored.parts():
+        for at, (name, column) in enumerate(zip(pieces, part, strict=True)):
+            if name in filled:
+                filled[name].add(stored.restored(at, column))
+            else:
+                pieces[name] += column.chunks
+    return {
+        name: filled[name].whole()
+        if name in filled
+        else stored.restored(at, pa.chunked_array(chunks, stored.stored_type(at)))
+        for at, (name, chunks) in enumerate(pieces.items())
+    }
+
+
+def _put_together(columns: dict[str, Any], layout: Any) -> Any:
+    index = _index_from([columns[name] for name in layout["index"]["stored"]], layout["index"])
+    series = {}
     for position, column in enumerate(layout["columns"]):
-        values = from_arrow(table.column(column["name"]), column["how"])
-        columns[position] = pd.Series(values, index=index, dtype=values.dtype, copy=False)
+        values = columns[column["name"]]
+        if column["how"]["as"] != "numpy":
+            values = from_arrow(values, column["how"])
+        series[position] = pd.Series(values, index=index, dtype=values.dtype, copy=False)
     attrs = decode_value(layout["attrs"])
     if "name" in layout:
-        series = columns[0]
-        series.name = decode_value(layout["name"])
-        series.attrs = attrs
-        return series
-    frame = pd.DataFrame(columns, index=index, copy=False)
+        only = series[0]
+        only.name = decode_value(layout["name"])
+        only.attrs = attrs
+        return only
+    frame = pd.DataFrame(series, index=index, copy=False)
     frame.columns = _index_from(
         [array_from_text(text) for text in layout["labels"]["values"]], layout["labels"]
     )

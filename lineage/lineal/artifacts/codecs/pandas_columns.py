@@ -53,6 +53,8 @@ def from_arrow(column: Any, how: How) -> Any:
 
     Give its dtype to whatever is made of it: pandas guesses another for bare arrays of str objects.
     """
+    if how["as"] in _IN_CHUNKS:
+        return _READERS[how["as"]](column, how)
     return _READERS[how["as"]](_one_array(column), how)
 
 
@@ -90,13 +92,37 @@ def _numpy_to_arrow(array: Any, place: str) -> tuple[Any, How]:
     return pa.array(np.ascontiguousarray(native), from_pandas=False), how
 
 
+class Filled:
+    """A numpy array of ``rows`` items into which an Arrow one is copied in parts; ``how`` is that of `to_arrow`.
+
+    It is copied because Arrow's memory cannot be written to, and users do. Raises ValueError for parts that do not fill it.
+    """
+
+    def __init__(self, rows: int, how: How) -> None:
+        self._dtype = np.dtype(how["dtype"])
+        self._items = np.empty(rows, self._dtype.newbyteorder("="))
+        self._filled = 0
+
+    def add(self, part: Any) -> None:
+        for chunk in part.chunks if isinstance(part, pa.ChunkedArray) else [part]:
+            start, self._filled = self._filled, self._filled + len(chunk)
+            if self._dtype.kind in "mM":
+                numbers = pc.fill_null(chunk.cast(pa.int64()), np.iinfo("int64").min)
+                items = numbers.to_numpy(zero_copy_only=False).view(self._items.dtype)
+            else:
+                items = chunk.to_numpy(zero_copy_only=False)
+            self._items[start : self._filled] = items
+
+    def whole(self) -> Any:
+        if self._filled != len(self._items):
+            raise ValueError(f"{self._filled} of {len(self._items)} rows are there")
+        return self._items.astype(self._dtype, copy=False)
+
+
 def _numpy_from_arrow(array: Any, how: How) -> Any:
-    dtype = np.dtype(how["dtype"])
-    if dtype.kind in "mM":
-        numbers = pc.fill_null(array.cast(pa.int64()), np.iinfo("int64").min).to_numpy(zero_copy_only=False)
-        return numbers.astype("int64").view(dtype.newbyteorder("=")).astype(dtype, copy=False)
-    # a copy where Arrow's memory, which cannot be written to, would be handed out
-    return array.to_numpy(zero_copy_only=False).astype(dtype, copy=True)
+    filled = Filled(len(array), how)
+    filled.add(array)
+    return filled.whole()
 
 
 def _zoned_to_arrow(array: Any, place: str) -> tuple[Any, How]:
@@ -147,6 +173,10 @@ def _categories_from_arrow(array: Any, how: How) -> Any:
     codes = pc.fill_null(array if coded else pc.index_in(array.cast(values.type), value_set=values), -1)
     dtype = pd.CategoricalDtype(pd.Index(categories, dtype=categories.dtype), how["ordered"])
     return pd.Categorical.from_codes(codes.to_numpy(zero_copy_only=False), dtype=dtype)
+
+
+_IN_CHUNKS = frozenset({"numpy", "string"})
+"""Cases that take an array as it is chunked, where one piece would be one more copy."""
 
 
 def _string_from_arrow(array: Any, how: How) -> Any:

@@ -41,6 +41,28 @@ class Codec(Protocol):
         ...
 
 
+class InMemoryCodec:
+    """A codec for values that are whole in memory as bytes too: what has the bytes needs no file to read them."""
+
+    name: str
+
+    def dump(self, value: Any, annotation: object) -> tuple[bytes, Description]:
+        """What `encode` writes, and returns."""
+        raise NotImplementedError
+
+    def load(self, data: bytes, annotation: object) -> Any:
+        """What `decode` answers for a file of ``data``."""
+        raise NotImplementedError
+
+    def encode(self, value: Any, annotation: object, path: Path) -> Description:
+        data, description = self.dump(value, annotation)
+        path.write_bytes(data)
+        return description
+
+    def decode(self, path: Path, annotation: object) -> Any:
+        return self.load(path.read_bytes(), annotation)
+
+
 class UnsupportedValue(LinealError):
     """A value cannot be kept as an artifact, or is not what its annotation says.
 
