@@ -11,6 +11,7 @@ import pytest
 
 RUN_OPTIONS = {
     "force": (), "only": (), "until": (), "fail_fast": False, "jobs": None, "timeout": None, "why": None, "executor": None, "params_file": None,
+    "check_determinism": None,
 }  # fmt: skip
 
 

@@ -73,9 +73,9 @@ def _read_runs(store: Store, named: _Named) -> None:
         except CorruptRecord as error:
             named.broken.append(Bad(info.name, error.problem))
             continue
-        if run.beside is not None:
-            _add_tree(store, named, run.beside.tree)
-        named.add(*run.pages, *(log for stage in run.stages for log in stage.logs))
+        for tree in (run.code_tree, *([run.beside.tree] if run.beside is not None else [])):
+            _add_tree(store, named, tree)
+        named.add(run.environment, *run.pages, *(log for stage in run.stages for log in stage.logs))
 
 
 def _add_tree(store: Store, named: _Named, tree: str) -> set[str]:

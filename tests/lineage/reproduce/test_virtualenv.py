@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -124,6 +124,24 @@ def test_what_cannot_be_had_is_named_and_nothing_is_left(wheels: Path, tmp_path:
         found(recorded(**reached), reached)
 
     assert caught.value.lacking.keys() == {"shapes"}
+    assert list((tmp_path / "cache" / "lineal" / "environments").iterdir()) == []
+
+
+def test_nothing_is_left_of_what_was_interrupted(
+    wheels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = virtualenv._run
+
+    def interrupted(command: Sequence[str]) -> str | None:
+        if "install" in command:
+            raise KeyboardInterrupt
+        return run(command)
+
+    monkeypatch.setattr(virtualenv, "_run", interrupted)
+
+    with pytest.raises(KeyboardInterrupt):
+        found(recorded(colours="1.0"), {"colours": "1.0"})
+
     assert list((tmp_path / "cache" / "lineal" / "environments").iterdir()) == []
 
 
