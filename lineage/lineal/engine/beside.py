@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lineal.graph.records import Beside
 
@@ -33,36 +33,40 @@ def keep_beside(
     if not outside and not read:
         return None
     from lineal_store import Digest
-    from lineal_store.tree import Tree, TreeEntry
 
-    entries: dict[str, TreeEntry] = {}
-    contents: dict[Digest, Path | bytes] = {}
-    for name, digest, size, mode, content in (*_code(sources, outside), *_files(sources, read)):
-        with suppress(ValueError):  # a name that a tree cannot hold
-            [entry] = Tree((TreeEntry(name, mode, digest, size),)).entries
-            entries[name], contents[digest] = entry, content
-    if not entries:
+    found = [*_code(sources, outside), *_files(sources, read)]
+    tree = _encoded(found)
+    if tree is None:  # a name that a tree cannot hold
+        found = [file for file in found if _encoded([file]) is not None]
+        tree = _encoded(found)
+    if not found or tree is None:
         return None
-    tree = _encoded(entries)
     if Digest.of(tree) not in store.blobs.sizes([Digest.of(tree)]):  # children go before parents
-        kept = _put(store, contents)
-        tree = _encoded({name: entry for name, entry in entries.items() if entry.digest in kept})
+        kept = _put(store, {file.entry.digest: file.content for file in found})
+        tree = _encoded([file for file in found if file.entry.digest in kept])
+        assert tree is not None  # as all of them did
         store.blobs.put(tree)
     folders = [folder for folder in search() if any(path.startswith(folder + "/") for path in outside)]
     return Beside(tree=str(Digest.of(tree)), search=folders)
 
 
-_Found = tuple[str, "Digest", int, int, "Path | bytes"]
-"""A file: its name in the tree, its digest, size in bytes and mode, and where its bytes are."""
+class _Found(NamedTuple):
+    """A file as the tree will have it, and where its bytes are."""
+
+    entry: TreeEntry
+    content: Path | bytes
 
 
 def _code(sources: Sources, outside: Mapping[str, bytes]) -> Iterator[_Found]:
+    from lineal_store.tree import TreeEntry
+
     for path, data in outside.items():
-        yield f"{OUTSIDE}{path}", sources.digest(path), len(data), 0o644, data
+        yield _Found(TreeEntry(f"{OUTSIDE}{path}", 0o644, sources.digest(path), len(data)), data)
 
 
 def _files(sources: Sources, read: Mapping[str, str]) -> Iterator[_Found]:
     from lineal_store import Digest
+    from lineal_store.tree import TreeEntry
 
     for name, digest in read.items():
         if digest.startswith("sha256:"):  # else it says that this is a folder or a pattern, or absent
@@ -71,7 +75,18 @@ def _files(sources: Sources, read: Mapping[str, str]) -> Iterator[_Found]:
                 status = path.stat()
                 mode = 0o755 if status.st_mode & 0o100 else 0o644
                 place = f"{OUTSIDE}{name}" if name.startswith("/") else f"{PROJECT}/{name}"
-                yield place, Digest.parse(digest), status.st_size, mode, path
+                yield _Found(TreeEntry(place, mode, Digest.parse(digest), status.st_size), path)
+
+
+def _encoded(found: Iterable[_Found]) -> bytes | None:
+    """The bytes of the tree with these files; None where it cannot be."""
+    from lineal_store.tree import Tree
+
+    entries = {file.entry.path: file.entry for file in found}  # a file may be code, and declared
+    try:
+        return Tree(tuple(entries[name] for name in sorted(entries))).encode()
+    except ValueError:
+        return None
 
 
 def _put(store: Store, contents: Mapping[Digest, Path | bytes]) -> set[Digest]:
@@ -90,9 +105,3 @@ def _put(store: Store, contents: Mapping[Digest, Path | bytes]) -> set[Digest]:
             finally:
                 spooled.unlink(missing_ok=True)
     return there
-
-
-def _encoded(entries: Mapping[str, TreeEntry]) -> bytes:
-    from lineal_store.tree import Tree
-
-    return Tree(tuple(entries[name] for name in sorted(entries))).encode()
