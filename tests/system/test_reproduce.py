@@ -267,10 +267,43 @@ def test_effects_are_never_executed_and_what_they_were_given_is_rebuilt(project:
     assert (document["verdict"], document["executed"]) == ("identical", ["train"])
     assert document["not_executed"] == {"deploy": "effects are never executed"}
     assert any("deploy" in note for note in document["notes"])
+    assert document["name"] == "deploy's deployed.txt"
     assert (after.code, after.document["verdict"]) == (4, "not_reproducible")
     assert after.document["first_difference"] == "announce"
     assert project.journal() == []
     assert not (project.root / "deployed.txt").exists()
+
+
+def test_a_file_that_an_ordinary_stage_left_outside_the_store_is_compared(project: Project) -> None:
+    project.write(
+        "flow.py",
+        """
+        from lineal import pipeline, stage
+
+
+        @stage
+        def write(text: str) -> int:
+            with open("left.txt", "w") as stream:
+                stream.write(text)
+            return len(text)
+
+
+        @pipeline
+        def flow(text: str = "some text") -> int:
+            return write(text)
+        """,
+    )
+    project.command("run")
+    left = project.root / "left.txt"
+    left.rename(project.root / "found.txt")
+
+    document = project.json("reproduce", "found.txt").document
+
+    assert [(one["output"], one["verdict"]) for one in document["artifacts"]] == [
+        ("result", "identical"),
+        ("left.txt", "identical"),
+    ]
+    assert not left.exists()
 
 
 def test_a_stage_that_is_not_deterministic_is_told_as_that_with_what_it_calls(project: Project) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from lineal.graph.action import unit_changes
 from lineal.graph.records import Manifest, Observed
-from lineal.reproduce.environments import EnvironmentDifference
+from lineal.reproduce.environments import Change, EnvironmentDifference
 
 Diagnosis = Literal["nondeterministic", "drift", "parameters", "failed"]
 """Executed twice, a stage made other bytes each time; it made the same bytes twice, and others than then; it was given other
@@ -35,7 +35,7 @@ class Evidence:
     """What is known of the first stage that differs: its manifests and what was seen of it, then and now.
 
     ``reached`` are the dotted names outside the project that its code reaches; ``difference`` is that of the environments, where the
-    recorded one was not to be had.
+    recorded one was not to be had, and ``lineal`` that of the versions of Lineal.
     """
 
     recorded: Manifest | None
@@ -43,6 +43,7 @@ class Evidence:
     observed: Sequence[Observed] = ()
     reached: Sequence[str] = ()
     difference: EnvironmentDifference | None = None
+    lineal: Change | None = None
 
 
 def find_causes(evidence: Evidence, diagnosis: Diagnosis) -> list[str]:
@@ -61,6 +62,8 @@ def _code(evidence: Evidence) -> Iterable[str]:
 
 
 def _environment(evidence: Evidence) -> Iterable[str]:
+    if evidence.lineal is not None:
+        yield f"{evidence.lineal}, and it is Lineal that writes values as bytes"
     found = evidence.difference
     if found is None:
         return

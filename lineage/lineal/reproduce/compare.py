@@ -11,7 +11,7 @@ from lineal.graph.explain_files import explain_json
 from lineal.graph.explain_inputs import Content, explain_contents
 from lineal.graph.records import TREES, Output, StageRecord
 from lineal.reproduce.plan import RecordedStage, call_of
-from lineal.reproduce.tolerance import Tolerance, compare_within
+from lineal.reproduce.tolerance import NO_DIFFERENCE, Tolerance, compare_within
 from lineal_store import Digest, Store
 from lineal_store.errors import LinealError
 from lineal_store.tree import Tree
@@ -95,17 +95,11 @@ class Comparison:
 
     def _different(self, old: Output, new: Output) -> tuple[Verdict, str]:
         before, after = self._content(self.store, old), self._content(self.scratch, new)
-        if self.tolerance is not None and old.type == new.type:
-            paths = before.local(), after.local()
-            if paths[0] is not None and paths[1] is not None:
-                if old.type not in _PICKLES:
-                    within = compare_within(old.type, paths[0], paths[1], self.tolerance)
-                elif self.models is not None:
-                    within = self.models(paths[0], paths[1], self.tolerance)
-                else:
-                    within = None
-                if within is not None:
-                    return ("within_tolerance" if within[0] else "different"), within[1]
+        within = self._within(before, after, self.tolerance) if self.tolerance is not None else None
+        if within is not None:
+            return ("within_tolerance" if within[0] else "different"), within[1]
+        if old.type not in _PICKLES and self._within(before, after, Tolerance()) == (True, NO_DIFFERENCE):
+            return "different", "the same values, written as other bytes"
         words = explain_contents(before, after)
         if old.type == new.type == "json" and "value" not in old.description:
             words = self._places(before, after) or words  # the values tell more than their lengths
@@ -113,6 +107,14 @@ class Comparison:
             unread = self.tolerance is not None and self.models is None
             words.insert(0, "other bytes of a pickle" + (", which only --trust looks into" if unread else ""))
         return "different", "; ".join(words) or "other bytes"
+
+    def _within(self, before: Content, after: Content, tolerance: Tolerance) -> tuple[bool, str] | None:
+        old, new = before.local(), after.local()
+        if before.type != after.type or old is None or new is None:
+            return None
+        if before.type not in _PICKLES:
+            return compare_within(before.type, old, new, tolerance)
+        return self.models(old, new, tolerance) if self.models is not None else None
 
     def _places(self, before: Content, after: Content) -> list[str]:
         old, new = before.local(), after.local()

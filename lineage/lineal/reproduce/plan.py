@@ -109,7 +109,19 @@ class ReproductionPlan:
             for output, made in stage.outputs.items():
                 if made.digest == self.digest:
                     return stage.id if output == "result" else f"{stage.id}.{output}"
-        return f"a file of {self.wanted[0]}" if self.digest is not None else f"run {self.run.run_id}"
+        if self.digest is None:
+            return f"run {self.run.run_id}"
+        left = self.left_behind
+        return f"{left[0].call}'s {left[1]}" if left is not None else f"a part of what {self.wanted[0]} made"
+
+    @property
+    def left_behind(self) -> tuple[RecordedStage, str] | None:
+        """The stage that left the bytes as a file outside the store, and the name of that file, where they are no output."""
+        for stage in self.recorded.values():
+            for product in stage.result.side_products if stage.result is not None else ():
+                if product.digest == self.digest:
+                    return stage, Path(product.path).name
+        return None
 
     @property
     def reached(self) -> Mapping[str, str]:
@@ -267,6 +279,11 @@ def _ancestors(store: Store, recorded: Mapping[str, RecordedStage], wanted: Sequ
                     maker.call for maker in made
                 ]
     return found
+
+
+def taken_from_stages(stage: RecordedStage) -> set[str]:
+    """The digests of what a stage took from stages before it."""
+    return {digest for digest, _ in _taken(stage.result)}
 
 
 def _taken(result: ActionResult | None) -> Iterator[tuple[str, str | None]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from lineal.reproduce import child
 from lineal.reproduce.causes import Diagnosis, Evidence, find_causes
 from lineal.reproduce.compare import Compared, Comparison, Verdict, worst
 from lineal.reproduce.environments import (
+    Change,
     EnvironmentDifference,
     EnvironmentUnavailable,
     Interpreter,
@@ -27,7 +28,7 @@ from lineal.reproduce.environments import (
     plan_environment,
 )
 from lineal.reproduce.job import Answer, Job, Problem
-from lineal.reproduce.plan import Missing, ReproductionPlan, call_of
+from lineal.reproduce.plan import Missing, RecordedStage, ReproductionPlan, call_of, taken_from_stages
 from lineal.reproduce.restore import hold_sources, restore_code
 from lineal.reproduce.tolerance import Tolerance
 from lineal_store import Digest, Store, open_store
@@ -140,7 +141,11 @@ class _Attempt:
             self._tolerance,
             partial(self._models, interpreter) if self._trust else None,
         )
-        artifacts = (*comparison.stages(plan.recorded, made), *self._not_executed(answer))
+        artifacts = (
+            *comparison.stages(plan.recorded, made),
+            *self._left_behind(made, scratch),
+            *self._not_executed(answer),
+        )
         found = Reproduction(
             plan,
             worst(one.verdict for one in artifacts) if artifacts else "not_reproducible",
@@ -150,7 +155,7 @@ class _Attempt:
             tuple(stage.id for stage in made if stage.attempts and stage.is_shown),
             answer.left_out,
             plan.missing,
-            notes=tuple(self._notes(answer)),
+            notes=tuple(self._notes(answer, artifacts)),
             lineal=answer.lineal,
         )
         return self._explained(found, job, made, scratch, difference)
@@ -201,9 +206,32 @@ class _Attempt:
             for name, output in stage.outputs.items()
         ]
 
-    def _notes(self, answer: Answer) -> list[str]:
+    def _left_behind(self, made: Sequence[StageRecord], scratch: Store) -> list[Compared]:
+        """What was asked for, where it is a file that a stage left outside the store: the one of that name that it left now."""
+        left = self._plan.left_behind
+        record = next((one for one in made if left is not None and one.id == left[0].id), None)
+        if left is None or record is None or self._plan.digest in _digests(self._plan.recorded.values()):
+            return []
+        result = _result_of(scratch, record)
+        products = result.side_products if result is not None else []
+        actual = next((one.digest for one in products if Path(one.path).name == left[1]), None)
+        verdict: Verdict = "identical" if actual == self._plan.digest else "different"
+        if actual is None:
+            detail = "it left no such file this time"
+            return [Compared(left[0].id, left[1], str(self._plan.digest), None, "not_reproducible", detail)]
+        return [Compared(left[0].id, left[1], str(self._plan.digest), actual, verdict)]
+
+    def _notes(self, answer: Answer, artifacts: Sequence[Compared]) -> list[str]:
         plan = self._plan
         notes = []
+        different = {one.expected: one.stage for one in artifacts if one.verdict == "different"}
+        alone = [
+            stage
+            for stage in dict.fromkeys(different.values())
+            if stage in plan.recorded and not different.keys() & taken_from_stages(plan.recorded[stage])
+        ]
+        if len(alone) > 1 and not plan.changes:
+            notes.append(f"{', '.join(alone[1:4])} came out otherwise too, although given the same as then")
         effects = [name for name in plan.wanted if name in answer.effects]
         if effects:
             notes.append(
@@ -251,6 +279,9 @@ class _Attempt:
             [one.observed for one in (before.result, result) if one is not None],
             reached,
             difference if interpreter.kind == "current" else None,
+            Change("Lineal", self._plan.run.lineal, found.lineal)
+            if found.lineal not in (None, self._plan.run.lineal)
+            else None,
         )
         return replace(found, diagnosis=diagnosis, causes=tuple(find_causes(evidence, diagnosis)))
 
@@ -260,6 +291,10 @@ def _executor_of(environment: Environment | None) -> str:
     if environment is None or environment.cores == 0 or "OMP_NUM_THREADS" in environment.variables:
         return "process"  # there were workers, or nobody noted it
     return "inline"
+
+
+def _digests(stages: Iterable[RecordedStage]) -> set[str]:
+    return {output.digest for stage in stages for output in stage.outputs.values()}
 
 
 def _stages_of(scratch: Store, answer: Answer) -> list[StageRecord]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+NO_DIFFERENCE = "no value differs"
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -46,6 +48,8 @@ def _compare_json(expected: Path, actual: Path, tolerance: Tolerance) -> tuple[b
         if difference >= farthest[1]:
             farthest = (place, difference)
     place, difference = farthest
+    if difference == 0:
+        return holds, NO_DIFFERENCE
     return holds, f"largest difference {difference:.3g}" + (f" at {place}" if place else "")
 
 
@@ -101,6 +105,8 @@ def _compare_tables(expected: Path, actual: Path, tolerance: Tolerance) -> tuple
     except pa.ArrowException:
         return None
     name, difference, row = farthest
+    if difference == 0:
+        return holds, NO_DIFFERENCE
     where = f" in column `{name}`, row {row}" if name else ""
     return holds, f"largest difference {difference:.3g}{where}"
 
@@ -112,6 +118,8 @@ def _compare_arrays(expected: Path, actual: Path, tolerance: Tolerance) -> tuple
     if old.shape != new.shape or old.dtype != new.dtype or old.dtype.kind not in "fiuc":
         return None
     norm, apart = norms(old, new)
+    if apart == 0:
+        return True, NO_DIFFERENCE
     return tolerance.holds(norm, apart), f"norm of the difference {apart:.3g}, of the array {norm:.3g}"
 
 

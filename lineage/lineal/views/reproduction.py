@@ -129,6 +129,9 @@ def _missing(missing: Iterable[Missing]) -> list[Document]:
 def headline(document: Mapping[str, Any]) -> str:
     """The outcome in one sentence."""
     name, verdict, count = document["name"], document["verdict"], len(document["artifacts"])
+    expected = {one["expected"] for one in document["artifacts"]}
+    if document["digest"] is not None and expected and document["digest"] not in expected:
+        name = f"what {name} was made from"
     if document["changes"]:
         same = "makes no difference" if verdict in ("identical", "within_tolerance") else "makes a difference"
         return f"{', '.join(document['changes'])} {same} to {name}"

@@ -42,6 +42,14 @@ def test_packages_that_the_stage_reaches_come_first_where_it_drifted() -> None:
     ]
 
 
+def test_another_lineal_is_named_for_it_writes_the_bytes() -> None:
+    evidence = Evidence(manifest(), manifest(), lineal=Change("Lineal", "0.1.0", "0.2.0"))
+
+    assert find_causes(evidence, "drift") == [
+        "Lineal 0.1.0 is 0.2.0 here, and it is Lineal that writes values as bytes"
+    ]
+
+
 def test_code_that_is_not_what_it_was_is_named() -> None:
     causes = find_causes(Evidence(manifest(), manifest("2" * 32)), "drift")
 

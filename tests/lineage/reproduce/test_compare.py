@@ -48,6 +48,17 @@ def test_equal_bytes_are_identical_and_others_are_shown(stores: tuple[Store, Sto
     assert other.expected != other.actual
 
 
+def test_values_that_do_not_differ_are_told_from_bytes_that_do(stores: tuple[Store, Store]) -> None:
+    then, now = stores
+    before, after = recorded("a", output(then, '{"x": 1}')), again("a", output(now, '{ "x" : 1 }'))
+
+    [strict] = Comparison(then, now).stages({"a": before}, [after])
+    [loose] = Comparison(then, now, Tolerance()).stages({"a": before}, [after])
+
+    assert (strict.verdict, strict.detail) == ("different", "the same values, written as other bytes")
+    assert (loose.verdict, loose.detail) == ("within_tolerance", "no value differs")
+
+
 def test_a_pickle_is_not_opened_and_its_other_bytes_are_called_that(stores: tuple[Store, Store]) -> None:
     then, now = stores
     hostile = "cos\nsystem\n(S'touch /tmp/never'\ntR."
