@@ -116,7 +116,15 @@ def unchanged_record(record: RunRecord) -> RunRecord:
     """The record of the next run, if that finds everything done; what is its own is left as it is."""
     stages = [
         msgspec.structs.replace(
-            stage, cache="hit", reason="unchanged", attempts=0, seconds=0.0, error=None, traceback="", logs=[]
+            stage,
+            cache="hit",
+            reason="unchanged",
+            attempts=0,
+            seconds=0.0,
+            work_seconds=None,
+            error=None,
+            traceback="",
+            logs=[],
         )
         if stage.state == "succeeded"
         else stage
