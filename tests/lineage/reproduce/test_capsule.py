@@ -11,13 +11,14 @@ import pytest
 
 from lineal.api.capsule import run_capsule
 from lineal.api.reproduce import Wish
+from lineal.engine.beside import OUTSIDE
 from lineal.errors import StoreUnavailable
 from lineal.graph.closure import Roots, plan_transfer
-from lineal.graph.records import Environment, RunRecord, seal_record, to_bytes
+from lineal.graph.records import Beside, Environment, RunRecord, seal_record, to_bytes
 from lineal.reproduce.archive import CapsuleRefused, write_capsule
 from lineal.reproduce.capsule import CapsuleIncomplete, create_capsule, open_capsule
-from lineal.reproduce.plan import Missing, ReproductionPlan
-from lineal_store import Digest, Store, Tree, open_store
+from lineal.reproduce.plan import Missing, ReproductionPlan, _is_as_it_was
+from lineal_store import Digest, Store, Tree, TreeEntry, open_store
 from lineal_store.sealed import seal
 
 RUN_ID = "20261122-173120-4f9ac2"
@@ -133,6 +134,13 @@ def test_a_run_that_names_what_is_not_there_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CapsuleRefused, match="of what it names"):
         run_capsule(capsule(tmp_path, about(), **files), Wish())
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev"])
+def test_a_device_that_a_record_names_is_not_read(path: str) -> None:
+    entry = TreeEntry(f"{OUTSIDE}{path}", 0o644, Digest.of(b""), 0)
+
+    assert not _is_as_it_was(Beside(tree=str(Digest.of(b""))), entry)
 
 
 def test_nothing_is_packed_that_could_not_be_rebuilt(tmp_path: Path) -> None:
