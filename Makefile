@@ -13,6 +13,7 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+	$(BIN)/python -m compileall -q store lineage cli  # for the thousands of processes that the tests start
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Every crash point, every damaged byte, many more random programs: what make test takes a slice of.

@@ -639,19 +639,26 @@ def test_another_version_of_a_library_is_traced_anew(tmp_path: Path) -> None:
     assert imports(project) == 1
 
 
-def test_a_condition_on_a_large_result_takes_the_code(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "taken"), [("int", 0), ("Size", 2)])
+def test_a_condition_on_a_large_result_takes_the_code_only_where_it_is_of_the_projects_classes(
+    tmp_path: Path, kind: str, taken: int
+) -> None:
     project = project_of(
         tmp_path / "project",
         {
             "lineal.toml": 'executor = "inline"\n',
-            "flow.py": """
+            "flow.py": f"""
+            from enum import IntEnum
             from lineal import pipeline, stage, when
             from journal import note
             note("import")
 
+            class Size(IntEnum):
+                LARGE = 7
+
             @stage
-            def many() -> dict[str, int]:
-                return {str(n): n for n in range(100_000)}
+            def many() -> dict[str, {kind}]:
+                return {{str(n): {kind}(7) for n in range(100_000)}}
 
             @stage
             def one() -> int:
@@ -669,4 +676,4 @@ def test_a_condition_on_a_large_result_takes_the_code(tmp_path: Path) -> None:
 
     assert project.json("status", "--exit-code").words("cache") == {"many": "hit", "one": "hit"}
     assert project.json("run").words("cache") == {"many": "hit", "one": "hit"}
-    assert imports(project) == 2
+    assert imports(project) == taken
