@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lineal_store import Digest, Store
 
 _GIT_SECONDS = 5.0
+_LONGEST_DIFF_BYTES = 1 << 20
 
 
 def keep_code(store: Store, sources: Sources) -> Digest:
@@ -80,6 +81,7 @@ class GitState:
     """Asks git about the project while the run goes on; None where there is no repository, or no git."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._process: subprocess.Popen[str] | None = None
         if any((folder / ".git").exists() for folder in (root, *root.parents)):
             import subprocess  # most of what a run of hits would import otherwise
@@ -115,6 +117,31 @@ class GitState:
             self._process.communicate()
             return None
         return parse_status(text) if self._process.returncode == 0 else None
+
+    def read_diff(self) -> bytes | None:
+        """What is changed against the commit, in files that git tracks; None where that is too much, or cannot be had."""
+        import subprocess
+
+        try:
+            done = subprocess.run(
+                [
+                    "git",
+                    "--no-optional-locks",
+                    "diff",
+                    "--no-ext-diff",
+                    "--no-textconv",
+                    "--no-color",
+                    "HEAD",
+                ],
+                cwd=self._root,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_GIT_SECONDS,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout if 0 < len(done.stdout) <= _LONGEST_DIFF_BYTES else None
 
 
 def parse_status(text: str) -> Checkout | None:

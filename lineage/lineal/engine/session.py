@@ -503,7 +503,6 @@ class _Session:
         ]
 
     def _record(self, result: RunResult, context: RunContext, git: GitState | None) -> RunRecord:
-        checkout = git.wait() if git is not None else None
         finished_at = self._clock.now()
         return replace_fields(
             self._blank(context),
@@ -515,9 +514,18 @@ class _Session:
             ],
             outputs=self._outputs(result),
             warnings=list(result.warnings),
-            git=Git(**checkout._asdict()) if checkout is not None else None,
+            git=self._git(git, has_executed=any(stage.attempts for stage in result.stages.values())),
             finished_at=finished_at.isoformat(),
             seconds=(finished_at - self._started_at).total_seconds(),
+        )
+
+    def _git(self, state: GitState | None, *, has_executed: bool) -> Git | None:
+        checkout = state.wait() if state is not None else None
+        if state is None or checkout is None:
+            return None
+        changes = state.read_diff() if checkout.dirty and has_executed else None
+        return Git(
+            **checkout._asdict(), diff=None if changes is None else str(self._store.blobs.put(changes))
         )
 
     def _keep_answer(

@@ -227,7 +227,8 @@ class _Planner:
         for tree in (code_tree, *beside):
             self._name(tree, tree=True)
         self._name(environment)
-        for digest in (*named.logs, *named.outputs):
+        diff = [] if run.git is None or run.git.diff is None else [checked_digest(run.git.diff, what)]
+        for digest in (*diff, *named.logs, *named.outputs):
             self._name(digest, tree=digest in named.trees, needed=False)
         self._pending_keys.update(dict.fromkeys(named.keys))
         self._runs[run_id] = PlannedRun(

@@ -180,9 +180,12 @@ class StageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class Git(msgspec.Struct, frozen=True, kw_only=True):
+    """What git said of the project. ``diff`` is the digest of what was changed against the commit, where stages were executed."""
+
     commit: str
     branch: str | None = None
     dirty: bool = False
+    diff: str | None = None
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):

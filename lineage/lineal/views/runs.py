@@ -48,7 +48,12 @@ def run_detail(store: Store, standing: Standing) -> Document:
         "command": run.command,
         "git": None
         if run.git is None
-        else {"commit": run.git.commit, "branch": run.git.branch, "dirty": run.git.dirty},
+        else {
+            "commit": run.git.commit,
+            "branch": run.git.branch,
+            "dirty": run.git.dirty,
+            "diff": run.git.diff,
+        },
         "code_tree": run.code_tree,
         "environment": run.environment,
         "lineal": run.lineal,

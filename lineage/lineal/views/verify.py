@@ -75,7 +75,8 @@ def _read_runs(store: Store, named: _Named) -> None:
             continue
         for tree in (run.code_tree, *([run.beside.tree] if run.beside is not None else [])):
             _add_tree(store, named, tree)
-        named.add(run.environment, *run.pages, *(log for stage in run.stages for log in stage.logs))
+        diff = run.git.diff if run.git is not None else None
+        named.add(run.environment, diff, *run.pages, *(log for stage in run.stages for log in stage.logs))
 
 
 def _add_tree(store: Store, named: _Named, tree: str) -> set[str]:

@@ -58,6 +58,12 @@ def test_a_project_in_git_has_its_commit(tmp_path: Path) -> None:
     assert GitState(tmp_path).wait() == Checkout(commit, "main", dirty=False)
     (tmp_path / "a.py").write_text("a = 2\n")
     assert GitState(tmp_path).wait() == Checkout(commit, "main", dirty=True)
+    changes = (GitState(tmp_path).read_diff() or b"").decode()
+    assert "-a = 1\n+a = 2\n" in changes
+
+
+def test_where_git_has_nothing_to_say_there_are_no_changes(tmp_path: Path) -> None:
+    assert GitState(tmp_path).read_diff() is None
 
 
 def test_the_code_is_kept_as_a_tree_of_the_very_bytes(tmp_path: Path) -> None:
