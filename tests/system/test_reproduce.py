@@ -582,29 +582,32 @@ def test_numbers_may_differ_within_a_tolerance(project: Project, tmp_path: Path)
     noise = tmp_path / "noise.txt"
     noise.write_text("0.0")
     project.write(
+        "models.py", "class Model:\n    def __init__(self, fitted):\n        self.fitted = fitted\n"
+    )
+    project.write(
         "flow.py",
         f"""
         from typing import NamedTuple
 
         import numpy as np
-        import pandas as pd
+        import pyarrow as pa
 
         from lineal import Metrics, pipeline, stage
-        from sklearn.linear_model import LinearRegression
+        from models import Model
 
 
         class Made(NamedTuple):
-            table: pd.DataFrame
+            table: pa.Table
             array: np.ndarray
             metrics: Metrics
-            model: LinearRegression
+            model: Model
 
 
         @stage
         def make() -> Made:
             noise = float(open({str(noise)!r}).read())
-            table = pd.DataFrame({{"name": ["a", "b"], "number": [1.0, 2.0 + noise]}})
-            model = LinearRegression().fit([[0.0], [1.0]], table["number"])
+            table = pa.table({{"name": ["a", "b"], "number": [1.0, 2.0 + noise]}})
+            model = Model({{"weights": [1.0, 2.0 + noise]}})
             return Made(table, np.array([3.0, 4.0 + noise]), {{"auc": 0.9 + noise}}, model)
 
 
