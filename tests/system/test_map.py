@@ -439,3 +439,94 @@ def test_a_mapped_effect_runs_once_for_each_item_however_the_list_is_ordered(pro
 
     assert project.journal() == []
     assert turned.words("cache") == {"deploy[0]": "hit", "deploy[1]": "hit"}
+
+
+PAIRS = """
+from typing import NamedTuple
+
+from lineal import pipeline, stage, when
+
+
+class Pair(NamedTuple):
+    low: int
+    high: int
+
+
+@stage
+def pair(number: int) -> Pair:
+    return Pair(number, number + 10)
+
+
+@stage
+def around(number: int) -> list[int]:
+    return [number - 1, number, number]
+
+
+@stage
+def square(number: int) -> int:
+    return number * number
+
+
+@stage
+def show(pair: Pair | None = None) -> str:
+    return repr(pair)
+
+
+@stage
+def show_number(number: float) -> str:
+    return repr(number)
+
+
+@pipeline
+def flow(wanted: bool = False):
+    RETURNED
+"""
+
+
+def test_an_item_that_is_a_list_can_be_mapped_over(project: Project) -> None:
+    project.write(
+        "flow.py", PAIRS.replace("RETURNED", "return square.map(around.map([1, 5])[-1]), square.map([2, 3])")
+    )
+
+    ended = project.json("run", LINEAL_EXECUTOR="inline")
+
+    assert ended.code == 0, ended.err
+    squares = [f"square[{place}]" for place in range(3)]
+    assert [project.value(ended.stages[one]["outputs"]["result"]["digest"]) for one in squares] == [
+        b"16",
+        b"25",
+        b"25",
+    ]
+
+
+def test_status_tells_that_equal_items_would_run(project: Project) -> None:
+    project.write("flow.py", PAIRS.replace("RETURNED", "return square.map([2, 2, 3])"))
+
+    told = project.json("status").words("cache")
+
+    assert told == {"square[0]": "miss", "square[1]": "miss", "square[2]": "miss"}
+
+
+def test_one_item_of_a_skipped_list_is_skipped_too(project: Project) -> None:
+    project.write(
+        "flow.py",
+        PAIRS.replace(
+            "RETURNED",
+            "with when(square(int(wanted)) > 0):\n        pairs = pair.map([1])\n    return show(pairs[0])",
+        ),
+    )
+
+    ended = project.json("run", LINEAL_EXECUTOR="inline")
+
+    assert ended.code == 0, ended.err
+    assert ended.words("state") == {"square": "succeeded", "pair": "skipped", "show": "succeeded"}
+    assert project.value(ended.document["outputs"]["result"]) == b'"None"'
+
+
+def test_an_output_that_an_item_does_not_have_fails_what_asks_for_it(project: Project) -> None:
+    project.write("flow.py", PAIRS.replace("RETURNED", "return show_number(pair.map([1])[0][-3])"))
+
+    ended = project.json("run", LINEAL_EXECUTOR="inline")
+
+    assert ended.words("state") == {"pair[0]": "succeeded", "show_number": "failed"}
+    assert ended.stages["show_number"]["error"]["hint"] == "It has low, high."

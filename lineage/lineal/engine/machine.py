@@ -391,6 +391,8 @@ class Machine:
                         self._settle(stage)
             case Weighed(weights):
                 self._weights |= weights
+                for stage in self._expanded & weights.keys():
+                    self._weights |= dict.fromkeys(self._tasks[stage].parents, weights[stage])
                 waiting, self._ready = self._ready, []
                 for *_, stage in waiting:
                     self._line_up(stage)
@@ -405,8 +407,13 @@ class Machine:
                     self._queue(stage)
             case Shared(stage, leader):
                 self._expect(event, stage, "looking")
-                self._status[stage] = "waiting"
-                self._followers.setdefault(leader, []).append(stage)
+                if self._preview:
+                    self._end(stage, "unknown")
+                elif self._stopping:
+                    self._end(stage, "cancelled")
+                else:
+                    self._status[stage] = "waiting"
+                    self._followers.setdefault(leader, []).append(stage)
             case Resumed(stage, attempts):
                 self._expect(event, stage, "looking")
                 self._earlier[stage] = attempts

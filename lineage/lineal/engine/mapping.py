@@ -22,6 +22,7 @@ from lineal.errors import LinealError
 from lineal.graph.action import action_key
 from lineal.graph.records import Action, ActionResult, Origin, Output, seal_record, to_bytes, write_keys
 from lineal.stages.errors import ItemMissing
+from lineal.stages.frozen import Encoded
 from lineal.stages.wiring import Binding, Collection, CollectionKind, Constant, Item, Result
 from lineal_store import Digest, Store
 from lineal_store.tree import Tree, TreeEntry
@@ -74,10 +75,10 @@ class Maps:
     def part(self, result: Result) -> Binding:
         """What ``result`` is, where it lies within the list of a mapped stage; any other is itself. `ItemMissing`."""
         stage = self._account.plan.stages[result.node]
-        if stage.node.over is None or not result.path:
+        items = self._account.items.get(result.node)
+        if items is None or not result.path:  # without items one that was skipped
             return result
         at, *rest = result.path
-        items = self._account.items[result.node]
         if not isinstance(at, int) or not -len(items) <= at < len(items):
             raise ItemMissing(
                 f"the pipeline takes {at!r} from {result.node}, which has no such item",
@@ -88,7 +89,8 @@ class Maps:
         if outputs.kind == "single":
             return Result(items[at], names[0], tuple(rest))
         if rest:
-            key = names[rest[0]] if isinstance(rest[0], int) and rest[0] < len(names) else str(rest[0])
+            at_place = isinstance(rest[0], int) and -len(names) <= rest[0] < len(names)
+            key = names[rest[0]] if at_place else str(rest[0])
             if key not in names:
                 raise ItemMissing(
                     f"the pipeline takes {rest[0]!r} from {result.node}[{at}], which has no such output",
@@ -166,12 +168,16 @@ class Maps:
         node = stage.node
         assert node.over is not None
         binding = node.inputs[node.over]
+        if isinstance(binding, Result):
+            binding = self.part(binding)
         if isinstance(binding, Constant):
+            if isinstance(binding.value, Encoded) and type(binding.value.structure) is list:
+                return [Constant(Encoded(item)) for item in binding.value.structure]
             return [Constant(item) for item in self._list_of(stage, binding.value)]
         if isinstance(binding, Collection) and binding.kind in ("list", "tuple"):
             return [item for _, item in binding.items]
         if isinstance(binding, Result):
-            if binding.node in self._account.items and not binding.path:
+            if binding.node in self._account.items:
                 places = range(len(self._account.items[binding.node]))
                 return [self.part(Result(binding.node, "result", (place,))) for place in places]
             return [Item(item, binding) for item in self._list_of(stage, value_of(binding))]

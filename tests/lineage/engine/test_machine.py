@@ -178,6 +178,29 @@ def test_who_waits_for_another_stages_attempt_is_cancelled_with_it() -> None:
     ]
 
 
+def test_a_preview_says_of_all_that_ask_for_one_action_that_they_would_run() -> None:
+    machine = Machine([Task("a"), Task("b")], slots=1, preview=True)
+    machine.handle(Started())
+
+    assert machine.handle(Missed("a"), Shared("b", leader="a")) == [
+        Enter("a", "unknown"),
+        Enter("b", "unknown"),
+        Finish("succeeded"),
+    ]
+
+
+def test_who_would_wait_for_another_stage_ends_where_the_run_has_been_stopped() -> None:
+    machine = Machine([Task("a"), Task("b")], slots=1)
+    machine.handle(Started())
+    machine.handle(Interrupted())
+
+    assert machine.handle(Missed("a"), Shared("b", leader="a")) == [
+        Enter("a", "cancelled"),
+        Enter("b", "cancelled"),
+        Finish("cancelled"),
+    ]
+
+
 def test_where_there_are_other_runs_a_stage_is_claimed_before_it_is_executed() -> None:
     machine = Machine(chain("a"), slots=1, claims=True)
     machine.handle(Started())
@@ -729,10 +752,12 @@ def test_of_what_is_ready_that_begins_first_on_which_most_depends() -> None:
     assert Execute("b", 1) in machine.handle(Returned("c"), Completed("c"))
 
 
-def test_items_weigh_what_their_stage_does_and_begin_in_their_order() -> None:
+@pytest.mark.parametrize("is_expanded_first", [False, True])
+def test_items_weigh_what_their_stage_does_and_begin_in_their_order(*, is_expanded_first: bool) -> None:
     machine = Machine([Task("a"), Task("m")], slots=1)
-    machine.handle(Weighed({"a": 1.0, "m": 2.0}), Started())
-    machine.handle(Expanded("m", (Task("m[0]"), Task("m[1]"))))
+    weighed, expanded = Weighed({"a": 1.0, "m": 2.0}), Expanded("m", (Task("m[0]"), Task("m[1]")))
+    machine.handle(Started())
+    machine.handle(*([expanded, weighed] if is_expanded_first else [weighed, expanded]))
 
     assert Execute("m[0]", 1) in machine.handle(Missed("a"), Missed("m[1]"), Missed("m[0]"))
     assert Execute("m[1]", 1) in machine.handle(Returned("m[0]"), Completed("m[0]"))
