@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from support import Project
@@ -530,3 +532,84 @@ def test_an_output_that_an_item_does_not_have_fails_what_asks_for_it(project: Pr
 
     assert ended.words("state") == {"pair[0]": "succeeded", "show_number": "failed"}
     assert ended.stages["show_number"]["error"]["hint"] == "It has low, high."
+
+
+def test_a_list_of_constants_is_found_again_without_importing_the_project(project: Project) -> None:
+    project.keep_journal()
+    pairs = PAIRS.replace("RETURNED", "return square.map([2, 3])")
+    project.write("flow.py", f"from journal import note\n{pairs}\nnote('imported')\n")
+    project.json("run", LINEAL_EXECUTOR="inline")
+    project.journal()
+
+    again = project.json("run", LINEAL_EXECUTOR="inline")
+
+    assert again.words("cache") == {"square[0]": "hit", "square[1]": "hit"}
+    assert project.journal() == []
+
+
+def test_trace_of_a_list_leads_to_what_was_in_it_and_not_to_what_its_items_were_later(
+    project: Project,
+) -> None:
+    project.write("flow.py", PAIRS.replace("RETURNED", "return square.map([2, 3])"))
+    project.edit("flow.py", "number * number", "number + len(open('grows.txt').read())")
+    project.write("grows.txt", "..")
+    first = project.json("run", LINEAL_EXECUTOR="inline")
+    project.write("grows.txt", "...")
+    later = project.json("run", "--force", "square[1]", LINEAL_EXECUTOR="inline")
+
+    traced = [
+        project.json("trace", one.document["outputs"]["result"]).document["nodes"] for one in (first, later)
+    ]
+
+    made = [one.stages["square[1]"]["outputs"]["result"]["digest"] for one in (first, later)]
+    assert made[0] != made[1]
+    assert [[digest in {node["id"] for node in nodes} for digest in made] for nodes in traced] == [
+        [True, False],
+        [False, True],
+    ]
+
+
+LOADED = """
+from lineal import Directory, output
+from flow import *
+
+
+@stage
+def fill(number: int) -> Directory:
+    folder = output("folder")
+    folder.mkdir()
+    (folder / "part.txt").touch()
+    return Directory(folder)
+
+
+@pipeline
+def folders() -> tuple[list[Pair], list[Directory]]:
+    return pair.map([1]), fill.map([1])
+
+
+if __name__ == "__main__":
+    run = folders.run()
+    print(run.load("0"))
+    try:
+        run.load("1")
+    except Exception as error:
+        print(type(error).__name__, error.hint)
+"""
+
+
+def test_a_list_is_loaded_and_one_of_folders_says_how_to_get_it(project: Project) -> None:
+    project.write("flow.py", PAIRS.replace("RETURNED", "return 1"))
+    project.write("loaded.py", LOADED)
+
+    ran = subprocess.run(
+        [sys.executable, "loaded.py"],
+        check=True,
+        cwd=project.root,
+        env=project.environment({"LINEAL_EXECUTOR": "inline"}),
+        capture_output=True,
+        text=True,
+    )
+
+    loaded, refused = ran.stdout.splitlines()
+    assert loaded == "[Pair(low=1, high=11)]"
+    assert refused.startswith("NotFound `lineal get sha256:")

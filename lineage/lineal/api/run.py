@@ -53,27 +53,32 @@ class Run:
                 if made_output.digest == digest:
                     annotation = self._annotations.get(output, object)
                     if made_output.type == "list":
-                        return self._list(digest, annotation)
+                        return self._list(output, digest, annotation)
+                    if made_output.type == "directory":
+                        raise self._no_value(output)
                     path = self._store.blobs.fetch(Digest.parse(digest))
                     return decode(made_output.type, path, annotation)
         raise NotFound(f"run {self.run_id} does not say what {output} is")
 
-    def _list(self, digest: str, annotation: object) -> list[Any]:
+    def _no_value(self, output: str) -> NotFound:
+        return NotFound(
+            f"{output} of run {self.run_id} is made of directories, which are no values",
+            f"`lineal get {self.outputs[output]} -o FOLDER` lays it out as files.",
+        )
+
+    def _list(self, output: str, digest: str, annotation: object) -> list[Any]:
         """What a mapped stage returned; calls with several outputs are dicts where the annotation does not say what they are."""
         each = next(iter(get_args(bare(annotation))), object)
         outputs = read_outputs(each, "the list")
         calls = read_list(Tree.decode(self._store.blobs.read(Digest.parse(digest))), f"the list {digest}")
         found: list[Any] = []
         for call in calls:
-            values = {
-                name: decode(
-                    member.codec,
-                    self._store.blobs.fetch(member.digest),
-                    outputs.ports[name].annotation if name in outputs.ports else object,
-                )
-                for name, member in call.items()
-                if member.digest is not None
-            }
+            values = {}
+            for name, member in call.items():
+                if member.codec == "directory" or member.digest is None:
+                    raise self._no_value(output)
+                wanted = outputs.ports[name].annotation if name in outputs.ports else object
+                values[name] = decode(member.codec, self._store.blobs.fetch(member.digest), wanted)
             fits = values.keys() == outputs.ports.keys()
             found.append(outputs.assemble([values[name] for name in outputs.ports]) if fits else values)
         return found

@@ -201,8 +201,10 @@ class Lineage:
                 yield origin.digest, origin.action_key
         if made.id in self._lists:
             for key in self._items(made.id):
-                newest = max(self._under(key), key=lambda one: one.generation, default=None)
-                for output in newest.result.outputs.values() if newest is not None else ():
+                filed = [*self._under(key)]
+                # What was made again later is not what the list holds.
+                before = [one for one in filed if one.result.started_at <= result.started_at]
+                for output in (before or filed)[-1].result.outputs.values() if filed else ():
                     yield output.digest, key
 
     def _items(self, list_id: str) -> list[str]:
