@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support import Project
@@ -248,10 +249,15 @@ def test_why_of_a_mapped_stage_explains_its_items(fan: Project) -> None:
     assert {change["name"] for one in told for change in one["changes"]} >= {"rate"}
 
 
-def test_a_list_whose_bytes_were_lost_is_put_together_again(fan: Project) -> None:
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_list_whose_bytes_were_lost_is_put_together_again(fan: Project, *, is_damaged: bool) -> None:
     ended = fan.json("run")
     listed = fan.json("show", "fan.train@latest").document["digest"].removeprefix("sha256:")
-    (fan.store / "blobs" / listed[:2] / listed[2:]).unlink()
+    held = fan.store / "blobs" / listed[:2] / listed[2:]
+    size = held.stat().st_size
+    held.unlink()
+    if is_damaged:
+        held.write_bytes(b"x" * size)
     fan.edit("fan.py", 'note("best")', 'note("best!")')
 
     healed = fan.json("run")
@@ -613,3 +619,21 @@ def test_a_list_is_loaded_and_one_of_folders_says_how_to_get_it(project: Project
     loaded, refused = ran.stdout.splitlines()
     assert loaded == "[Pair(low=1, high=11)]"
     assert refused.startswith("NotFound `lineal get sha256:")
+
+
+def test_a_folder_that_is_lost_upstream_is_made_again_before_it_is_listed(
+    project: Project, tmp_path: Path
+) -> None:
+    project.write("flow.py", PAIRS.replace("RETURNED", "return 1"))
+    project.write("loaded.py", LOADED)
+    made = project.json("run", "loaded.py:folders", LINEAL_EXECUTOR="inline")
+    assert project.json("store", "push", "--to", str(tmp_path / "team")).code == 0
+    lost = made.stages["fill[0]"]["outputs"]["result"]["digest"].removeprefix("sha256:")
+    (tmp_path / "team" / "blobs" / lost[:2] / lost[2:]).unlink()
+    project.variables |= {"LINEAL_STORE": str(tmp_path / "own"), "LINEAL_UPSTREAM": str(tmp_path / "team")}
+
+    healed = project.json("run", "loaded.py:folders", LINEAL_EXECUTOR="inline")
+
+    assert healed.code == 0, healed.err
+    assert healed.words("cache") == {"pair[0]": "hit", "fill[0]": "miss"}
+    assert healed.document["outputs"] == made.document["outputs"]

@@ -131,7 +131,8 @@ class ActionCache:
         doubtful = [
             result
             for one, (result, _, _) in zip(asked, results, strict=True)
-            if result is not None and (not self.trusts or one.key in self._doubted)
+            if result is not None
+            and (not self.trusts or one.key in self._doubted or _is_read_at_once(one.stage, result))
         ]
         missing = self._missing_outputs(doubtful)
         return [
@@ -295,6 +296,11 @@ class ActionCache:
 
 _ASIDE = "uncached"
 """In the environment of an action whose result is for its own run: the id of that run."""
+
+
+def _is_read_at_once(stage: PlannedStage, result: ActionResult) -> bool:
+    """Whether the run itself reads what came out: the files of a directory become part of a list (`engine.mapping`)."""
+    return stage.node.group is not None and any(made.type in TREES for made in result.outputs.values())
 
 
 def _is_aside(relative: Relative, action: Action) -> bool:

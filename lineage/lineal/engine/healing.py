@@ -30,7 +30,7 @@ class Healing:
             producer = self._producer(stage_id, origin.action_key)
             if producer in self._account.items:
                 if taken.digest == lost:
-                    self._maps.gather(producer)
+                    self._maps.gather(producer, is_lost=True)
                     return machine.InputHealed(stage_id)
                 producer = self._maker_in(producer, lost)
             if producer is not None:

@@ -89,9 +89,10 @@ class Maps:
         if outputs.kind == "single":
             return Result(items[at], names[0], tuple(rest))
         if rest:
-            at_place = isinstance(rest[0], int) and -len(names) <= rest[0] < len(names)
-            key = names[rest[0]] if at_place else str(rest[0])
-            if key not in names:
+            key = rest[0]
+            if isinstance(key, int) and -len(names) <= key < len(names):
+                key = names[key]
+            if not isinstance(key, str) or key not in names:
                 raise ItemMissing(
                     f"the pipeline takes {rest[0]!r} from {result.node}[{at}], which has no such output",
                     f"It has {', '.join(names)}.",
@@ -101,8 +102,11 @@ class Maps:
         parts = ((None if kind == "tuple" else name, Result(items[at], name)) for name in names)
         return Collection(kind, tuple(parts), outputs.type if kind in ("namedtuple", "dataclass") else None)
 
-    def gather(self, stage_id: str) -> None:
-        """Make the list of what the items of ``stage_id`` returned, all of them durable, its result."""
+    def gather(self, stage_id: str, *, is_lost: bool = False) -> None:
+        """Make the list of what the items of ``stage_id`` returned, all of them durable, its result.
+
+        ``is_lost`` tells that what the store holds as its bytes cannot be read.
+        """
         stage, progress = self._account.plan.stages[stage_id], self._account.stages[stage_id]
         items = [self._account.stages[item] for item in self._account.items[stage_id]]
         entries = (
@@ -131,12 +135,14 @@ class Maps:
         missed = next((item for item in items if item.cache != "hit"), None)
         progress.cache = "hit" if missed is None else missed.cache
         progress.reason = "unchanged" if missed is None else missed.reason
-        if not self._preview and not self._is_filed(progress.asked.key, output):
+        if not self._preview and (
+            is_lost or not self._is_filed(progress.asked.key, [output.digest, made_of])
+        ):
             self._file(progress.asked, output, [tree, keys])
 
-    def _is_filed(self, key: str, output: Output) -> bool:
-        digest = Digest.parse(output.digest)
-        return bool(self._store.actions.find([key]) and self._store.blobs.sizes([digest]))
+    def _is_filed(self, key: str, contents: Sequence[str]) -> bool:
+        digests = {Digest.parse(content) for content in contents}
+        return bool(self._store.actions.find([key])) and digests == set(self._store.blobs.sizes(digests))
 
     def _file(self, asked: Asked, output: Output, contents: list[bytes]) -> None:
         manifest = to_bytes(asked.stage.manifest)
