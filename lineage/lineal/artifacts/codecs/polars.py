@@ -96,7 +96,7 @@ def _from_arrow(table: Any) -> Any:
 def _comes_back(dtype: Any) -> bool:
     empty = pl.Series("x", [], dtype)
     try:
-        same: Any = pl.from_arrow(empty.to_frame().to_arrow())
+        same: Any = pl.from_arrow(empty.to_frame().to_arrow(compat_level=pl.CompatLevel.oldest()))
         return bool(same.schema["x"] == dtype)
     except (pa.ArrowException, pl.exceptions.PolarsError):
         return False
