@@ -310,5 +310,5 @@ def test_a_package_that_nobody_has_any_more_is_named(
 
     assert (ended.code, ended.document["verdict"]) == (4, "not_reproducible")
     [missing] = ended.document["plan"]["missing"]
-    assert missing["kind"] == "environment"
+    assert missing["kind"] == "packages"
     assert "colours" in missing["problem"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 
+import pytest
 from support import Ended, Project
 
 WAYS_TO_FAIL = """
@@ -552,6 +554,39 @@ def test_code_that_only_fails_in_a_worker_fails_the_stages_and_says_where(projec
     )
     assert run.stages["one"]["attempts"] == 1  # the next attempt would import the same
     assert "flow.py" in run.stages["one"]["traceback"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the names of threads")
+def test_polars_at_work_while_the_project_is_imported_fails_the_stages_rather_than_hanging_them(
+    project: Project,
+) -> None:
+    project.write(
+        "flow.py",
+        """
+        import polars
+        from lineal import pipeline, stage
+
+        LIMITS = polars.DataFrame({"limit": [3, 1, 2]}).filter(polars.col("limit") > 1)
+
+
+        @stage
+        def one() -> int:
+            return polars.DataFrame({"x": [1, 2]}).filter(polars.col("x") > 1).height
+
+
+        @pipeline
+        def flow() -> int:
+            return one()
+        """,
+    )
+
+    run = project.json("run")
+
+    assert run.code == 1
+    error = run.stages["one"]["error"]
+    assert "polars was put to work while the project was imported" in error["message"]
+    assert "--executor inline" in error["hint"]
+    assert project.command("run", "--executor", "inline").code == 0
 
 
 def errors(run: Ended) -> dict[str, dict[str, str]]:

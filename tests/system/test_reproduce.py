@@ -798,6 +798,49 @@ def test_models_of_scikit_learn_with_default_constructors_are_rebuilt_bit_for_bi
     }
 
 
+def test_frames_of_polars_are_a_hit_and_are_rebuilt_bit_for_bit(project: Project, elsewhere: Project) -> None:
+    project.write(
+        "flow.py",
+        """
+        from typing import Annotated
+
+        import polars as pl
+        from lineal import File, Schema, field, pipeline, stage
+
+
+        class Flights(Schema):
+            carrier: Annotated[str, field(dtype="category", isin=("AA", "UA"))]
+            delay: Annotated[int, field(ge=0)]
+
+
+        @stage
+        def load(source: File) -> Annotated[pl.DataFrame, Flights]:
+            return pl.read_csv(source.path).with_columns(pl.col("carrier").cast(pl.Enum(["UA", "AA"])))
+
+
+        @stage
+        def total(flights: Annotated[pl.DataFrame, Flights]) -> pl.DataFrame:
+            return flights.group_by("carrier").agg(pl.col("delay").sum()).sort("carrier")
+
+
+        @pipeline
+        def flow() -> pl.DataFrame:
+            return total(load(File("raw.csv")))
+        """,
+    )
+    project.write("raw.csv", "carrier,delay\nAA,1\nUA,2\nAA,3\n")
+    first = project.json("run")
+    assert first.code == 0, first.err
+    assert project.json("run").words("cache") == {"load": "hit", "total": "hit"}
+    project.command("get", "flow@latest", "-o", str(elsewhere.root / "total.parquet"))
+    project.write("raw.csv", "carrier,delay\nUA,9\n")
+
+    document = elsewhere.json("reproduce", "total.parquet").document
+
+    assert document["executed"] == ["load", "total"]
+    assert [one["verdict"] for one in document["artifacts"]] == ["identical", "identical"]
+
+
 def test_a_package_that_has_changed_is_named_and_the_one_of_then_is_installed(
     project: Project, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ def violations_of(contract: Contract, value: object) -> list[Violation]:
     table = table_of(value)
     if table is None:
         found = class_name(type(value))
-        return [Violation(None, "table", "a pandas.DataFrame or pyarrow.Table", found, 0)]
+        return [Violation(None, "table", "a pandas.DataFrame, polars.DataFrame or pyarrow.Table", found, 0)]
     return list(_violations(contract, table))
 
 

@@ -19,7 +19,7 @@ from lineal.artifacts.codecs.protocol import (
 from lineal.artifacts.files import Directory, File
 from lineal.artifacts.types import Secret
 
-NAMES = ("json", "bytes", "arrow", "pandas", "numpy", "sklearn", "pickle", "file", "directory")
+NAMES = ("json", "bytes", "arrow", "pandas", "polars", "numpy", "sklearn", "pickle", "file", "directory")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,11 @@ def _chosen(value: object, annotation: object) -> tuple[Codec, object]:
         raise UnsupportedValue(
             "returned a Secret, which is never kept",
             "Pass the secret to the stages that need it as a parameter.",
+        )
+    if _root_and_name(type(value)) == ("polars", "LazyFrame"):
+        raise UnsupportedValue(
+            "returned a polars.LazyFrame, which is a plan of a frame and has no rows",
+            "Return frame.collect() with the annotation polars.DataFrame.",
         )
     codec = codec_for(wanted) or codec_for_value(value)
     problem = misfit(value, wanted)
@@ -193,6 +198,8 @@ _BY_BASE = {("sklearn", "BaseEstimator"): "sklearn"}
 _BY_CLASS = {
     ("pandas", "DataFrame"): "pandas",
     ("pandas", "Series"): "pandas",
+    ("polars", "DataFrame"): "polars",
+    ("polars", "Series"): "polars",
     ("pyarrow", "Table"): "arrow",
     ("numpy", "ndarray"): "numpy",
     ("numpy", "memmap"): "numpy",

@@ -1,4 +1,4 @@
-"""One view of the columns of a pandas DataFrame and of an Arrow table, for checks.
+"""One view of the columns of a pandas DataFrame, a polars DataFrame and an Arrow table, for checks.
 
 Masks are numpy arrays of bool, one element for each row; missing values are in none but that of `Column.missing`.
 """
@@ -75,6 +75,10 @@ def table_of(value: object) -> Table | None:
             from lineal.artifacts.tables_pandas import PandasTable
 
             return PandasTable(value)
+        if (root, base.__name__) == ("polars", "DataFrame"):
+            from lineal.artifacts.tables_polars import PolarsTable
+
+            return PolarsTable(value)
         if (root, base.__name__) == ("pyarrow", "Table"):
             from lineal.artifacts.tables_arrow import ArrowTable
 

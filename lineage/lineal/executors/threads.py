@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from lineal.errors import UsageError
 
 VARIABLES = (
     "OMP_NUM_THREADS",  # also pyarrow's and torch's
@@ -46,6 +51,20 @@ def limit(count: int, variables: Collection[str]) -> None:
         sys.modules["pyarrow"].set_cpu_count(count)
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(count)
+
+
+def refuse_threads_of_polars() -> None:
+    """Raise `UsageError` where polars works with threads already: a fork has none of them, and would wait for them for ever.
+
+    Only Linux tells the names of threads.
+    """
+    for thread in Path("/proc/self/task").glob("*/comm"):
+        with suppress(OSError):  # it has ended meanwhile
+            if re.fullmatch(r"polars-\d+\n", thread.read_text()):
+                raise UsageError(
+                    "polars was put to work while the project was imported, and its threads do not reach the stages",
+                    "Do that work in a stage or a function, or run with --executor inline.",
+                )
 
 
 def cores() -> int:

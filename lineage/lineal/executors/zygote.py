@@ -63,6 +63,7 @@ def main(fd: int) -> None:
     try:
         observer = _import_project(setup)
         preload(setup.store)
+        threads.refuse_threads_of_polars()
     except BaseException as error:  # noqa: BLE001 — whatever the project's import raises is told to the engine
         line.send(NotImported(_import_failure(error)))
         return
@@ -79,7 +80,7 @@ def _import_project(setup: Setup) -> Observer:
     observer = Observer(Places(setup.root, setup.in_place, setup.store), loader, besides=list(sys.modules))
     with observer.importing():
         _import_modules(setup)
-    if "pandas" in sys.modules or "pyarrow" in sys.modules:
+    if not sys.modules.keys().isdisjoint({"pandas", "polars", "pyarrow"}):
         import pyarrow.parquet  # noqa: F401  as for codecs
     return observer
 

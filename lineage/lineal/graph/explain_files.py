@@ -276,6 +276,7 @@ EXPLAINERS: Mapping[str, Callable[[Path, Path], list[str]]] = {
     "json": explain_json,
     "arrow": explain_parquet,
     "pandas": explain_parquet,
+    "polars": explain_parquet,
     "numpy": explain_arrays,
 }
 """By the codec whose bytes they compare."""

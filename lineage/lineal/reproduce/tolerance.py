@@ -140,5 +140,6 @@ _BY_CODEC: Mapping[str, Callable[[Path, Path, Tolerance], tuple[bool, str] | Non
     "json": _compare_json,
     "arrow": _compare_tables,
     "pandas": _compare_tables,
+    "polars": _compare_tables,
     "numpy": _compare_arrays,
 }

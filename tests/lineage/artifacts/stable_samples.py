@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import (
@@ -72,6 +73,10 @@ ESTIMATORS: dict[str, tuple[Any, Any, Any]] = {
 VALUES: dict[str, tuple[Any, Any]] = {
     "frame": (FEATURES, pd.DataFrame),
     "table": (pa.table({"s": pa.array(["a", "b", None]).dictionary_encode(), "x": [1.5, None, 2]}), pa.Table),
+    "polars frame": (
+        pl.DataFrame({"s": pl.Series(["b", "a", None], dtype=pl.Categorical), "x": [[1.5], None, []]}),
+        pl.DataFrame,
+    ),
     "array": (rng.normal(size=(3, 4)), np.ndarray),
     "set": ({f"word {n}" for n in range(100)}, set[str]),
     "set of tuples": (

@@ -249,12 +249,13 @@ def test_other_programs_read_the_file(tmp_path: Path) -> None:
             "column 'a': Parquet has no type for month",
         ),
         (pa.table({"a": pa.nulls(1, pa.struct([]))}), "column 'a': a struct without fields"),
+        (pa.table({"a": pa.array([[]], pa.list_(pa.int8(), 0))}), "column 'a': a list of the fixed length 0"),
         (
             pa.table({"a": pa.nulls(1, pa.list_(pa.dictionary(pa.int8(), pa.string())))}),
             "column 'a': a dictionary inside of another type",
         ),
     ],
-    ids=["duplicate", "no columns", "interval", "empty struct", "nested dictionary"],
+    ids=["duplicate", "no columns", "interval", "empty struct", "empty list", "nested dictionary"],
 )
 def test_what_parquet_cannot_bring_back_is_refused(table: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedValue, match=message):

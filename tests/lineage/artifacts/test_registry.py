@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, NamedTuple, NewType, Optional, Typed
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 from sklearn.base import BaseEstimator
@@ -106,6 +107,9 @@ BY_ANNOTATION: list[tuple[Any, str | None]] = [
     (Annotated[pd.DataFrame, Flights], "pandas"),
     (Annotated[pd.DataFrame, Flights] | None, "pandas"),
     (pd.Series, "pandas"),
+    (pl.DataFrame, "polars"),
+    (Annotated[pl.DataFrame, Flights] | None, "polars"),
+    (pl.Series, "polars"),
     (np.ndarray, "numpy"),
     (npt.NDArray[np.float64], "numpy"),
     (HistGradientBoostingClassifier, "sklearn"),
@@ -150,6 +154,7 @@ def test_an_annotation_that_is_still_text_is_a_mistake_of_the_caller() -> None:
         (b"", "bytes"),
         (np.zeros(2), "numpy"),
         (pd.DataFrame(), "pandas"),
+        (pl.DataFrame(), "polars"),
         (pa.table({}), "arrow"),
         (Model(), "sklearn"),
         (File("a"), "file"),
@@ -163,7 +168,7 @@ def test_where_the_annotation_says_nothing_the_value_picks_the_codec(value: obje
 
 
 def test_codecs_that_run_code_on_reading_say_so() -> None:
-    names = ("json", "bytes", "arrow", "pandas", "numpy", "sklearn", "pickle", "file", "directory")
+    names = ("json", "bytes", "arrow", "pandas", "polars", "numpy", "sklearn", "pickle", "file", "directory")
 
     assert [name for name in names if codec_named(name).executes_code] == ["sklearn", "pickle"]
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -47,15 +48,21 @@ def as_arrow(frame: Any) -> Any:
     return pa.Table.from_pandas(frame, preserve_index=False)
 
 
-BOTH = pytest.mark.parametrize("make", [lambda frame: frame, as_arrow], ids=["pandas", "arrow"])
+def as_polars(frame: Any) -> Any:
+    return pl.from_arrow(as_arrow(frame))
 
 
-@BOTH
+TABLES = pytest.mark.parametrize(
+    "make", [lambda frame: frame, as_arrow, as_polars], ids=["pandas", "arrow", "polars"]
+)
+
+
+@TABLES
 def test_a_table_that_keeps_the_contract_passes(make: Callable[[Any], Any]) -> None:
     check(Flights, make(flights(extra=[1, 2])), where="ingest")
 
 
-@BOTH
+@TABLES
 def test_all_violations_are_reported_at_once(make: Callable[[Any], Any]) -> None:
     table = make(flights(carrier=["ZZ", None], distance_miles=[-1, 5]).drop(columns="arrival_delay_minutes"))
 
@@ -87,14 +94,14 @@ class Narrow(Schema):
     value: Annotated[int, field(dtype="int32")]
 
 
-@BOTH
+@TABLES
 def test_the_column_of_three_in_the_morning_is_caught(make: Callable[[Any], Any]) -> None:
     """A column arrived as float64 instead of int32."""
     table = make(pd.DataFrame({"value": [1.0, 2.0]}))
 
     (violation,) = find_violations(Narrow, table)
 
-    found = "float64" if isinstance(table, pd.DataFrame) else "double"
+    found = {pd.DataFrame: "float64", pa.Table: "double", pl.DataFrame: "Float64"}[type(table)]
     assert str(violation) == f"column 'value': expected int32, found {found}"
     assert violation.count == 2
 
@@ -284,7 +291,7 @@ RULES: list[tuple[Any, Any, str, list[int]]] = [
 
 
 @pytest.mark.parametrize(("annotation", "column", "rule", "rows"), RULES)
-@BOTH
+@TABLES
 def test_a_rule_finds_the_rows_that_break_it(
     annotation: Any, column: Any, rule: str, rows: list[int], make: Callable[[Any], Any]
 ) -> None:
@@ -297,7 +304,7 @@ def test_a_rule_finds_the_rows_that_break_it(
     assert violation.count == len(rows)
 
 
-@BOTH
+@TABLES
 def test_tables_as_wholes_have_bounds_too(make: Callable[[Any], Any]) -> None:
     class Closed(Schema, extra="forbid", min_rows=2, max_rows=3):
         x: int
@@ -312,7 +319,7 @@ def test_tables_as_wholes_have_bounds_too(make: Callable[[Any], Any]) -> None:
     assert rules("x", "y", rows=2) == ["extra"]
 
 
-@BOTH
+@TABLES
 def test_an_empty_table_keeps_every_rule_on_values(make: Callable[[Any], Any]) -> None:
     assert find_violations(Flights, make(flights()[:0])) == []
 
@@ -329,6 +336,14 @@ def test_a_chunked_arrow_table_is_checked_as_a_whole() -> None:
     ]
 
 
+def test_a_polars_frame_is_checked_and_shown_with_the_dtypes_of_polars() -> None:
+    frame = pl.DataFrame({"value": ["red", None]}, schema={"value": pl.Enum(["red", "blue"])})
+
+    assert find_violations(type("Text", (Schema,), {"__annotations__": {"value": str | None}}), frame) == []
+    (violation,) = find_violations(Narrow, frame[:1])
+    assert (violation.rule, violation.found) == ("dtype", "Enum(categories=['red', 'blue'])")
+
+
 def test_a_column_that_comes_twice_is_a_violation() -> None:
     frame = pd.DataFrame([[1, 2]], columns=["value", "value"])
 
@@ -338,7 +353,10 @@ def test_a_column_that_comes_twice_is_a_violation() -> None:
 def test_a_value_that_is_no_table_is_a_violation() -> None:
     (violation,) = find_violations(Flights, [1])
 
-    assert str(violation) == "the table: expected a pandas.DataFrame or pyarrow.Table, found list"
+    assert (
+        str(violation)
+        == "the table: expected a pandas.DataFrame, polars.DataFrame or pyarrow.Table, found list"
+    )
 
 
 # -- declarations -------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 NAMES = [
     "frame",
     "table",
+    "polars frame",
     "array",
     "set",
     "set of tuples",

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lineal.artifacts import encode
 from lineal.graph.explain_files import (
+    EXPLAINERS,
     explain_arrays,
     explain_columns,
     explain_files,
@@ -97,6 +100,16 @@ def test_parquet_differs_by_its_schema_or_its_values(tmp_path: Path) -> None:
     ]
     assert explain_parquet(before, written("z", dep_delay=delays[:2], rest=[1, 2])) == ["rows 3 → 2"]
     assert explain_parquet(before, written("same", dep_delay=delays, rest=[1, 2, 3])) == []
+
+
+def test_frames_of_polars_differ_as_other_tables(tmp_path: Path) -> None:
+    for name, carrier in {"a": "UA", "b": "DL"}.items():
+        frame = pl.DataFrame({"carrier": pl.Series(["AA", carrier], dtype=pl.Categorical)})
+        encode(frame, pl.DataFrame, tmp_path / name)
+
+    assert EXPLAINERS["polars"](tmp_path / "a", tmp_path / "b") == [
+        "column `carrier`: 1 of 2 values differ, first in row 1: UA → DL"
+    ]
 
 
 def test_arrays_differ_in_values(tmp_path: Path) -> None:

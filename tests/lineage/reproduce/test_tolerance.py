@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from lineal.artifacts import encode
@@ -49,6 +50,14 @@ def test_nothing_but_numbers_may_differ_in_json(tmp_path: Path, old: Any, new: A
 
     paths = tmp_path / "expected", tmp_path / "actual"
     assert compare_within("json", *paths, Tolerance(rtol=10.0, atol=10.0)) is None
+
+
+def test_tables_of_polars_are_compared_as_others(tmp_path: Path) -> None:
+    old, near = (pl.DataFrame({"name": ["a", "b"], "x": [first, None]}) for first in (1.0, 1.0 + 1e-9))
+
+    found = within(tmp_path, old, near, rtol=1e-6)
+
+    assert found == (True, "largest difference 1e-09 in column `x`, row 0")
 
 
 def test_tables_are_compared_by_columns_and_rows(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Arrow tables, as Parquet files whose bytes depend on nothing but what the table holds.
 
-`write_canonical` and `read_exactly` are also what the pandas codec stands on.
+`write_canonical` and `read_exactly` are also what the pandas and polars codecs stand on.
 """
 
 from __future__ import annotations
@@ -211,6 +211,8 @@ def _refuse_unstorable(kind: Any, place: str, *, outermost: bool = False) -> Non
         raise UnsupportedValue(f"Parquet has no type for {kind}", "Cast the column to a plainer type.", place)
     if types.is_struct(kind) and not children:
         raise UnsupportedValue("a struct without fields", "Drop the column.", place)
+    if types.is_fixed_size_list(kind) and not kind.list_size:
+        raise UnsupportedValue("a list of the fixed length 0", "Drop the column.", place)
     for child in children:
         _refuse_unstorable(child, place)
     return None

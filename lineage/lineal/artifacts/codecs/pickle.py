@@ -130,6 +130,6 @@ def _bounded_names(names: list[str]) -> Description:
     return {"names": kept} if kept else {}
 
 
-_LIBRARIES = sys.stdlib_module_names | {"joblib", "numpy", "pandas", "scipy", "sklearn"}
+_LIBRARIES = sys.stdlib_module_names | {"joblib", "numpy", "pandas", "polars", "scipy", "sklearn"}
 
 CODEC = PickleCodec()

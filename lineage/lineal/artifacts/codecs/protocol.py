@@ -12,6 +12,7 @@ Description = dict[str, Any]
 """What a record keeps about a value beside its digest: JSON-like, at most `MAX_DESCRIPTION_BYTES`."""
 
 MAX_DESCRIPTION_COLUMNS = 200
+MAX_DTYPE_LENGTH = 200
 MAX_DESCRIPTION_BYTES = 4096
 
 
@@ -19,7 +20,7 @@ class Codec(Protocol):
     """A way to write values of some classes as canonical bytes, and to read them back."""
 
     name: str
-    """What records call it: json, bytes, arrow, pandas, numpy, sklearn, pickle, file, directory."""
+    """What records call it: json, bytes, arrow, pandas, polars, numpy, sklearn, pickle, file, directory."""
     suffix: str
     """What a file of these bytes is usually called, ``.parquet`` for example; may be empty."""
     executes_code: bool
@@ -105,10 +106,12 @@ def class_name(kind: object) -> str:
 
 
 def described_columns(columns: Mapping[str, str]) -> Description:
-    """Columns with their types, cut to what fits into a record; ``columns_left_out`` says how many do not."""
+    """Columns with their types, long ones cut, up to what fits into a record; ``columns_left_out`` says how many do not."""
     kept: dict[str, str] = {}
     room = MAX_DESCRIPTION_BYTES - 512
     for name, dtype in columns.items():
+        if len(dtype) > MAX_DTYPE_LENGTH:  # an Enum has all its categories there
+            dtype = dtype[: MAX_DTYPE_LENGTH - 1] + "…"
         room -= len(name.encode("utf-8", "replace")) + len(dtype.encode("utf-8", "replace")) + 6
         if room < 0 or len(kept) == MAX_DESCRIPTION_COLUMNS:
             return {"columns": kept, "columns_left_out": len(columns) - len(kept)}
