@@ -72,6 +72,11 @@ def check_items(who: str, port: Port, signature: Signature, items: object) -> No
                 "Give a list, or what a stage returns that is annotated as a list.",
             )
         for item in items:
+            if isinstance(item, Secret):
+                raise WiringError(
+                    f"{who} is mapped over secrets, which are no part of what is asked for: all items would be one",
+                    "Map over what they are for, and let the stage take the secrets after that.",
+                )
             check_argument(who, port, signature, item)
         return
     given = items._annotation

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from lineal.artifacts import File
+from lineal.artifacts import File, Secret
 from lineal.stages import Collection, Constant, Graph, PipelineError, Result, Source, pipeline, stage
 
 
@@ -49,6 +49,11 @@ def only_named(*, day: date) -> int:
 
 @stage
 def measure(source: File) -> int:
+    return 1
+
+
+@stage
+def log_in(password: Secret) -> int:
     return 1
 
 
@@ -118,6 +123,10 @@ def test_a_single_value_or_a_text_is_no_list() -> None:
         lambda: best.map("abc")  # type: ignore[arg-type]
     )
     assert "mapped over a int" in refused(lambda: best.map(3))  # type: ignore[arg-type]
+
+
+def test_secrets_which_would_all_be_one_action_cannot_be_mapped_over() -> None:
+    assert "mapped over secrets" in refused(lambda: log_in.map([Secret("A"), Secret("B")]))
 
 
 def test_a_stage_without_a_parameter_by_position_cannot_be_mapped() -> None:
