@@ -247,6 +247,8 @@ def test_why_of_a_mapped_stage_explains_its_items(fan: Project) -> None:
 
     assert [one["stage"] for one in told] == ["train[0]", "train[1]", "train[2]"]
     assert {change["name"] for one in told for change in one["changes"]} >= {"rate"}
+    past = fan.json("why", fan.json("run").document["run_id"], "train").document["stages"]
+    assert [one["stage"] for one in past] == ["train[0]", "train[1]", "train[2]"]
 
 
 @pytest.mark.parametrize("is_damaged", [False, True])

@@ -298,13 +298,18 @@ class Board:
             return self._milestone(event, kin, now)
         if state in ("queued", "upstream_failed") or (state == "cancelled" and not event.attempt):
             return []
-        if event.cache == "hit":
+        is_again = (
+            event.cache == "hit" and event.attempt > 0
+        )  # a hit that is executed to see whether it is deterministic
+        if event.cache == "hit" and not is_again:
             told = self.execution is not None and len(self._words) <= MANY
             return [Notice(event.at, event.stage, "unchanged")] if told else []
         if state == "skipped" and len(self._words) > MANY:
             return []
         said = reason(event.reason, event.cache, state) if state != "cancelled" else ""
-        if event.cache == "miss" and said:
+        if is_again:
+            said = "executed again"
+        elif event.cache == "miss" and said:
             said = f"miss: {said}"
         if event.attempt > 1:
             said = f"{said}, attempt {event.attempt}" if said else f"attempt {event.attempt}"

@@ -33,9 +33,10 @@ def explain_run_of_the_past(
     """
     then = _Then(store, run, stages, root, import_roots, module)
     names = None if wanted is None else set(wanted)
-    shown = [stage for stage in stages if (stage.cache != "hit" if names is None else stage.id in names)]
+    told = [stage for stage in stages if stage.is_shown]
+    shown = [stage for stage in told if (stage.cache != "hit" if names is None else stage.id in names)]
     then.prepare(shown)
-    left = sum(stage.cache == "hit" for stage in stages) if wanted is None else 0
+    left = sum(stage.cache == "hit" for stage in told) if wanted is None else 0
     return why_document(run.pipeline, run.run_id, [then.document(stage) for stage in shown], unchanged=left)
 
 

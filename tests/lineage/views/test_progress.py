@@ -393,3 +393,17 @@ def test_a_list_that_was_there_before_anything_is_executed_is_counted_as_well() 
     (family,) = board.large_families(3)
     assert (family.name, family.total, family.untimed) == ("score", 40, 0)
     assert board.running["score[0]"].expected == 10.0
+
+
+def test_a_hit_that_is_executed_again_is_told_as_such() -> None:
+    board = board_of("train")
+
+    events = [
+        changed("train", state, cache="hit", reason="unchanged", attempt=1)
+        for state in ("running", "succeeded")
+    ]
+
+    assert told(board, *events) == [
+        ("train", "running", "executed again"),
+        ("train", "succeeded", "executed again"),
+    ]
