@@ -124,7 +124,9 @@ def test_what_runs_is_shown_with_its_time_and_last_line_above_the_sum_of_it() ->
     run = Shown("ingest", "train", "deploy", train=30.0)
 
     run.happens(
-        changed("ingest", "succeeded", cache="hit"), changed("train", "running"), wrote("train", "epoch 1\n")
+        changed("ingest", "succeeded", cache="hit", attempt=0),
+        changed("train", "running"),
+        wrote("train", "epoch 1\n"),
     )
     run.now = 12.0
 
