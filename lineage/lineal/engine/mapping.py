@@ -42,7 +42,7 @@ class NoList(LinealError):
 
 
 class Maps:
-    """The mapped stages of one run. ``value_of`` reads what a stage returned; with ``preview`` nothing is kept."""
+    """The mapped stages of one run; with ``preview`` nothing is kept."""
 
     def __init__(
         self, account: Account, store: Store, context: RunContext, clock: Clock, *, preview: bool
@@ -51,7 +51,10 @@ class Maps:
         self._preview = preview
 
     def expand(self, stage: PlannedStage, value_of: Callable[[Result], object]) -> machine.Expanded:
-        """The calls that ``stage`` is, now that its list is there; from now on they are stages of the run."""
+        """The calls that ``stage`` is, now that its list is there; from now on they are stages of the run.
+
+        ``value_of`` reads what a stage returned.
+        """
         node = stage.node
         assert node.over is not None
         tasks: list[machine.Task] = []

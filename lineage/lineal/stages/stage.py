@@ -147,19 +147,8 @@ def _trace_call(
     tracer: Tracer, called: Stage[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
 ) -> object:
     """Write down one call, and return its promises."""
-    signature = called.signature
-    who = f"stage {called.name}"
-    arguments = signature.bind(who, args, kwargs)
-    ports = signature.inputs
-    inputs = {}
-    for name, value in arguments.items():
-        port = ports[name]
-        if value is not port.default or not port.has_default:  # a default is the declaration's affair
-            check_argument(who, port, signature, value)
-        inputs[name] = bind(value, f"{name} of {who}")
-    node_id = tracer.fresh_id(called.name)
-    tracer.nodes[node_id] = Node(node_id, called, called.settings, inputs, tracer.conditions)
-    return promises(signature.outputs, tracer, node_id)
+    arguments = called.signature.bind(f"stage {called.name}", args, kwargs)
+    return promises(called.signature.outputs, tracer, _write_down(tracer, called, arguments, None))
 
 
 def _trace_map(
@@ -185,15 +174,23 @@ def _trace_map(
     if not isinstance(items, (Promise, str, bytes, Mapping)) and isinstance(items, Iterable):
         items = list(items)
     arguments = signature.bind(who, (items, *args), kwargs)
-    over = next(iter(signature.inputs))
+    node_id = _write_down(tracer, called, arguments, next(iter(signature.inputs)))
+    return Promise(tracer, Result(node_id, "result"), signature.outputs.listed.annotation)
+
+
+def _write_down(
+    tracer: Tracer, called: Stage[..., Any], arguments: Mapping[str, object], over: str | None
+) -> str:
+    """The id of a new node for a call with these arguments, mapped over the one called ``over``."""
+    signature, who = called.signature, f"stage {called.name}"
     inputs = {}
     for name, value in arguments.items():
         port = signature.inputs[name]
         if name == over:
             check_items(who, port, signature, value)
-        elif value is not port.default or not port.has_default:
+        elif value is not port.default or not port.has_default:  # a default is the declaration's affair
             check_argument(who, port, signature, value)
         inputs[name] = bind(value, f"{name} of {who}")
     node_id = tracer.fresh_id(called.name)
     tracer.nodes[node_id] = Node(node_id, called, called.settings, inputs, tracer.conditions, over)
-    return Promise(tracer, Result(node_id, "result"), signature.outputs.listed.annotation)
+    return node_id
