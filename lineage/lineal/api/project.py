@@ -532,6 +532,35 @@ class Project:
 
         return alerts_trial_document(self.configuration, to)
 
+    # -- automation ---------------------------------------------------------------------------
+
+    def schedule_list(self) -> Document:
+        """The schedules of the configuration, each with its next tick."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import schedules_document
+
+        return schedules_document(self.configuration, datetime.now(UTC))
+
+    def schedule_simulate(
+        self,
+        name: str | None = None,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        takes: str | None = None,
+        absence: str | None = None,
+    ) -> Document:
+        """What the schedules, or one of them, will do and what not; see `lineal.api.schedules.simulation_document`."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import simulation_document
+
+        now = datetime.now(UTC).replace(microsecond=0)
+        return simulation_document(
+            self.configuration, name, since=since, until=until, takes=takes, absence=absence, now=now
+        )
+
     # -- parts --------------------------------------------------------------------------------
 
     @cached_property
