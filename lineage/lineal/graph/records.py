@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lineal_store.canonical import MAX_RECORD_BYTES, decode, encode
+from lineal_store.canonical import MAX_RECORD_BYTES, decode, encode, may_hold_nan
 from lineal_store.errors import CorruptRecord
 from lineal_store.sealed import seal_encoded, unseal
 
@@ -330,12 +330,9 @@ def _encoded(record: msgspec.Struct) -> bytes:
     """
     with suppress(OverflowError):  # an int beyond 64 bits
         data = msgspec.msgpack.encode(record, order="sorted")
-        if len(data) <= MAX_RECORD_BYTES and not any(lead in data for lead in _LEADS_OF_NAN):
+        if len(data) <= MAX_RECORD_BYTES and not may_hold_nan(data):
             return data
     return encode(msgspec.to_builtins(record, builtin_types=(bytes,), order="sorted"))
-
-
-_LEADS_OF_NAN = b"\xcb\x7f", b"\xcb\xff"  # of very large floats, and of other bytes by chance, as well
 
 
 def _converted(fields: object, kind: type[_Record]) -> _Record:
