@@ -7,7 +7,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from lineal.events import Occasion
 from lineal.stages.options import parse_duration
@@ -134,7 +134,7 @@ def slow_after(usual_seconds: float, times: float) -> float:
 
 def lateness(
     due: datetime, now: datetime, grace_seconds: float, *, next_due: datetime | None = None
-) -> Occasion | None:
+) -> Literal["late", "missing"] | None:
     """What it is that a run has not begun that was ``due``: late after a grace, missing once the next one is due.
 
     Times are aware. Whoever passes a run over for good has missed it, whatever the time is.

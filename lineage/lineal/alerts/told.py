@@ -46,7 +46,8 @@ class Ledger:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """While what is read is decided about and written. Nobody waits long: told twice is better than a run that stands still."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._folder.parent, self._folder):  # the mode is that of the last one alone
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             end = time.monotonic() + _PATIENCE_SECONDS

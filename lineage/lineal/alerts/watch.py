@@ -55,6 +55,8 @@ class Watch:
         self._teller = Teller(root, start=start)
         self._usual_seconds = usual_seconds
         self._run_id: str | None = None
+        self._state = "running"
+        self._told: set[tuple[str, str, str]] = set()
         self._stages: dict[str, StageChanged] = {}
         self._tails: dict[str, _Tail] = {}
         self._times = _Times([alert for alert in alerts if "slow" in alert.on])
@@ -72,16 +74,16 @@ class Watch:
                     self._times.begin(event.stage, event.at)
                 else:
                     self._times.end(event.stage)
-                if event.state == "up_for_retry":
-                    self._tell_retry(event)
+                if event.state == "up_for_retry" and self._is_wanted("retry"):
+                    failed = self._failed_stage(event)
+                    self._tell_of("retry", event.stage, event.at, failed.failure.type, failed=[failed])
                 elif event.other_bytes is not None:
-                    self.found(
-                        "nondeterminism", event.stage, [f"{event.stage}: {event.other_bytes}"], event.at
-                    )
+                    self.found("nondeterminism", event.stage, {event.stage: event.other_bytes}, event.at)
             case OutputCaptured():
                 self._tails.setdefault(event.stage, _Tail()).add(event.attempt, event.text)
             case RunFinished():
                 self._times.end("")
+                self._state = event.state
                 self._tell_end(event.state, event.at)
 
     @property
@@ -97,9 +99,11 @@ class Watch:
         ]
         self._teller.tell_each(slow, now)
 
-    def found(self, occasion: Occasion, stage: str, notes: Sequence[str], at: datetime) -> None:
-        """Tell what was found of a ``stage``; ``notes`` are sentences about it."""
-        self._teller.tell(self._alerts, self._of_stage(occasion, stage, at, notes=notes), at)
+    def found(self, occasion: Occasion, stage: str, found: Mapping[str, str], at: datetime) -> None:
+        """Tell what was ``found`` of a stage: sentences, by whom each is about."""
+        notes = [f"{name}: {sentence}" for name, sentence in found.items()]
+        what = "\n".join(sorted(set(found.values()))) if occasion == "schema_drift" else ""
+        self._tell_of(occasion, stage, at, what, notes=notes)
 
     def broke(self, problem: str, at: datetime) -> None:
         """The run ended ``at`` that time without having finished, for a ``problem`` that is no stage's."""
@@ -114,42 +118,57 @@ class Watch:
             return None
         return max(usual, Forecast(event.expected, event.parents, event.slots).left({}).seconds)
 
-    def _tell_retry(self, event: StageChanged) -> None:
-        happening = self._of_stage("retry", event.stage, event.at, failed=[self._failed_stage(event)])
-        self._teller.tell(self._alerts, happening, event.at)
-
     def _slow(self, stage: str, elapsed: timedelta, usual: float, now: datetime) -> Happening:
         taken = f"{stage or 'the run'} has taken {_spelled(elapsed.total_seconds())} so far, usually {_spelled(usual)}"
-        return self._of_stage(
-            "slow", stage, now, notes=[taken, f"it goes on; `lineal cancel {self._run_id}` stops it"]
-        )
+        going_on = f"it goes on; `lineal cancel {self._run_id}` stops it"
+        return self._of_stage("slow", stage, now, "", notes=[taken, going_on])
+
+    def _is_wanted(self, occasion: Occasion) -> bool:
+        return any(occasion in alert.on for alert in self._alerts)
+
+    def _tell_of(
+        self,
+        occasion: Occasion,
+        stage: str,
+        at: datetime,
+        what: str,
+        *,
+        failed: Sequence[FailedStage] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
+        """Tell of a stage; of many items of a list, and many attempts, the first in a run."""
+        mark = (occasion, call_of(stage), what)
+        if mark not in self._told and self._is_wanted(occasion):
+            self._told.add(mark)
+            happening = self._of_stage(occasion, stage, at, what, failed=failed, notes=notes)
+            self._teller.tell(self._alerts, happening, at)
 
     def _of_stage(
         self,
         occasion: Occasion,
         stage: str,
         at: datetime,
+        what: str,
         *,
         failed: Sequence[FailedStage] = (),
         notes: Sequence[str] = (),
     ) -> Happening:
         """Something about one ``stage``; with an empty name about the run."""
         call = call_of(stage)
-        attempt = self._stages[stage].attempt if stage in self._stages else 0
         message = compose(
             self._about,
             occasion=occasion,
             run_id=self._run_id,
-            state="running",
+            state=self._state,
             at=at.isoformat(),
             failed=failed,
             stage=stage or None,
             notes=notes,
             key=key_of(self._about.key, occasion, call),
         )
-        what = failed[0].failure.type if failed else "\n".join(notes) if occasion == "schema_drift" else ""
-        thing = key_of(self._about.thing, call)
-        return Happening(occasion, thing, what, f"{self._run_id} {call} {attempt}", message)
+        return Happening(
+            occasion, key_of(self._about.thing, call), what, f"{self._run_id} {call} {what}", message
+        )
 
     # -- when it ends -------------------------------------------------------------------------
 

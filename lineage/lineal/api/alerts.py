@@ -97,10 +97,15 @@ class _Ears:
         if self._watch is None or not self._wants("schema_drift"):
             return
         try:
+            from lineal.alerts.rules import call_of
             from lineal.graph.drift import find_drifts
 
+            found: dict[str, dict[str, str]] = {}
             for stage, changes in find_drifts(self._request.store, record).items():
-                self._watch.found("schema_drift", stage, changes, self._request.clock.now())
+                of_call = found.setdefault(call_of(stage), {})
+                of_call.update({f"{stage}.{output}": change for output, change in changes.items()})
+            for stage, of_call in found.items():
+                self._watch.found("schema_drift", stage, of_call, self._request.clock.now())
         except Exception as error:  # noqa: BLE001
             self._not_told(error)
 

@@ -16,8 +16,8 @@ _RUNS_SEARCHED = 20
 _COLUMNS_NAMED = 5
 
 
-def find_drifts(store: Store, run: RunRecord) -> dict[str, list[str]]:
-    """By stage, a sentence for each table that ``run`` made with other columns than the newest earlier result of that stage in the
+def find_drifts(store: Store, run: RunRecord) -> dict[str, dict[str, str]]:
+    """By stage, and by its outputs, how the columns of each table have changed that ``run`` made with other columns than the newest earlier result of that stage in the
     same pipeline and namespace had. ``run`` has all its stages; the search for earlier ones is bounded.
     """
     made = {
@@ -27,7 +27,7 @@ def find_drifts(store: Store, run: RunRecord) -> dict[str, list[str]]:
         and stage.state == "succeeded"
         and any(_columns(out) for out in _described(stage).values())
     }
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, str]] = {}
     if not made:
         return found
     earlier = (
@@ -43,10 +43,10 @@ def find_drifts(store: Store, run: RunRecord) -> dict[str, list[str]]:
                     and before.outputs
                     and (after := made.pop(before.id, None)) is not None
                 ):
-                    found[after.id] = list(_drifts(before, after))
+                    found[after.id] = dict(_drifts(before, after))
         if not made:
             break
-    return {stage_id: sentences for stage_id, sentences in found.items() if sentences}
+    return {stage_id: changes for stage_id, changes in found.items() if changes}
 
 
 def column_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
@@ -78,12 +78,12 @@ def column_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> str |
     return "; ".join(said) or None
 
 
-def _drifts(before: StageRecord, after: StageRecord) -> Iterator[str]:
+def _drifts(before: StageRecord, after: StageRecord) -> Iterator[tuple[str, str]]:
     was = _described(before)
     for name, description in _described(after).items():
         changes = column_changes(was.get(name, {}), description)
         if changes is not None:
-            yield f"{after.id}.{name}: {changes}"
+            yield name, changes
 
 
 def _described(stage: StageRecord) -> dict[str, Mapping[str, Any]]:

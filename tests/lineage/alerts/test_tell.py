@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -112,6 +113,14 @@ def test_each_alert_is_reminded_at_its_own_pace(office: Office) -> None:
     assert [told["to"] for told in office.tell(failure(reason="r2"), after(hours=2), hourly, daily)] == [
         "command:a"
     ]
+
+
+def test_only_the_user_can_read_what_is_told(office: Office) -> None:
+    office.teller.tell([BOTH], failure(), NOON)
+    outbox = office.root / ".lineal" / "outbox"
+
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (outbox, outbox / "told")] == [0o700, 0o700]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in outbox.rglob("*") if file.is_file()} == {0o600}
 
 
 def test_nobody_is_told_on_another_occasion_than_theirs(office: Office) -> None:

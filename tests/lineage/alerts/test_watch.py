@@ -441,16 +441,26 @@ def test_other_bytes_from_the_same_are_told_although_the_run_succeeds(tmp_path: 
 def test_columns_that_change_are_told_until_they_change_again(tmp_path: Path) -> None:
     office = Office(tmp_path, Alert("command:all", ("schema_drift",)))
 
-    def told(*changes: str) -> list[str]:
+    def told(**changes: str) -> list[str]:
         watch = office.watch()
-        watch.found("schema_drift", "load", changes, at(1))
-        return [message["subject"] for message in office.told().values()]
+        watch(RunFinished(at(9), "r1", "succeeded", {}))
+        watch.found("schema_drift", "load", changes, at(10))
+        return [f"{message['state']} {message['notes']}" for message in office.told().values()]
 
-    assert told("load.result: a is double, was int64") == [
-        "[lineal] flights (tests): columns of load have changed"
-    ]
-    assert told("load.result: a is double, was int64") == []
-    assert told("load.result: gone: b") != []
+    assert told(result="a is double, was int64") == ["succeeded ['result: a is double, was int64']"]
+    assert told(result="a is double, was int64") == []
+    assert told(other="a is double, was int64") == []  # another item of a list has changed in the same way
+    assert len(told(result="gone: b")) == 1
+
+
+def test_of_many_attempts_and_items_the_first_is_told_in_a_run(tmp_path: Path) -> None:
+    office = Office(tmp_path, Alert("command:all", ("retry",)))
+    watch = office.watch()
+    for number in range(100):
+        watch(attempt_failed(f"score[{number}]", 1))
+
+    assert len(office.told()) == 1
+    assert office.started == 1
 
 
 def test_what_is_told_of_a_stage_opens_another_incident_than_the_failure_of_its_run(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_a_table_is_compared_with_the_newest_one_of_its_stage(past: Past) -> Non
     past.run({"a": "int64"})
 
     assert find_drifts(past.store, past.run({"a": "double"})) == {
-        "load": ["load.result: a is double, was int64"]
+        "load": {"result": "a is double, was int64"}
     }
     assert find_drifts(past.store, past.run({"a": "double"})) == {}
 
