@@ -189,7 +189,7 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     >>> hide("get https://ada:pw@host/x?token=12", ["12"])
     'get https://***@host/x?token=***'
     >>> hide("token=a%2Fb%2B; Authorization: Basic YWRhOmh1bnRlcjI=", ["a/b+", "hunter2"])
-    'token=***; Authorization: Basic YWRhO***='
+    'token=***; Authorization: Basic YWRhOm***I='
     """
     forms = {form for secret in filter(None, secrets) for form in _forms(secret)}
     for form in sorted(forms, key=len, reverse=True):

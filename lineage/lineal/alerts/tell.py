@@ -76,13 +76,15 @@ class Teller:
         wanted, moment, put = list(wanted), now.timestamp(), 0
         if not wanted:
             return
-        with self._ledger.locked():
-            for alert, happening in wanted:
-                state = self._ledger.read(alert.to)
-                put += self._tell(alert, happening, state, moment)
-                self._ledger.write(alert.to, state, moment)
-        if put:
-            self._start(self._root)
+        try:
+            with self._ledger.locked():
+                for alert, happening in wanted:
+                    state = self._ledger.read(alert.to)
+                    put += self._tell(alert, happening, state, moment)
+                    self._ledger.write(alert.to, state, moment)
+        finally:  # where the disk is full for one, the others have theirs
+            if put:
+                self._start(self._root)
 
     def settle(self, alerts: Iterable[Alert], thing: str, now: datetime) -> None:
         """A run of the thing has succeeded: its next failure is news."""
