@@ -16,7 +16,7 @@ from dying import die_at, until_done
 from lineal.alerts import told as keeping
 from lineal.alerts.happenings import Happening, grown_old
 from lineal.alerts.message import Message, compose
-from lineal.alerts.outbox import Outbox
+from lineal.alerts.outbox import Entry, Outbox
 from lineal.alerts.rules import About, Alert
 from lineal.alerts.tell import Teller
 from lineal.alerts.told import Ledger
@@ -254,6 +254,25 @@ def test_whoever_dies_while_telling_has_lost_nothing_and_whoever_comes_next_can_
         return done
 
     assert until_done(work) >= 5
+
+
+def test_where_the_disk_is_full_for_one_the_others_have_theirs(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really, put = Outbox.put, []
+
+    def once(outbox: Outbox, entry: Entry) -> None:
+        if put:
+            raise OSError("no space left")
+        put.append(entry)
+        really(outbox, entry)
+
+    monkeypatch.setattr(Outbox, "put", once)
+    with pytest.raises(OSError, match="no space left"):
+        office.teller.tell([BOTH, replace(BOTH, to="command:b")], failure(), NOON)
+
+    assert [told["to"] for told in office.told()] == ["command:both"]
+    assert office.started == 1
 
 
 def test_of_two_processes_that_tell_the_same_at_once_one_tells_it(tmp_path: Path, patience: None) -> None:
