@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lineal.api.config import Configuration, load_configuration
+from lineal.api.given import Given
 from lineal.api.lookups import Lookups
 from lineal.api.nearest import did_you_mean
 from lineal.api.targets import Target, import_folders, load_module, pick_pipeline, put_first, resolve
@@ -24,6 +25,8 @@ from lineal.fingerprint.sources import Sources
 from lineal_store import Store, open_store
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lineal.api.addresses import Addresses, Found
     from lineal.engine.memo import Typed
     from lineal.engine.session import RunRequest
@@ -86,8 +89,14 @@ class Project:
         executor: str | None = None,
         listener: Listener | None = None,
         typed: Typed | None = None,
+        data: Mapping[str, Any] | None = None,
+        logical_date: datetime | None = None,
+        trigger: str = "",
     ) -> Document:
         """Run what is invalid, or with ``dry_run`` say what would run. ``timeout`` is a duration, ``"2h"``.
+
+        ``data`` are parameters as JSON says them, which assignments and the file override; ``logical_date`` fills the parameter that takes
+        it, if the pipeline has one; ``trigger`` says what has started the run, where that was no person.
 
         ``why`` is recorded with results that ``force`` supersedes. ``check_determinism`` is the share of hits to execute again and
         compare, ``"10%"``. ``typed`` is the command line that asks for this, where
@@ -118,6 +127,7 @@ class Project:
                 jobs=jobs,
                 timeout_seconds=timeout_seconds,
                 executor=executor,
+                trigger=trigger,
                 listener=listener or ignore,
             )
             if not dry_run:
@@ -129,10 +139,10 @@ class Project:
 
             return advised(preview, request)
 
+        given = Given(assignments, params_file, data or {}, logical_date)
         record = self._with_graph(
             target,
-            assignments,
-            params_file,
+            given,
             act,
             asking=dry_run,
             executes=bool(force or check_share) and not dry_run,
@@ -238,7 +248,7 @@ class Project:
             wanted = select(request.graph, [stage], "stage", items=True) if stage is not None else None
             return explain_preview(request, record, answers, wanted)
 
-        return self._with_graph(target, assignments, None, act, asking=True)
+        return self._with_graph(target, Given(assignments), act, asking=True)
 
     # -- code ---------------------------------------------------------------------------------
 
@@ -298,7 +308,7 @@ class Project:
         from lineal.stages.wiring import Source, leaves
 
         place, pipeline, _ = self._load(target, None)
-        graph = self._trace(pipeline, assignments, None)
+        graph = pipeline.trace(Given(assignments).values(pipeline))
         sources = [
             leaf.value.url
             for node in graph.nodes.values()
@@ -560,8 +570,7 @@ class Project:
     def _with_graph(
         self,
         target: str | None,
-        assignments: Sequence[str],
-        params_file: Path | None,
+        given: Given,
         act: Callable[[RunRequest], T],
         *,
         asking: bool,
@@ -579,7 +588,7 @@ class Project:
         put_first(place, self.root)
         sources = Sources.capture(self.root, import_roots=import_folders(place, self.root))
         code = Code.of(sources, self.root)
-        cache = GraphCache(self.root, place, code, assignments, params_file)
+        cache = GraphCache(self.root, place, code, given)
         graph = cache.find()
         if graph is not None and not executes:
             store = self._store_as_it_is if asking else self.store
@@ -595,7 +604,7 @@ class Project:
         before = Surroundings.now()
         loader.install(sources.files, self.root)
         pipeline = pick_pipeline(load_module(place, self.root), place.name)
-        graph = self._trace(pipeline, assignments, params_file)
+        graph = pipeline.trace(given.values(pipeline))
         cache.settle(graph, before)
         if before.changed_search():
             code = Code.of(sources, self.root)
@@ -635,15 +644,6 @@ class Project:
         sources = Sources.capture(self.root, import_roots=import_folders(place, self.root))
         loader.install(sources.files, self.root)
         return sources
-
-    def _trace(
-        self, pipeline: Pipeline[..., object], assignments: Sequence[str], params_file: Path | None
-    ) -> Graph:
-        from lineal.api.parameters import Declared, parse_assignments
-
-        ports = pipeline.signature.inputs.values()
-        declared = {port.name: Declared(port.annotation, port.has_default, port.default) for port in ports}
-        return pipeline.trace(parse_assignments(assignments, params_file, declared))
 
     def _recorded_target(self, place: Target) -> str:
         if place.file is not None and place.file.is_relative_to(self.root):

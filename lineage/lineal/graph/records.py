@@ -204,7 +204,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A run: what was asked, by whom, with which code, and what became of every stage.
 
     Written once when the run begins (``state`` is running) where something has to be executed, and once when it has ended.
-    More than `STAGES_INLINE` stages, or more than `PAGE_BYTES` of them, lie in blobs, named by ``pages``.
+    More than `STAGES_INLINE` stages, or more than `PAGE_BYTES` of them, lie in blobs, named by ``pages``. ``trigger`` says what has started
+    it, where that was no person: ``schedule NAME`` or ``backfill ID``.
     """
 
     format: int = FORMAT
@@ -227,6 +228,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     process: int
     command: list[str] = []
+    trigger: str = ""
     lineal: str
     started_at: str
     finished_at: str | None = None

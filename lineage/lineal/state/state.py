@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -403,7 +403,14 @@ def _backfill(row: sqlite3.Row) -> Backfill:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=_date)
+
+
+def _date(value: object) -> str:
+    """A date out of a configuration file, as JSON says it."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    raise TypeError(f"JSON cannot say a {type(value).__name__}")
 
 
 def _text(at: datetime) -> str:
