@@ -15,7 +15,7 @@ from lineal.api.log import VARIABLE, Log, make_log
 from lineal.automation.launching import lock_path
 from lineal.automation.locks import held
 from lineal.errors import LinealError
-from lineal.events import Event, RunFinished, RunStarted, StageChanged
+from lineal.events import Event, RunStarted, StageChanged
 from lineal.state import Job, JobState, State
 
 LOCKS = "jobs"
@@ -53,9 +53,6 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
                 said = f"{event.failure.type}: {event.failure.message}"
                 level = "error" if became == "failed" else "warning"
                 log(event.at, level, said, run_id=event.run_id, stage=event.stage, state=became, **facts)
-            case RunFinished():
-                level = "info" if event.state == "succeeded" else "error"
-                log(event.at, level, f"the run has {event.state}", run_id=event.run_id, **facts)
 
     options = (
         state.backfills()[job.origin.removeprefix("backfill ")].options

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from lineal.api.config import PROJECT_FILES, Configuration
+from lineal.api.config import PROJECT_FILES, Configuration, find_root
 from lineal.api.job import FILE, LOCKS
-from lineal.api.log import VARIABLE, Log
+from lineal.api.log import VARIABLE, Log, make_log
 from lineal.api.sensors import Sensors, looker
 from lineal.automation.daemon import Daemon
 from lineal.automation.launching import Launcher, lock_path
@@ -31,9 +32,10 @@ from lineal.automation.notices import (
     Stopping,
 )
 from lineal.automation.schedule import Schedule
-from lineal.errors import LinealError
+from lineal.errors import LinealError, UsageError
 from lineal.state import Job, State
 
+Document = dict[str, Any]
 _STANDBY_SECONDS = 1.0
 _RELOAD_SECONDS = 2.0
 
@@ -196,26 +198,55 @@ class Served:
                 self._log(at, "warning", "the clock was set back", schedule=schedule)
 
 
-def serve(projects: Sequence[Served], log: Log, *, drain: bool) -> None:
-    """Look after ``projects`` until SIGTERM or SIGINT; SIGHUP reads the configurations anew.
+def serve_projects(
+    projects: Sequence[tuple[Path, Callable[[], Configuration]]],
+    options: Mapping[str, str],
+    *,
+    most_runs: int,
+    log_form: str,
+    drain: bool,
+) -> Document:
+    """Look after the projects in those folders until SIGTERM or SIGINT; SIGHUP reads their configurations anew.
 
-    Runs that go on when it ends are the next daemon's; with ``drain`` they are waited for, and nothing new is begun. A second signal ends that.
+    Each comes with what reads its configuration; ``options`` are settings that stand over it, as variables. At most ``most_runs`` of each run at
+    once. Runs that go on when it ends are the next daemon's; with ``drain`` they are waited for, and nothing new is begun: a
+    second signal ends that. `UsageError` for a project that is named twice or has no folder.
     """
+    log = make_log(log_form)
+    served = [
+        Served(load, options, log, most_runs=most_runs, log_form=log_form) for _, load in _distinct(projects)
+    ]
     with _signals() as told, ExitStack() as stack:
-        for project in projects:
+        for project in served:
             stack.callback(project.close)
         while not told.ending:
             reload, told.reload = told.reload, False
-            wait = min(project.step(reload=reload) for project in projects)
+            wait = min(project.step(reload=reload) for project in served)
             told.woken.wait(wait)
             told.woken.clear()
-        going_on = [job for project in projects for job in project.running]
-        if going_on and drain:
-            log(_now(), "info", f"waiting for {len(going_on)} runs to end")
-            while any(project.is_at_work() for project in projects) and told.ending < 2:
+        if drain and any(project.is_at_work() for project in served):
+            log(_now(), "info", "waiting for runs to end")
+            while any(project.is_at_work() for project in served) and told.ending < 2:
                 told.woken.wait(0.1)
-        elif going_on:
-            log(_now(), "info", f"{len(going_on)} runs go on by themselves; the next daemon looks after them")
+        going_on = [job for project in served for job in project.running if project.is_at_work()]
+    return {
+        "going_on": [
+            {"origin": job.origin, "logical_date": job.logical_date, "run_id": job.run_id} for job in going_on
+        ]
+    }
+
+
+def _distinct(
+    projects: Sequence[tuple[Path, Callable[[], Configuration]]],
+) -> Sequence[tuple[Path, Callable[[], Configuration]]]:
+    for folder, _ in projects:
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder}", "Name the folder of a project.")
+    roots = [find_root(folder) for folder, _ in projects]
+    for root in roots:
+        if roots.count(root) > 1:
+            raise UsageError(f"the project in {root} is named twice")
+    return projects
 
 
 class _Told:
