@@ -13,7 +13,7 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	$(BIN)/python -m compileall -q store lineage cli  # for the thousands of processes that the tests start
+	$(BIN)/python -m compileall -q store lineage cli web  # for the thousands of processes that the tests start
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Every crash point, every damaged byte, many more random programs: what make test takes a slice of.
@@ -35,7 +35,7 @@ check: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m compileall -q store lineage cli
+	$(BIN)/python -m compileall -q store lineage cli web
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/artifacts.py
 	$(BIN)/python benchmarks/s3.py

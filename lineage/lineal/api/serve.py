@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lineal.api.config import PROJECT_FILES, Configuration, find_root
 from lineal.api.job import FILE, LOCKS
@@ -29,13 +29,17 @@ from lineal.automation.notices import (
     Missed,
     Notice,
     Started,
+    Stepped,
     Stopping,
+    Tell,
 )
 from lineal.automation.schedule import Schedule
 from lineal.errors import LinealError, UsageError
 from lineal.state import Job, State
 
 Document = dict[str, Any]
+Beside: TypeAlias = "Callable[[Sequence[Served], Log], AbstractContextManager[object]]"
+"""What goes on beside the scheduler, in threads of its own, for as long as things are fired."""
 _STANDBY_SECONDS = 1.0
 _RELOAD_SECONDS = 2.0
 
@@ -46,7 +50,11 @@ def state_folder(configuration: Configuration) -> Path:
 
 
 class Served:
-    """One project that is looked after. ``load`` reads its configuration; ``options`` are what was given in place of it, as variables."""
+    """One project that is looked after. ``load`` reads its configuration; ``options`` are what was given in place of it, as variables.
+
+    ``listeners`` are told what happens, in the scheduler's thread, which waits for them. What other threads may look at is
+    ``root``, ``configuration``, ``schedules``, ``stands_by`` and `open_state`.
+    """
 
     def __init__(
         self,
@@ -66,9 +74,15 @@ class Served:
         self._held = ExitStack()
         self._daemon: Daemon | None = None
         self._sensors: Sensors | None = None
-        self._stands_by = False
+        self.listeners: list[Tell] = []
+        self.schedules = _schedules(self.configuration)
+        self.stands_by = False
         self._files: Mapping[str, object] = {}
         self._looked = 0.0
+
+    def open_state(self) -> State:
+        """The project's state, for one thread."""
+        return State(self._folder / FILE)
 
     @property
     def running(self) -> list[Job]:
@@ -81,6 +95,12 @@ class Served:
 
     def step(self, *, reload: bool) -> float:
         """Do what is to be done; in so many seconds there may be more."""
+        started = time.monotonic()
+        wait = self._step(reload=reload)
+        self._tell_listeners(Stepped(_now(), time.monotonic() - started))
+        return wait
+
+    def _step(self, *, reload: bool) -> float:
         if self._daemon is None and not self._begin():
             return _STANDBY_SECONDS
         assert self._daemon is not None
@@ -100,8 +120,8 @@ class Served:
         lock = self._folder / "daemon.lock"
         with ExitStack() as stack:
             if not stack.enter_context(held(lock)):
-                if not self._stands_by:
-                    self._stands_by = True
+                if not self.stands_by:
+                    self.stands_by = True
                     self._log(
                         _now(),
                         "warning",
@@ -110,7 +130,7 @@ class Served:
                         process=holder(lock),
                     )
                 return False
-            state = State(self._folder / FILE)
+            state = self.open_state()
             stack.callback(state.close)
             self._sensors = Sensors(looker(self.configuration), self._cannot_look, time.monotonic)
             launcher = Launcher(
@@ -123,6 +143,7 @@ class Served:
                 state, launcher, self._sensors, self._tell, _Clock(), most_runs=self._most_runs
             )
             self._held = stack.pop_all()
+        self.stands_by = False
         self._files = _identities(self.root)
         self._configure()
         return True
@@ -146,20 +167,25 @@ class Served:
 
     def _configure(self) -> None:
         assert self._daemon is not None
-        schedules = [Schedule.of(table) for table in self.configuration.schedules]
-        self._daemon.configure({schedule.name: schedule for schedule in schedules})
-        names = ", ".join(schedule.name for schedule in schedules)
+        self.schedules = _schedules(self.configuration)
+        self._daemon.configure(self.schedules)
+        names = ", ".join(self.schedules)
         self._log(
             _now(),
             "info",
-            f"looking after {len(schedules)} schedules: {names}" if names else "there are no schedules",
+            f"looking after {len(self.schedules)} schedules: {names}" if names else "there are no schedules",
             project=self.root,
         )
 
     def _cannot_look(self, schedule: str, problem: str) -> None:
         self._log(_now(), "warning", f"cannot look at what it waits for: {problem}", schedule=schedule)
 
+    def _tell_listeners(self, notice: Notice) -> None:
+        for listener in self.listeners:
+            listener(notice)
+
     def _tell(self, notice: Notice) -> None:
+        self._tell_listeners(notice)
         match notice:
             case Fired(at, job):
                 self._log(
@@ -204,12 +230,13 @@ def serve_projects(
     most_runs: int,
     log_form: str,
     drain: bool,
+    beside: Beside | None = None,
 ) -> Document:
     """Look after the projects in those folders until SIGTERM or SIGINT; SIGHUP reads their configurations anew.
 
     Each comes with what reads its configuration; ``options`` are settings that stand over it, as variables. At most ``most_runs`` of each run at
     once. Runs that go on when it ends are the next daemon's; with ``drain`` they are waited for, and nothing new is begun: a
-    second signal ends that. `UsageError` for a project that is named twice or has no folder.
+    second signal ends that. What is ``beside`` it ends before that. `UsageError` for a project that is named twice or has no folder.
     """
     log = make_log(log_form)
     served = [
@@ -218,11 +245,12 @@ def serve_projects(
     with _signals() as told, ExitStack() as stack:
         for project in served:
             stack.callback(project.close)
-        while not told.ending:
-            reload, told.reload = told.reload, False
-            wait = min(project.step(reload=reload) for project in served)
-            told.woken.wait(wait)
-            told.woken.clear()
+        with beside(served, log) if beside is not None else nullcontext():
+            while not told.ending:
+                reload, told.reload = told.reload, False
+                wait = min(project.step(reload=reload) for project in served)
+                told.woken.wait(wait)
+                told.woken.clear()
         if drain and any(project.is_at_work() for project in served):
             log(_now(), "info", "waiting for runs to end")
             while any(project.is_at_work() for project in served) and told.ending < 2:
@@ -233,6 +261,10 @@ def serve_projects(
             {"origin": job.origin, "logical_date": job.logical_date, "run_id": job.run_id} for job in going_on
         ]
     }
+
+
+def _schedules(configuration: Configuration) -> Mapping[str, Schedule]:
+    return {schedule.name: schedule for schedule in map(Schedule.of, configuration.schedules)}
 
 
 def _distinct(
