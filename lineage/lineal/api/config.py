@@ -31,6 +31,7 @@ class Configuration:
     ``store`` and ``upstream`` are URLs or absolute paths; ``pipelines`` are targets relative to
     ``root``. ``origins`` says for each setting where its value came from: a file's name, a
     variable's name, ``flags`` or ``default``. ``cache`` is the folder for copies of what remote stores hold, or None.
+    ``page`` is the address of the page that shows runs, for links in alerts, or None.
     ``limits`` are the sizes of concurrency groups, those of all files together. ``alerts`` are tables with the fields of
     `lineal.alerts.rules.Alert`: those of the strongest file that has any. ``schedules`` are tables for `lineal.automation.schedule.Schedule.of`,
     likewise.
@@ -46,6 +47,7 @@ class Configuration:
     cache: str | None = None
     cache_limit_bytes: int = 10 << 30
     single_writer: bool = False
+    page: str | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
     alerts: tuple[Mapping[str, Any], ...] = ()
     schedules: tuple[Mapping[str, Any], ...] = ()
@@ -143,6 +145,7 @@ def _configuration(
         cache=_cache_folder(root, str(values.get("cache", ""))),
         cache_limit_bytes=_bytes(str(values.get("cache_limit", "10 GB"))),
         single_writer=values.get("single_writer") is True,
+        page=str(values["page"]) if "page" in values else None,
         limits=limits,
         alerts=_tables("alerts", files),
         schedules=_tables("schedules", files),
@@ -336,10 +339,22 @@ _SIZE_TEXT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([KMGTkmgt])[Bb]")
 _SIZE = _Value("a size such as 500 MB or 10 GB", (str,), like=_SIZE_TEXT)
 _OCCASIONS = _Value("a list of texts", (list, tuple), get_args(Occasion))
 _ADDRESS = _Value(
-    "https://…, mailto:team@example.org, slack://…, pagerduty://… or command:./notify.sh",
+    "https://…, mailto:team@example.org, slack://…, pagerduty://…, command:./notify.sh or an address that apprise knows",
     (str,),
-    like=re.compile(r"(?:https?|slack|pagerduty)://.+|(?:mailto|command):.+|\$\{\w+\}.*", re.IGNORECASE),
+    like=re.compile(r"[a-z][a-z0-9+.-]*://.+|(?:mailto|command):.+|\$\{\w+\}.*", re.IGNORECASE),
 )
+_OWN_SCHEMES = ("https", "http", "slack", "pagerduty", "mailto", "command")
+_PAGE = _Value(
+    "https://… or http://…, without a user",
+    (str,),
+    like=re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?", re.IGNORECASE),
+)
+_DURATION = _Value(
+    "a duration such as 30m, 4h or 1d", (str,), like=re.compile(r"\d{1,9}(?:\.\d{1,9})?\s*(?:ms|s|m|h|d)")
+)
+_MAX_AGE = _Value('a duration for each address, such as { "features.table@latest" = "26h" }', (dict,))
+_TIMES = _Value("a number from 1", (int, float))
+_COUNT = _Value("a whole number from 1", (int,))
 _SERVER = _Value(
     "smtp://host:587 or smtps://host:465, without a password",
     (str,),
@@ -363,7 +378,15 @@ _SETTINGS: Mapping[str, _Value] = {
     "cache": _TEXT,
     "cache_limit": _SIZE,
     "single_writer": _FLAG,
+    "page": _PAGE,
 }
+
+
+def _one_alert(table: Mapping[str, Any]) -> Iterator[str]:
+    if "stale" in _texts(table.get("on")) and "max_age" not in table:
+        yield "max_age is missing, which says what may be how old before it is stale"
+
+
 _ALERT = _Table(
     {
         "to": _ADDRESS,
@@ -372,8 +395,14 @@ _ALERT = _Table(
         "sender": _TEXT,
         "secret": _VARIABLE,
         "allow_local": _FLAG,
+        "repeat": _DURATION,
+        "hourly": _COUNT,
+        "slower": _TIMES,
+        "grace": _DURATION,
+        "max_age": _MAX_AGE,
     },
     needs=("to",),
+    check=_one_alert,
 )
 
 
@@ -477,6 +506,8 @@ def _find_mistakes(value: object, shape: _Shape, at: str) -> Iterator[str]:
                     for word in _texts(value)
                     if word not in shape.words
                 )
+            elif shape is _ADDRESS and (slip := _slip_of_the_finger(value)) is not None:
+                yield f"{at}: expected {shape.expected}, got {_shown(value)}; did you mean {slip}?"
             elif not _fits(value, shape):
                 got = "" if shape.is_secret else f", got {_shown(value)}"
                 yield f"{at + ': ' if at else ''}expected {shape.expected}{got}"
@@ -517,11 +548,25 @@ def _find_mistakes(value: object, shape: _Shape, at: str) -> Iterator[str]:
                     yield f"{at}[{number}].{unique}: {name!r} is {at}[{seen[name]}] already"
 
 
+def _slip_of_the_finger(address: object) -> str | None:
+    """The scheme of ours that an address nearly has; ``mailtos`` is one of apprise's."""
+    scheme = str(address).partition(":")[0].lower()
+    if scheme in (*_OWN_SCHEMES, "mailtos"):
+        return None
+    return find_nearest(scheme, _OWN_SCHEMES, alike=0.85)
+
+
 def _fits(value: object, shape: _Value) -> bool:
     if shape is _TEXTS:
         return isinstance(value, list | tuple) and all(isinstance(item, str) and item for item in value)
     if shape is _LIMITS:
         return isinstance(value, dict) and all(type(size) is int and size > 0 for size in value.values())
+    if shape is _MAX_AGE:
+        return (
+            isinstance(value, dict) and value != {} and all(_fits(age, _DURATION) for age in value.values())
+        )
+    if shape in (_TIMES, _COUNT):
+        return type(value) in shape.types and isinstance(value, int | float) and 1 <= value < float("inf")
     if shape.like is not None:
         return isinstance(value, str) and shape.like.fullmatch(value) is not None
     if shape is _NAME:

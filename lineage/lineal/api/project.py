@@ -213,14 +213,14 @@ class Project:
         return cancel_run(self.store, run)
 
     def execute(self, request: RunRequest) -> RunRecord:
-        """Run it, and have those told how it ended whom the configuration names."""
+        """Run it, and have those told of it whom the configuration names."""
         from lineal.engine.session import execute_run
 
         if not self.configuration.alerts:
             return execute_run(request)
         from lineal.api.alerts import execute_told
 
-        return execute_told(request, self.configuration.alerts)
+        return execute_told(request, self.configuration.alerts, self.configuration.page or "")
 
     def status(
         self, target: str | None, assignments: Sequence[str] = (), *, params_file: Path | None = None
@@ -411,7 +411,15 @@ class Project:
         wish = Wish(until, changes, current_environment, rtol, atol, trust, keep)
         found = self._addresses.resolve(what)
         store, lineage = self._store_as_it_is, self._addresses.lineage
-        return reproduce_document(store, lineage, found, wish, dry_run=dry_run, told=told)
+        document = reproduce_document(store, lineage, found, wish, dry_run=dry_run, told=told)
+        if self.configuration.alerts and document["verdict"] is not None and wish.is_faithful:
+            from datetime import UTC, datetime
+
+            from lineal.api.alerts_standing import tell_reproduction
+
+            with suppress(OSError):  # an outbox that cannot be written to costs nobody a verdict
+                tell_reproduction(self.configuration, self._addresses, document, datetime.now(UTC))
+        return document
 
     def capsule_create(self, what: str, output: Path, *, progress: Progress | None = None) -> Document:
         """Pack what a model came from into the file ``output``, which `lineal.api.capsule.run_capsule` rebuilds it from."""
@@ -570,6 +578,15 @@ class Project:
         return simulation_document(
             self.configuration, name, since=since, until=until, takes=takes, absence=absence, now=now
         )
+
+    def tell_stale(self) -> None:
+        """Tell the alerts that want to know it of what has grown too old, and of what is fresh again."""
+        from datetime import UTC, datetime
+
+        from lineal.api.alerts_standing import tell_stale
+
+        if any("stale" in alert.get("on", ()) for alert in self.configuration.alerts):
+            tell_stale(self.configuration, self._addresses, datetime.now(UTC))
 
     # -- parts --------------------------------------------------------------------------------
 

@@ -102,6 +102,21 @@ class Schedule:
             **{name: table[name] for name in plain if name in table},
         )
 
+    @property
+    def timing(self) -> str:
+        """All that decides when it fires, as text: two schedules with the same are due at the same times."""
+        facts = (
+            self.when,
+            self.timezone,
+            self.gap,
+            self.overlap,
+            self.jitter_seconds,
+            self.start,
+            self.end,
+            self.logical_date_offset_days,
+        )
+        return " ".join(map(repr, facts))
+
     def ticks(self, after: datetime) -> Iterator[Tick]:
         """The ticks that are due after that instant, in order; each fires before the next one is due. None for events."""
         return (item for item in self.walk(after) if isinstance(item, Tick))

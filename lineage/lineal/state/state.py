@@ -108,6 +108,10 @@ class State:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def version(self) -> int:
+        """A number that is another one when some other process has changed something."""
+        return int(self._database.rows("PRAGMA data_version")[0][0])
+
     # -- schedules ----------------------------------------------------------------------------
 
     def schedules(self) -> dict[str, ScheduleState]:
@@ -254,24 +258,27 @@ class State:
                 for job_id in job_ids
             )
 
-    def give_back(self, job_id: int, now: datetime, *, most_starts: int) -> JobState | None:
-        """A job whose process is gone without having said how it ended: it waits again, or has failed where it was begun ``most_starts`` times.
+    def give_back(
+        self, job: Job, now: datetime, *, most_starts: int, counts: bool = False
+    ) -> JobState | None:
+        """A job whose process ended before it could say how the run did: it waits again, or has failed after ``most_starts`` starts.
 
-        What became of it; None where it is not under way. Whoever was started for it before cannot begin it any more.
+        Those that were begun count; with ``counts`` this one does as well. What became of the job; None, and nothing is done, where
+        it is not as ``job`` says any more. Whoever was started for it before cannot begin it.
         """
-        with self._database.transaction() as connection:
-            row = connection.execute(
-                "SELECT starts, state FROM job WHERE id = ? AND state IN ('starting', 'running')", (job_id,)
-            ).fetchone()
-            if row is None:
-                return None
-            state: JobState = "failed" if row["starts"] >= most_starts else "queued"
-            note = f"its process was killed {row['starts']} times" if state == "failed" else ""
-            connection.execute(
-                "UPDATE job SET state = ?, token = '', ended_at = ?, note = CASE WHEN ? = '' THEN note ELSE ? END WHERE id = ?",
-                (state, _text(now) if state == "failed" else None, note, note, job_id),
-            )
-            return state
+        starts = job.starts + counts
+        state: JobState = "failed" if starts >= most_starts else "queued"
+        ended = (
+            (_text(now), f"{starts} times its process ended before the run did")
+            if state == "failed"
+            else (None, job.note)
+        )
+        changed = self._changed(
+            "UPDATE job SET state = ?, token = '', starts = ?, ended_at = ?, note = ?"
+            " WHERE id = ? AND state = ? AND starts = ? AND state IN ('starting', 'running')",
+            (state, starts, *ended, job.id, job.state, job.starts),
+        )
+        return state if changed else None
 
     def purge(self, before: datetime) -> int:
         """Forget jobs of schedules that ended before that time; their schedules fire nothing that was due until then again."""

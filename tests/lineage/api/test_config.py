@@ -29,6 +29,7 @@ strict = true
 cache = "../cache"
 cache_limit = "2.5 GB"
 single_writer = true
+page = "https://ml.example.org/lineal"
 limits = { warehouse = 2, "*" = 8 }
 
 [tool.lineal.profiles.production]
@@ -152,6 +153,7 @@ def test_every_documented_setting_is_read(project: Path) -> None:
         cache=str(project.parent / "cache"),
         cache_limit_bytes=2_500_000_000,
         single_writer=True,
+        page="https://ml.example.org/lineal",
         limits={"warehouse": 2, "*": 8},
         alerts=({"to": "mailto:team@example.org", "on": ["failed", "recovered", "late"]},),
         schedules=configuration.schedules,
@@ -287,6 +289,40 @@ def test_flags_that_were_not_given_change_nothing(project: Path) -> None:
             "alerts[1].on: no occasion 'faild'; did you mean failed?",
         ),
         ("[[tool.lineal.alerts]]\nto = 'htps://x'", "alerts[1].to: expected https://…, mailto:"),
+        ("[[tool.lineal.alerts]]\nto = 'slak://T/B/X'", "did you mean slack?"),
+        ("[[tool.lineal.alerts]]\nto = 'somebody'", "alerts[1].to: expected https://…, mailto:"),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nrepeat = '4 fortnights'",
+            "alerts[1].repeat: expected a duration",
+        ),
+        ("[[tool.lineal.alerts]]\nto = 'command:x'\nrepeat = 4", "alerts[1].repeat: expected a duration"),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nhourly = 0",
+            "alerts[1].hourly: expected a whole number from 1",
+        ),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nhourly = 1.5",
+            "alerts[1].hourly: expected a whole number from 1",
+        ),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nslower = 0.5",
+            "alerts[1].slower: expected a number from 1",
+        ),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nslower = true",
+            "alerts[1].slower: expected a number from 1",
+        ),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nslower = nan",
+            "alerts[1].slower: expected a number from 1",
+        ),
+        ("[[tool.lineal.alerts]]\nto = 'command:x'\non = ['stale']", "alerts[1]: max_age is missing"),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nmax_age = { x = 'old' }",
+            "alerts[1].max_age: expected a duration for each address",
+        ),
+        ("[tool.lineal]\npage = 'ml.example.org'", "page: expected https://… or http://…"),
+        ("[tool.lineal]\npage = 'https://ada:pw@ml.example.org'", "page: expected https://… or http://…"),
         ("[[tool.lineal.alerts]]\nto = 'command:x'\non = 'failed'", "alerts[1].on: expected a list of texts"),
         ("[[tool.lineal.schedules]]\ncorn = ''", "unknown key schedules[1].corn; did you mean cron?"),
         (
@@ -344,6 +380,8 @@ def test_alerts_are_those_of_the_strongest_file_that_has_any(project: Path) -> N
         "mailto:a@example.org",
         "slack://T/B/X",
         "pagerduty://k",
+        "discord://id/${TOKEN}",
+        "mailtos://ada@example.org",
         "${HOOK}",
     ],
 )
@@ -470,6 +508,17 @@ def test_two_schedules_of_one_name_are_refused(project: Path) -> None:
     write(project, "lineal.toml", "[[schedules]]\nname = 'x'\ncron = '@daily'\n" * 2)
 
     assert mistakes(project) == "lineal.toml: schedules[2].name: 'x' is schedules[1] already"
+
+
+def test_an_alert_says_how_often_it_is_told_and_what_is_slow_late_or_stale(project: Path) -> None:
+    settings = (
+        'repeat = "1d"\nhourly = 5\nslower = 1.5\ngrace = "30m"\nmax_age = { "flights@latest" = "26h" }'
+    )
+    write(project, "lineal.toml", f"[[alerts]]\nto = 'command:x'\non = ['stale', 'slow']\n{settings}")
+    (alert,) = map(Alert.of, load(project).alerts)
+
+    assert (alert.repeat, alert.hourly, alert.slower, alert.grace) == (86_400.0, 5, 1.5, 1800.0)
+    assert alert.max_age == {"flights@latest": 93_600.0}
 
 
 def test_all_mistakes_of_all_sources_are_reported_at_once(project: Path) -> None:

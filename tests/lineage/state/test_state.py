@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lineal.state import Backfill, NewJob, State
+from lineal.state import Backfill, Job, NewJob, State
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -30,6 +30,12 @@ def other(state: State) -> Iterator[State]:
 def nightly(hour: int = 0, **fields: object) -> NewJob:
     due = NOON + hour * HOUR
     return NewJob("schedule nightly", due.isoformat(), due, **fields)  # type: ignore[arg-type]
+
+
+def as_it_is(state: State, job: Job) -> Job:
+    found = state.job(job.id)
+    assert found is not None
+    return found
 
 
 # -- schedules --------------------------------------------------------------------------------
@@ -132,7 +138,7 @@ def test_a_job_is_begun_by_the_process_that_it_was_offered_to(state: State, othe
 def test_a_job_that_was_given_back_is_begun_by_nobody_who_had_it_before(state: State) -> None:
     [job] = state.add([nightly()], NOON)
     first = state.offer(job.id)
-    assert state.give_back(job.id, NOON, most_starts=3) == "queued"
+    assert state.give_back(as_it_is(state, job), NOON, most_starts=3) == "queued"
     second = state.offer(job.id)
     assert first is not None
     assert second is not None
@@ -146,7 +152,7 @@ def test_who_lost_a_job_cannot_say_how_it_ended(state: State) -> None:
     token = state.offer(job.id)
     assert token is not None
     state.begin(job.id, token, NOON)
-    state.give_back(job.id, NOON, most_starts=3)
+    state.give_back(as_it_is(state, job), NOON, most_starts=3)
 
     assert not state.note_run(job.id, token, "late")
     assert not state.end(job.id, token, "succeeded", NOON)
@@ -159,10 +165,38 @@ def test_a_job_whose_process_is_killed_again_and_again_has_failed(state: State) 
         token = state.offer(job.id)
         assert token is not None
         state.begin(job.id, token, NOON)
-        assert state.give_back(job.id, NOON, most_starts=3) == expected
+        assert state.give_back(as_it_is(state, job), NOON, most_starts=3) == expected
 
-    assert state.give_back(job.id, NOON, most_starts=3) is None
-    assert state.jobs()[0].note == "its process was killed 3 times"
+    assert state.give_back(as_it_is(state, job), NOON, most_starts=3) is None
+    assert state.jobs()[0].note == "3 times its process ended before the run did"
+
+
+def test_a_job_whose_process_cannot_even_begin_has_failed_at_last(state: State) -> None:
+    [job] = state.add([nightly()], NOON)
+    for expected in ("queued", "queued", "failed"):
+        state.offer(job.id)
+        assert state.give_back(as_it_is(state, job), NOON, most_starts=3, counts=True) == expected
+
+
+def test_a_job_that_somebody_has_begun_meanwhile_is_not_given_back(state: State, other: State) -> None:
+    [job] = state.add([nightly()], NOON)
+    token = state.offer(job.id)
+    assert token is not None
+    seen = as_it_is(state, job)
+
+    other.begin(job.id, token, NOON)
+
+    assert state.give_back(seen, NOON, most_starts=3) is None
+    assert state.jobs()[0].state == "running"
+
+
+def test_it_is_noticed_that_another_process_has_changed_something(state: State, other: State) -> None:
+    before = state.version()
+    state.add([nightly()], NOON)
+    assert state.version() == before
+
+    other.add([nightly(1)], NOON)
+    assert state.version() != before
 
 
 def test_a_job_that_waits_can_be_dropped_and_one_that_runs_cannot(state: State) -> None:
