@@ -560,6 +560,23 @@ class Project:
 
         return schedules_document(self.configuration, datetime.now(UTC))
 
+    def schedule_pause(self, name: str) -> Document:
+        """Fire nothing of that schedule until it is resumed."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import pause
+        from lineal.engine.provenance import user_name
+
+        return pause(self.configuration, name, by=user_name(), now=datetime.now(UTC))
+
+    def schedule_resume(self, name: str) -> Document:
+        """Fire that schedule again."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import resume
+
+        return resume(self.configuration, name, now=datetime.now(UTC))
+
     def schedule_simulate(
         self,
         name: str | None = None,
