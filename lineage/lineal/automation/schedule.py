@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from itertools import takewhile, tee
@@ -100,7 +100,7 @@ class Schedule:
             jitter_seconds=whole_seconds(table["jitter"]) if "jitter" in table else 0,
             start=instant(table["start"], zone) if "start" in table else None,
             end=instant(table["end"], zone) if "end" in table else None,
-            reproduce=_texts(table.get("reproduce", ())),
+            reproduce=tuple(table.get("reproduce", ())),
             logical_date_offset_days=int(table.get("logical_date_offset", "0d").removesuffix("d")),
             **{name: table[name] for name in plain if name in table},
         )
@@ -213,10 +213,6 @@ def _part(name: str, at: int) -> int:
 
 
 # --- reading ---------------------------------------------------------------------------------------
-
-
-def _texts(value: str | Sequence[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def _when(table: Mapping[str, Any]) -> When:
