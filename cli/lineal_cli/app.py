@@ -45,7 +45,10 @@ COMMANDS = {
     "tag": Entry(_LINEAGE, "names", "Give an artifact or run a name."),
     "refs": Entry(_LINEAGE, "names", "List the names that were given."),
     "serve": Entry(_AUTOMATION, "serve", "Fire schedules, until told to end."),
-    "schedule": Entry(_AUTOMATION, "schedule", "See what runs by itself, and when: list, simulate."),
+    "backfill": Entry(_AUTOMATION, "backfill", "Run a pipeline for many dates or parameters."),
+    "schedule": Entry(
+        _AUTOMATION, "schedule", "See what runs by itself, and when: list, simulate, pause, resume."
+    ),
     "alerts": Entry(_STORE, "alerts", "Look after alerts: test."),
     "doctor": Entry(_STORE, "doctor", "Check installation, configuration, store, rights, clock and disks."),
     "store": Entry(_STORE, "store", "Look after the store: stats, verify, push, pull."),

@@ -160,6 +160,23 @@ def test_the_last_success_is_remembered_from_before_the_process_began(site: Any)
     assert value(scraped(site), last, schedule="nightly") == (NOON + 9 * SECOND).timestamp()
 
 
+def test_a_drill_is_a_schedule_that_has_no_hurry(site: Any) -> None:
+    with (site.root / "lineal.toml").open("a") as file:
+        file.write('[[schedules]]\nname = "rebuild"\nreproduce = ["*"]\nevery = "1d"\n')
+    site.__post_init__()
+    site.take_up()
+    with site.served.open_state() as state:
+        state.add([NewJob("drill rebuild", "1", NOON - timedelta(days=1))], NOON)
+    site.metrics.count("project", job("drill rebuild", run_id=None), None)
+
+    found = scraped(site)
+
+    assert value(found, "lineal_jobs_waiting", origin="drill", schedule="rebuild") == 1
+    assert value(found, "lineal_schedule_lag_seconds") == 0
+    assert value(found, "lineal_schedule_last_success_timestamp_seconds", schedule="rebuild") > 0
+    assert value(found, "lineal_runs_total", pipeline="", schedule="rebuild", state="succeeded") == 1
+
+
 def test_alerts_that_wait_or_could_not_be_delivered_are_told(site: Any) -> None:
     outbox = site.root / ".lineal" / "outbox"
     (outbox / "failed").mkdir(parents=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -21,7 +21,6 @@ from prometheus_client.registry import Collector
 
 from lineal.alerts.outbox import Outbox
 from lineal.api.serve import Served
-from lineal.automation.firing import origin_of
 from lineal.automation.notices import ClockSetBack, Fired, Notice, Stepped, Tell
 from lineal.automation.schedule import Schedule
 from lineal.errors import LinealError
@@ -140,7 +139,7 @@ class Metrics:
         schedule = self._schedule(job)
         pipeline = self._bound("pipeline", figures.pipeline) if figures is not None else ""
         self._runs.labels(name, pipeline, schedule, job.state).inc()
-        if job.state == "succeeded" and job.ended_at is not None and job.origin.startswith("schedule "):
+        if job.state == "succeeded" and job.ended_at is not None and schedule:
             self._last_success.note(name, job.origin, job.ended_at)
         if figures is None:
             return
@@ -155,14 +154,14 @@ class Metrics:
         """Find out when the schedules of that project last succeeded before this process began."""
         project = self._projects[name]
         with suppress(LinealError), project.open_state() as state:
-            for schedule in project.schedules:
-                for job in state.jobs(states=["succeeded"], origin=origin_of(schedule), most=1):
+            for schedule in project.schedules.values():
+                for job in state.jobs(states=["succeeded"], origin=schedule.origin, most=1):
                     if job.ended_at is not None:
                         self._last_success.note(name, job.origin, job.ended_at)
 
     def _schedule(self, job: Job) -> str:
-        kind, _, schedule = job.origin.partition(" ")
-        return self._bound("schedule", schedule) if kind == "schedule" else ""
+        _, name = _kind_and_schedule(job.origin)
+        return self._bound("schedule", name)
 
 
 class _Standing(Collector):
@@ -237,16 +236,20 @@ def _gauge(name: str, documentation: str, *labels: str) -> GaugeMetricFamily:
 
 
 def _by_origin(jobs: Sequence[Job], schedules: Mapping[str, Schedule]) -> Mapping[tuple[str, str], int]:
-    """How many jobs there are of each schedule, and of all backfills; 0 where there are none."""
-    found = {("schedule", name): 0 for name in schedules} | {("backfill", ""): 0}
+    """How many jobs there are of each schedule or drill, and of all backfills; 0 where there are none."""
+    found = {_kind_and_schedule(each.origin): 0 for each in schedules.values()} | {("backfill", ""): 0}
     for job in jobs:
-        kind, _, name = job.origin.partition(" ")
-        if kind == "backfill":
-            labels = (kind, "")
-        else:  # a schedule that is configured no more may have jobs left
-            labels = (kind, name if name in schedules else _OTHER)
-        found[labels] = found.get(labels, 0) + 1
+        kind, name = _kind_and_schedule(job.origin)
+        if name and name not in schedules:  # it is configured no more, and has jobs left
+            name = _OTHER
+        found[kind, name] = found.get((kind, name), 0) + 1
     return found
+
+
+def _kind_and_schedule(origin: str) -> tuple[str, str]:
+    """Whether jobs are a schedule's, a drill's or a backfill's, and of which schedule. Which backfill is not told: there are ever more of them."""
+    kind, _, name = origin.partition(" ")
+    return kind, "" if kind == "backfill" else name
 
 
 class _LastSuccess:
@@ -260,10 +263,10 @@ class _LastSuccess:
         with self._lock:
             self._at[project, origin] = max(at, self._at.get((project, origin), at))
 
-    def of(self, project: str, schedules: Iterable[str]) -> dict[str, datetime]:
+    def of(self, project: str, schedules: Mapping[str, Schedule]) -> dict[str, datetime]:
         """Of those of the schedules that ever did."""
         with self._lock:
-            found = {name: self._at.get((project, origin_of(name))) for name in schedules}
+            found = {name: self._at.get((project, each.origin)) for name, each in schedules.items()}
         return {name: at for name, at in found.items() if at is not None}
 
 

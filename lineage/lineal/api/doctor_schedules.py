@@ -15,9 +15,7 @@ from pathlib import Path
 
 from lineal.api.checks import Checks, Found, failed, ok, warning
 from lineal.api.config import Configuration
-from lineal.api.job import FILE
-from lineal.api.serve import state_folder
-from lineal.automation.firing import origin_of
+from lineal.api.job import DAEMON_LOCK, FILE
 from lineal.automation.jobs import LATE
 from lineal.automation.locks import holder
 from lineal.state import State
@@ -29,7 +27,7 @@ _MOST_FAILED = 1000
 
 def examine_schedules(checks: Checks, configuration: Configuration) -> None:
     """Check the daemon, what it remembers, the zones by which it goes, and the schedules of a project that has some."""
-    folder = state_folder(configuration)
+    folder = configuration.state
     checks.make("scheduler", partial(_check_scheduler, folder))
     checks.make("state", partial(_check_state, folder))
     checks.make("time zones", _check_zones)
@@ -37,7 +35,7 @@ def examine_schedules(checks: Checks, configuration: Configuration) -> None:
 
 
 def _check_scheduler(folder: Path) -> Found:
-    process = holder(folder / "daemon.lock")
+    process = holder(folder / DAEMON_LOCK)
     if process is None:
         return warning("nobody looks after the schedules: nothing is fired", "Start `lineal serve`.")
     return ok(f"`lineal serve` looks after the schedules{f', process {process}' if process else ''}")
@@ -111,22 +109,24 @@ def _of_webhooks(configuration: Configuration, environ: Mapping[str, str]) -> It
 
 
 def _of_state(configuration: Configuration, names: list[str], now: datetime) -> Iterator[str]:
-    file = state_folder(configuration) / FILE
+    file = configuration.state / FILE
     if not file.exists():
         return
     with State(file) as state:
         known = state.schedules()
         waiting = state.jobs(states=["queued"])
         ended = state.jobs(states=["failed"], most=_MOST_FAILED)
-    origins = {origin_of(name): name for name in names}
     paused = [
         f"{name} (by {known[name].paused_by})" for name in names if name in known and known[name].paused_at
     ]
     late = Counter(
-        origins[job.origin] for job in waiting if job.origin in origins and now - job.due_at > LATE
+        job.origin.removeprefix("schedule ")
+        for job in waiting
+        if job.origin.startswith("schedule ")
+        and now - job.due_at > LATE  # drills wait until nothing else runs
     )
     broken = Counter(
-        job.origin.removeprefix("schedule ") if job.origin.startswith("schedule ") else "backfills"
+        "backfills" if job.origin.startswith("backfill ") else job.origin.partition(" ")[2]
         for job in ended
         if job.ended_at is not None and now - job.ended_at < _LATELY
     )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from lineal.automation.firing import fire_call, origin_of
+from lineal.automation.firing import fire_call
 from lineal.automation.schedule import Schedule
 from lineal.errors import LinealError
 from lineal.state import Job, State
@@ -61,17 +61,16 @@ class NotTaken(LinealError):
 
 def take_call(state: State, schedule: Schedule, call: Call, now: datetime) -> Job:
     """The job of the call, which is durable: the one that there is, where the same call was taken before. `NotTaken` where that cannot be."""
-    origin = origin_of(schedule.name)
     for _ in range(_TRIES):
         known = state.schedules().get(schedule.name)  # before all else: whoever is first moves it on
-        found = state.find_call(origin, call.signed, call.key)
+        found = state.find_call(schedule.origin, call.signed, call.key)
         if found is not None:
             return found
         if known is None:
             raise NotTaken(schedule.name, "absent")
         if known.paused_at is not None:
             raise NotTaken(schedule.name, "paused")
-        unfinished = state.jobs(states=("queued", "starting", "running"), origin=origin)
+        unfinished = state.jobs(states=("queued", "starting", "running"), origin=schedule.origin)
         if sum(job.state == "queued" for job in unfinished) >= MOST_WAITING:
             raise NotTaken(schedule.name, "full")
         firing = fire_call(schedule, known, call.variant, now, is_running=bool(unfinished))

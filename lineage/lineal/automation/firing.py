@@ -74,11 +74,6 @@ def fire_call(
     return Firing(handled_at, (_job_of_event(schedule, now, is_running=is_running, variant=call),))
 
 
-def origin_of(name: str) -> str:
-    """What the jobs of the schedule so named are filed under."""
-    return f"schedule {name}"
-
-
 def _job_of_event(schedule: Schedule, now: datetime, *, is_running: bool, variant: str) -> NewJob:
     local = now.astimezone(schedule.timezone).replace(microsecond=0)
     passes = decide(schedule.when_running, is_running=is_running) == "pass over"
@@ -93,11 +88,11 @@ def _job(schedule: Schedule, tick: Tick, now: datetime, *, passes: bool, variant
     if passes:
         notes.append("the run before still goes on: skipped")
     return NewJob(
-        origin_of(schedule.name),
+        schedule.origin,
         tick.logical_date.isoformat(),
         tick.fires_at,
         schedule.pipeline,
-        dict(schedule.parameters),
+        {"reproduce": list(schedule.reproduce)} if schedule.reproduce else dict(schedule.parameters),
         variant,
         "; ".join(filter(None, notes)),
         "skipped" if passes else "queued",

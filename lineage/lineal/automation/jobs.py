@@ -90,8 +90,8 @@ class Jobs:
         if waiting := self.waiting:
             self._dispatch(waiting, now)
 
-    def stop(self, now: datetime) -> None:
-        """Ask all that run here to end in an orderly way."""
+    def interrupt(self, now: datetime) -> None:
+        """Ask all that run to end in an orderly way."""
         for job in self.under_way:
             self._stop(job, now)
 

@@ -17,7 +17,6 @@ from lineal.state.database import Database
 JobState = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled", "skipped"]
 BackfillState = Literal["open", "paused", "cancelled"]
 
-WAITING: tuple[JobState, ...] = ("queued",)
 UNDER_WAY: tuple[JobState, ...] = ("starting", "running")
 ENDED: tuple[JobState, ...] = ("succeeded", "failed", "cancelled", "skipped")
 
@@ -39,7 +38,7 @@ class ScheduleState(Struct, frozen=True):
 class NewJob(Struct, frozen=True):
     """One run to be made. Of one origin there is one job for a logical date and ``variant``, for ever.
 
-    ``origin`` is ``schedule NAME`` or ``backfill ID``; ``logical_date`` is empty where the run has none; ``parameters`` are
+    ``origin`` is ``schedule NAME``, ``drill NAME`` (of a schedule, too) or ``backfill ID``; ``logical_date`` is empty where the run has none; ``parameters`` are
     values that JSON can say. One that is not to run at all is made with the state ``skipped``.
     """
 
@@ -208,9 +207,9 @@ class State:
         )
         return _job(rows[0]) if rows else None
 
-    def counts(self) -> dict[str, dict[JobState, int]]:
+    def counts(self) -> dict[str, dict[str, int]]:
         """For each origin how many of its jobs are in which state."""
-        found: dict[str, dict[JobState, int]] = {}
+        found: dict[str, dict[str, int]] = {}
         for row in self._database.rows(
             "SELECT origin, state, count(*) AS many FROM job GROUP BY origin, state"
         ):
@@ -292,14 +291,14 @@ class State:
     def purge(self, before: datetime) -> int:
         """Forget jobs of schedules that ended before that time; their schedules fire nothing that was due until then again."""
         with self._database.transaction() as connection:
-            of_schedules = "origin LIKE 'schedule %' AND ended_at < ?"
+            of_schedules = "origin NOT LIKE 'backfill %' AND ended_at < ?"
             for row in connection.execute(
                 f"SELECT origin, max(due_at) AS due_at FROM job WHERE {of_schedules} GROUP BY origin",
                 (_text(before),),
             ).fetchall():
                 connection.execute(
                     "UPDATE schedule SET purged_at = max(purged_at, ?) WHERE name = ?",
-                    (row["due_at"], row["origin"].removeprefix("schedule ")),
+                    (row["due_at"], row["origin"].partition(" ")[2]),
                 )
             return connection.execute(f"DELETE FROM job WHERE {of_schedules}", (_text(before),)).rowcount
 
@@ -329,11 +328,20 @@ class State:
             return _added(connection, jobs, now)
 
     def set_backfill(self, backfill_id: str, state: BackfillState, now: datetime) -> bool:
-        """Pause a backfill, go on with it, or cancel what of it waits; False where it is unknown or was cancelled."""
+        """Pause a backfill, go on with it, or cancel what of it waits; False where it is unknown or was cancelled.
+
+        Where it goes on, jobs that were stopped for the pause wait again.
+        """
         with self._database.transaction() as connection:
             changed = connection.execute(
                 "UPDATE backfill SET state = ? WHERE id = ? AND state != 'cancelled'", (state, backfill_id)
             ).rowcount
+            if changed and state == "open":
+                connection.execute(
+                    "UPDATE job SET state = 'queued', token = '', starts = 0, ended_at = NULL"
+                    " WHERE origin = ? AND state = 'cancelled'",
+                    (f"backfill {backfill_id}",),
+                )
             if changed and state == "cancelled":
                 connection.execute(
                     "UPDATE job SET state = 'cancelled', ended_at = ?, note = 'the backfill was cancelled'"

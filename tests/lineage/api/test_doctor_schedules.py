@@ -13,7 +13,6 @@ from lineal.api import doctor_schedules
 from lineal.api.checks import Check, Checks
 from lineal.api.config import Configuration
 from lineal.api.doctor_schedules import check_schedules, examine_schedules
-from lineal.api.serve import state_folder
 from lineal.automation.locks import held
 from lineal.state import NewJob, State
 
@@ -29,7 +28,7 @@ def configuration(tmp_path: Path) -> Configuration:
 
 @pytest.fixture
 def state(configuration: Configuration) -> Iterator[State]:
-    with State(state_folder(configuration) / "state.sqlite") as state:
+    with State(configuration.state / "state.sqlite") as state:
         state.take_up({"nightly": "", "labels": ""}, NOW)
         yield state
 
@@ -49,13 +48,13 @@ def told(configuration: Configuration) -> str:
 def test_that_nobody_fires_them_is_told(configuration: Configuration) -> None:
     assert examined(configuration)["scheduler"].state == "warning"
 
-    with held(state_folder(configuration) / "daemon.lock"):
+    with held(configuration.state / "daemon.lock"):
         assert examined(configuration)["scheduler"].state == "ok"
 
 
 def test_asking_makes_no_state(configuration: Configuration) -> None:
     assert examined(configuration)["state"].state == "ok"
-    assert not state_folder(configuration).exists()
+    assert not configuration.state.exists()
 
 
 def test_a_state_that_would_lie_on_a_network_file_system_fails(
