@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import timedelta
+import re
+import time
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,8 @@ import pytest
 from lineal.automation import calling
 from lineal_web.hooks import MOST_BYTES
 from lineal_web.signatures import Signature
+
+PAGE = Path(__file__).parents[2] / "docs" / "schedules.md"
 
 
 def test_a_signed_call_is_accepted_when_its_job_is_durable(site: Any) -> None:
@@ -29,6 +35,24 @@ def test_github_signs_the_body_alone(site: Any) -> None:
     assert site.call(b"push", X_Hub_Signature_256=f"sha256={made}").status_code == 202
     assert site.call(b"pushed", X_Hub_Signature_256=f"sha256={made}").status_code == 401
     assert len(site.jobs()) == 1
+
+
+def test_the_pages_own_example_is_accepted(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = re.findall(r"```python\n(def call.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    sent: list[urllib.request.Request] = []
+    monkeypatch.setattr(urllib.request, "urlopen", sent.append)
+    names = {"hmac": hmac, "hashlib": hashlib, "time": time, "urllib": urllib}
+    site.now = datetime.now(UTC)
+
+    exec(code, names)
+    names["call"]("http://127.0.0.1:8420/hooks/labels", b"{}", b"a key", "message-1")  # type: ignore[operator]
+
+    [request] = sent
+    assert request.get_method() == "POST"
+    assert (
+        site.client.post(request.selector, content=request.data, headers=dict(request.headers)).status_code
+        == 202
+    )
 
 
 @pytest.mark.parametrize("body", [b"", b"\x00\xff\xfe", b"not JSON", b"[" * 60_000, b"x" * MOST_BYTES])
