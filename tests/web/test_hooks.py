@@ -44,7 +44,7 @@ def test_the_pages_own_example_is_accepted(site: Any, monkeypatch: pytest.Monkey
     names = {"hmac": hmac, "hashlib": hashlib, "time": time, "urllib": urllib}
     site.now = datetime.now(UTC)
 
-    exec(code, names)
+    exec(code, names)  # noqa: S102
     names["call"]("http://127.0.0.1:8420/hooks/labels", b"{}", b"a key", "message-1")  # type: ignore[operator]
 
     [request] = sent

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lineal.automation import calling
 from lineal.automation.calling import Call, NotTaken, take_call
 from lineal.automation.schedule import Schedule
-from lineal.state import State
+from lineal.state import Job, State
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -113,6 +114,21 @@ def test_with_skip_a_call_while_a_run_goes_on_is_noted_and_does_not_run(state: S
 
     assert job.state == "skipped"
     assert job.ended_at == NOON
+
+
+def test_who_is_overtaken_between_looking_and_adding_finds_the_job_of_the_other(state: State) -> None:
+    others: list[Job] = []
+
+    class Overtaken(State):
+        def settle(self, *given: Any, **named: Any) -> list[Job] | None:
+            if not others:
+                others.append(take_call(state, schedule(), Call.of(b"a", "key"), NOON))
+            return super().settle(*given, **named)
+
+    with Overtaken(state.path) as slow:
+        job = take_call(slow, schedule(), Call.of(b"b", "key"), NOON)
+
+    assert [job] == others == state.jobs()
 
 
 def test_the_same_call_from_many_at_once_has_one_job(state: State) -> None:
