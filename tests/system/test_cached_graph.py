@@ -520,6 +520,7 @@ def test_a_difference_that_nothing_shows_is_an_error_once(tmp_path: Path) -> Non
     project = project_of(
         tmp_path / "project", {"lineal.toml": 'executor = "inline"\n', "flow.py": flow}
     )  # the address of a function
+    project.is_cold = True
     assert project.json("run").code == 0
     assert project.json("status", "--exit-code").code == 0  # as it is kept
 
