@@ -30,8 +30,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-# What these need besides is for those to import who use it: pandas, polars, pyarrow, Dask, pytest.
-_LEFT_OUT = ("arrow", "pandas", "polars", "dask", "testing", "__main__")
+# What these import is for those to have who use it, and what others are run with is for these.
+_LEFT_OUT = ("arrow", "pandas", "polars", "dask", "testing", "dask_worker", "zygote", "replay", "deliver", "__main__")
 _TURNS = 2
 
 _idle: dict[bool, list[_Parent]] = {False: [], True: []}
