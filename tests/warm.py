@@ -1,12 +1,12 @@
 """Processes that have imported the program already, and fork for each command that a test gives.
 
-A command then starts in a few milliseconds, where the imports take a quarter of a second of processor time, and three
-times as much on S3. All else is as in a process of its own: it has the arguments, the folder, the variables and the pipes
-that it would have had, and runs ``python -m lineal_cli`` from the beginning to its end.
+A command then starts in a few milliseconds, where the imports take a quarter of a second of processor time, and
+three times as much on S3. All else is as in a process of its own: it has the arguments, the folder, the variables
+and the pipes that it would have had, and runs ``python -m lineal_cli`` from the beginning to its end.
 
-Two things this cannot show: what the program imports when it starts; and what comes of it that no two processes have the
-same hash seed and the same addresses. The second is shown as far as one command differs from the next: two processes
-take turns, each with its own.
+Two things this cannot show: what the program imports when it starts; and what comes of it that no two processes
+have the same hash seed and the same addresses. The second is shown as far as one command differs from the next:
+two processes take turns, each with its own.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # What these import is for those to have who use it, and what others are run with is for these.
-_LEFT_OUT = ("arrow", "pandas", "polars", "dask", "testing", "dask_worker", "zygote", "replay", "deliver", "__main__")
+_LEFT_OUT = {"arrow", "pandas", "polars", "dask", "testing", "dask_worker", "zygote", "replay", "deliver"}
 _TURNS = 2
 
 _idle: dict[bool, list[_Parent]] = {False: [], True: []}
@@ -115,7 +115,7 @@ def _import_all(*, on_s3: bool) -> None:
     for root in ("lineal_store", "lineal", "lineal_cli"):
         folders = importlib.import_module(root).__path__
         for module in pkgutil.walk_packages(folders, f"{root}."):
-            if module.name.rpartition(".")[2] not in _LEFT_OUT:
+            if module.name.rpartition(".")[2] not in {*_LEFT_OUT, "__main__"}:
                 importlib.import_module(module.name)
     if on_s3:
         importlib.import_module("lineal_store.backends.s3").preload()
