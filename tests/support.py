@@ -100,7 +100,7 @@ class Project:
                 timeout=120,
             )
         else:
-            done = warm.run(arguments, folder, variables, timeout_seconds=120)
+            done = warm.run(arguments, folder, variables)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def json(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ended:
