@@ -71,7 +71,7 @@ def run(
 
     ``imported`` are modules that the project would import first of all.
     """
-    if variables.get("LINEAL_STORE", "").startswith("s3://"):
+    if any(word.startswith("s3://") for word in (*arguments, variables.get("LINEAL_STORE", ""))):
         imported = (*imported, "s3fs")
     ended = _fork(imported, timeout_seconds, "_run_program", list(arguments), str(cwd), dict(variables))
     out, err = (data.decode().replace("\r\n", "\n") for data in (ended.out, ended.err))
