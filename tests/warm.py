@@ -33,7 +33,8 @@ from pathlib import Path
 from typing import Any
 
 # What these import is for those to have who use it, and what others are run with is for these.
-_LEFT_OUT = {"arrow", "pandas", "polars", "dask", "testing", "dask_worker", "zygote", "replay", "deliver"}
+_LEFT_OUT = {"arrow", "pandas", "polars", "dask", "apprise", "testing"}
+_LEFT_OUT |= {"dask_worker", "zygote", "replay", "deliver", "__main__"}
 _TURNS = 2
 
 _idle: dict[tuple[str, ...], list[_Parent]] = {}
@@ -113,8 +114,11 @@ class _Parent:
 
     def ask(self, timeout_seconds: float, *wanted: object) -> Ended | None:
         """How a fork ended that did what is wanted: a function of this module, and its arguments. None after that time."""
-        self._line.sendall(pickle.dumps((timeout_seconds, wanted)))
-        ended = pickle.load(self._answers)
+        try:
+            self._line.sendall(pickle.dumps((timeout_seconds, wanted)))
+            ended = pickle.load(self._answers)
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError(f"the warm process died: {self._process.communicate()[1].decode()}") from error
         return None if ended is None else Ended(*ended)
 
 
@@ -212,7 +216,7 @@ def _import_all(names: Sequence[str]) -> None:
     for root in ("lineal_store", "lineal", "lineal_cli"):
         folders = importlib.import_module(root).__path__
         for module in pkgutil.walk_packages(folders, f"{root}."):
-            if module.name.rpartition(".")[2] not in {*_LEFT_OUT, "__main__"}:
+            if module.name.rpartition(".")[2] not in _LEFT_OUT:
                 importlib.import_module(module.name)
     for name in names:
         importlib.import_module(name)
