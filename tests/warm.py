@@ -13,6 +13,7 @@ two processes take turns, each with its own.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import importlib
 import os
@@ -32,9 +33,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# What these import is for those to have who use it, and what others are run with is for these.
-_LEFT_OUT = {"arrow", "pandas", "polars", "dask", "apprise", "testing"}
-_LEFT_OUT |= {"dask_worker", "zygote", "replay", "deliver", "__main__"}
+# Modules that import one of these are for those to have who use it, and what other processes run is for these.
+_LIBRARIES = ("apprise", "dask", "distributed", "numpy", "pandas", "polars", "pyarrow", "pytest")
+_LEFT_OUT = {"dask_worker", "zygote", "replay", "deliver", "job", "__main__"}
 _TURNS = 2
 
 _idle: dict[tuple[str, ...], list[_Parent]] = {}
@@ -213,11 +214,16 @@ def _end(act: Callable[[], object]) -> None:
 
 
 def _import_all(names: Sequence[str]) -> None:
+    absent = dict.fromkeys(_LIBRARIES)  # None, to Python: not to be imported
+    sys.modules |= absent  # type: ignore[arg-type]
     for root in ("lineal_store", "lineal", "lineal_cli"):
         folders = importlib.import_module(root).__path__
         for module in pkgutil.walk_packages(folders, f"{root}."):
             if module.name.rpartition(".")[2] not in _LEFT_OUT:
-                importlib.import_module(module.name)
+                with contextlib.suppress(ModuleNotFoundError):
+                    importlib.import_module(module.name)
+    for library in absent:
+        del sys.modules[library]
     for name in names:
         importlib.import_module(name)
     if "s3fs" in names:
