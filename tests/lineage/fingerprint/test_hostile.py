@@ -77,7 +77,10 @@ REFUSED: dict[str, tuple[Callable[[], Files], str]] = {
 
 def answer(files: Files) -> str:
     """The number of units, or the error, found by a process of its own within the time and the memory that there is."""
-    found, megabytes = warm.call("in_memory:units_of", files, MOST_SECONDS) or ("it took too long, or died", 0)
+    found, megabytes = warm.call("in_memory:units_of", files, MOST_SECONDS) or (
+        "it took too long, or died",
+        0,
+    )
     assert megabytes < MOST_MEGABYTES
     return str(found)
 
