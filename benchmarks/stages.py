@@ -16,8 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -167,21 +166,31 @@ def main() -> int:
     parser.add_argument("--warm", type=int, nargs="*", default=[1000, 10000], metavar="STAGES")
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="lineal-benchmark-") as root:
+        benchmark(Path(root), options)
+    return 0
+
+
+def benchmark(root: Path, options: argparse.Namespace) -> None:
+    """Every project in a folder of its own below ``root``.
+
+    Nothing is removed before the end: for some seconds after a file was deleted ext4 takes several times as long to make new ones.
+    """
     for shape in ("chain", "fan"):
         if options.cold:
             title(f"{shape}, cold", options.cold)
             for system in (_lineal("inline"), _lineal("process"), *PEERS):
-                show(system.name, [cold(system, shape, n, options.runs) for n in options.cold], options.cold)
+                costs = [cold(root, system, shape, n, options.runs) for n in options.cold]
+                show(system.name, costs, options.cold)
         if options.warm:
             title(f"{shape}, warm", options.warm)
             systems = [_lineal("inline"), *PEERS]  # nothing is executed
-            sizes = [warm(systems, shape, n, options.runs) for n in options.warm]
+            sizes = [warm(root, systems, shape, n, options.runs) for n in options.warm]
             for at, system in enumerate(systems):
                 show(system.name, [costs[at] for costs in sizes], options.warm)
             for at, peer in enumerate(PEERS, start=1):
                 ratios = [costs[0].seconds / costs[at].seconds for costs in sizes]
                 print(f"{'lineal / ' + peer.name:18}" + "".join(f"{ratio:29.2f}" for ratio in ratios))
-    return 0
 
 
 def title(what: str, stages: Sequence[int]) -> None:
@@ -196,25 +205,20 @@ def show(name: str, costs: Sequence[Cost], stages: Sequence[int]) -> None:
     print(f"{name:18}" + "".join(columns) + slope, flush=True)
 
 
-def cold(system: System, shape: str, stages: int, runs: int) -> Cost:
+def cold(root: Path, system: System, shape: str, stages: int, runs: int) -> Cost:
     """In a fresh folder each time."""
-    costs = []
-    for _ in range(runs):
-        with project(system) as folder:
-            costs.append(measure(system, folder, shape, stages))
-    return best(costs)
+    return best([measure(system, project(root, system), shape, stages) for _ in range(runs)])
 
 
-def warm(systems: Sequence[System], shape: str, stages: int, runs: int) -> list[Cost]:
+def warm(root: Path, systems: Sequence[System], shape: str, stages: int, runs: int) -> list[Cost]:
     """Of each, after one run that is not counted; in turn, so that what else goes on meets all of them."""
-    with ExitStack() as stack:
-        folders = [stack.enter_context(project(system)) for system in systems]
-        for system, folder in zip(systems, folders, strict=True):
-            measure(system, folder, shape, stages)
-        costs = [
-            [measure(system, folder, shape, stages) for system, folder in zip(systems, folders, strict=True)]
-            for _ in range(runs)
-        ]
+    folders = [project(root, system) for system in systems]
+    for system, folder in zip(systems, folders, strict=True):
+        measure(system, folder, shape, stages)
+    costs = [
+        [measure(system, folder, shape, stages) for system, folder in zip(systems, folders, strict=True)]
+        for _ in range(runs)
+    ]
     return [best(of_one) for of_one in zip(*costs, strict=True)]
 
 
@@ -222,11 +226,11 @@ def best(costs: Sequence[Cost]) -> Cost:
     return Cost(*(min(figures) for figures in zip(*costs, strict=True)))
 
 
-@contextmanager
-def project(system: System) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="lineal-benchmark-") as folder:
-        Path(folder, system.file).write_text(system.text)
-        yield Path(folder)
+def project(root: Path, system: System) -> Path:
+    """A fresh project of ``system``."""
+    folder = Path(tempfile.mkdtemp(dir=root))
+    Path(folder, system.file).write_text(system.text)
+    return folder
 
 
 def measure(system: System, folder: Path, shape: str, stages: int) -> Cost:

@@ -48,6 +48,7 @@ class Claims:
         self._backend, self._run_id, self._clock = backend, run_id, clock
         self._signs = Signs(backend, clock=clock)
         self._process = process if process is not None else Process.current()
+        self._token = seal({"run_id": run_id})
         self._held: dict[str, int] = {}
         self._doubtful: set[str] = set()  # claims that were held while a sign was late
         self._beats = 0
@@ -66,7 +67,7 @@ class Claims:
         number, dead = 0, ""
         while True:
             name = _name(key, number)
-            if self._create(name, self._token()):
+            if self._create(name, self._token):
                 if number == 0 or self._holder(_name(key, number - 1)) == dead:
                     self._held[key] = number
                     return None
@@ -126,7 +127,7 @@ class Claims:
         return {
             key
             for key, (ours, next_one) in names.items()
-            if found.get(ours) != self._token() or next_one in found
+            if found.get(ours) != self._token or next_one in found
         }
 
     def release(self, keys: Iterable[str]) -> None:
@@ -181,9 +182,6 @@ class Claims:
     def _is_late(self, now: float) -> bool:
         """Whether others may have taken this run for dead."""
         return now - self._last_beat >= signs.EXPIRES_SECONDS - signs.BEAT_SECONDS
-
-    def _token(self) -> bytes:
-        return seal({"run_id": self._run_id})
 
     def _create(self, name: str, data: bytes) -> bool:
         return self._backend.create([Upload(name, data, lasting=False)])[0]

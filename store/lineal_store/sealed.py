@@ -18,7 +18,11 @@ _HEADER_BYTES = len(_MAGIC) + hashlib.sha256().digest_size
 
 def seal(value: object, *, limit: int = canonical.MAX_RECORD_BYTES) -> bytes:
     """The canonical encoding of ``value`` under its checksum; errors as of ``canonical.encode``."""
-    data = canonical.encode(value, limit=limit)
+    return seal_encoded(canonical.encode(value, limit=limit))
+
+
+def seal_encoded(data: bytes) -> bytes:
+    """``data``, which is a canonical encoding, under its checksum."""
     return _MAGIC + hashlib.sha256(data).digest() + data
 
 

@@ -18,7 +18,7 @@ def bare(annotation: object) -> object:
     >>> bare(Annotated[int, "years"])
     <class 'int'>
     """
-    while True:
+    while type(annotation) is not type:  # a plain class, as most are
         if get_origin(annotation) is Annotated:
             annotation = get_args(annotation)[0]
         elif isinstance(annotation, NewType):
@@ -28,19 +28,22 @@ def bare(annotation: object) -> object:
         elif annotation is None:
             return NoneType
         else:
-            return annotation
+            break
+    return annotation
 
 
 def union_members(annotation: object) -> tuple[object, ...]:
     """The bare members of a union, flattened; an annotation that is no union is its own only member."""
     plain = bare(annotation)
-    if get_origin(plain) not in (Union, UnionType):
+    if type(plain) is type or get_origin(plain) not in (Union, UnionType):
         return (plain,)
     return tuple(leaf for member in get_args(plain) for leaf in union_members(member))
 
 
 def says_nothing(annotation: object) -> bool:
     """Whether the annotation leaves the value's class open."""
+    if type(annotation) is type:
+        return annotation is object or annotation is inspect.Parameter.empty
     return any(annotation is nothing for nothing in ANYTHING) or isinstance(annotation, TypeVar)
 
 
@@ -51,8 +54,8 @@ def required(annotation: object) -> tuple[object, bool]:
     (<class 'int'>, True)
     """
     members = union_members(annotation)
-    if members == (NoneType,):
-        return NoneType, False
+    if len(members) == 1:
+        return members[0], False
     others = tuple(member for member in members if member is not NoneType)
     optional = len(others) < len(members)
     return (others[0] if len(others) == 1 else Union[others]), optional  # noqa: UP007
@@ -65,7 +68,7 @@ def class_of(annotation: object) -> type[Any] | None:
     <class 'dict'>
     """
     plain = bare(annotation)
-    origin = get_origin(plain)
+    origin = None if type(plain) is type else get_origin(plain)
     kind = plain if origin is None else origin
     return kind if isinstance(kind, type) else None
 

@@ -114,6 +114,8 @@ class ActionCache:
 
     def look(self, asked: list[Asked]) -> list[Answer]:
         """One answer each, in order, with one batch of requests to the store."""
+        if not asked:
+            return []
         filed = self._filed([one.key for one in asked])
         filed |= self._from_upstream([one for one in asked if one.key not in filed])
         results: list[tuple[ActionResult | None, int, str | None]] = []

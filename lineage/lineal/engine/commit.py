@@ -14,7 +14,7 @@ from lineal.engine.cache import Asked
 from lineal.engine.clock import Clock
 from lineal.engine.progress import RunContext
 from lineal.graph.records import ActionResult, Output, seal_record, unseal_record
-from lineal_store import Store
+from lineal_store import Filed, Store
 
 _MOST_RESULTS = 256
 _MOST_BYTES = 4 << 20
@@ -114,19 +114,19 @@ class Committer:
                     at=self._clock.now(),
                     why=self._context.why if reason == "forced" else "",
                 )
-        filed = iter(
-            self._store.actions.publish([(each.asked.key, seal_record(each.result)) for each in ours])
-        )
+        records = [(each.asked.key, seal_record(each.result)) for each in ours]
+        filed = iter(zip(records, self._store.actions.publish(records), strict=True))
         return [
-            Committed(each.asked, None)
-            if each.key in lost
-            else _compared(each, unseal_record(next(filed).data, ActionResult))
+            Committed(each.asked, None) if each.key in lost else _compared(each, *next(filed))
             for each in made
         ]
 
 
-def _compared(made: Made, canonical: ActionResult) -> Committed:
+def _compared(made: Made, record: tuple[str, bytes], filed: Filed) -> Committed:
     """What counts is what the store holds afterwards: ours, or that of a run that was first."""
+    if filed.data == record[1]:
+        return Committed(made.asked, made.result.outputs)
+    canonical = unseal_record(filed.data, ActionResult)
     ours = {name: output.digest for name, output in made.result.outputs.items()}
     differs = {name: output.digest for name, output in canonical.outputs.items()} != ours
     return Committed(made.asked, canonical.outputs, canonical.run_id if differs else None)

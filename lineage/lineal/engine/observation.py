@@ -42,6 +42,9 @@ class Declarations:
     cached: bool = True
 
 
+_Asked = tuple[Observations, Sequence[Fingerprint], Declarations]
+
+
 class Judge:
     """Judges the attempts of one run, over the ``sources`` that the run imports.
 
@@ -59,6 +62,7 @@ class Judge:
         self._sources, self._summaries, self._strict = sources, summaries, strict
         self._fingerprint = fingerprint
         self._units: dict[str, _File | None] = {}
+        self._latest: dict[str, tuple[_Asked, Observed]] = {}
 
     def judge(
         self, stage: str, seen: Observations, covering: Sequence[Fingerprint], declared: Declarations
@@ -66,6 +70,14 @@ class Judge:
         """What is recorded of an attempt of ``stage``. ``covering`` are its fingerprint, and those of the objects that its
         inputs name.
         """
+        asked = seen, covering, declared
+        if stage not in self._latest or self._latest[stage][0] != asked:  # most calls of a stage are alike
+            self._latest[stage] = asked, self._judge(stage, *asked)
+        return self._latest[stage][1]
+
+    def _judge(
+        self, stage: str, seen: Observations, covering: Sequence[Fingerprint], declared: Declarations
+    ) -> Observed:
         covered = {key for found in covering for key in _keys(found)}
         modules = {self._sources.module_file(name) for found in covering for name in found.modules}
         reads = Declared(str(self._sources.root), declared.reads)

@@ -10,9 +10,8 @@ from msgspec.structs import replace as replace_fields
 from lineal.engine import machine
 from lineal.engine.cache import ActionCache, Answer, Asked
 from lineal.engine.commit import Committed, Committer, Made
-from lineal.engine.progress import Account, RunContext
+from lineal.engine.progress import Account, Attempt, RunContext
 from lineal.executors.protocol import Outcome
-from lineal.graph.action import seed_of
 from lineal.graph.records import ActionResult, Manifest, Observed, to_bytes
 from lineal_store import Digest
 
@@ -43,9 +42,9 @@ class Results:
         in_order = (text for stage in self._account.stages for text in self._observed_warnings.get(stage, ()))
         return dict.fromkeys(in_order)
 
-    def take(self, stage_id: str, outcome: Outcome, log: bytes) -> None:
-        """What an attempt at the stage made, to be filed with the next commit; ``log`` is what it wrote."""
-        self._committer.add(self._made(stage_id, outcome, log))
+    def take(self, attempt: Attempt, outcome: Outcome, log: bytes) -> None:
+        """What ``attempt`` made, to be filed with the next commit; ``log`` is what it wrote."""
+        self._committer.add(self._made(attempt, outcome, log))
 
     def compare(self, stage_id: str, outcome: Outcome) -> None:
         """Note what a hit came to when it was executed again, and where that is not what it was."""
@@ -66,13 +65,14 @@ class Results:
             return []
         return [self._take_committed(committed) for committed in self._committer.commit()]
 
-    def _made(self, stage_id: str, outcome: Outcome, log: bytes) -> Made:
+    def _made(self, attempt: Attempt, outcome: Outcome, log: bytes) -> Made:
         """The result to be filed, with what it names.
 
         A result that is not to be offered as a hit is filed under a key of its own run: whoever asks for the action finds
         nothing, with any version of Lineal and in any store that it is copied to, and what came out has its record.
         """
-        progress, answer = self._account.stages[stage_id], self._account.answers[stage_id]
+        progress = self._account.stages[attempt.stage_id]
+        answer = self._account.answers[attempt.stage_id]
         asked, retire = answer.asked, answer.retire
         observed = self._observed(asked, outcome)
         if observed.refused and "uncached" not in asked.action.environment:
@@ -96,7 +96,7 @@ class Results:
             manifest=manifest,
             code_tree=str(self._context.code_tree),
             environment=str(self._context.environment),
-            seed=seed_of(asked.action),
+            seed=attempt.envelope.seed,
             run_id=self._context.run_id,
             stage_id=asked.stage.id,
             attempt=progress.attempts,

@@ -295,7 +295,7 @@ class Runner:
             stage_id,
             stage.module,
             stage.node.stage.qualname,
-            str(self._context.scratch / attempt_id),
+            f"{self._context.scratch}/{attempt_id}",
             asked.bound.arguments,
             seed_of(asked.action),
             carried=self._inputs.carried(asked.bound),
@@ -303,7 +303,7 @@ class Runner:
             reads=stage.options.reads,
             variables=stage.options.env,
             retry_if=stage.options.retry_on if isinstance(stage.options.retry_on, str) else None,
-            checkpoints=str(self._context.checkpoints / asked.identity),
+            checkpoints=f"{self._context.checkpoints}/{asked.identity}",
             resources=stage.options.resources,
         )
         self._attempts[attempt_id] = Attempt(stage_id, envelope)
@@ -441,7 +441,7 @@ class Runner:
             key = answer.asked.key
             if key in self._sharing.lost([key]):  # nothing may go on with what may not be filed
                 return [machine.Superseded(stage_id)]
-            self._results.take(stage_id, outcome, log)
+            self._results.take(attempt, outcome, log)
             return [machine.Returned(stage_id)]
         if log:
             progress.logs.append(str(self._store.blobs.put(log)))

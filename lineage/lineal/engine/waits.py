@@ -38,7 +38,8 @@ class Waits:
     def find(self, key: str) -> Wait | None:
         """The wait that was left behind for that action, unless it is over."""
         try:
-            kept: Any = json.loads(self._path(key).read_bytes())
+            with open(f"{self._folder}/{key}.json", "rb") as note:
+                kept: Any = json.load(note)
             left = (datetime.fromisoformat(kept["due"]) - self._clock.now()).total_seconds()
             # a clock that was set back must not make the wait longer than it was
             left = min(left, float(kept["delay_seconds"]))

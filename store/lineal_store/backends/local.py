@@ -11,7 +11,7 @@ import stat
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, MutableSequence, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -42,7 +42,7 @@ class LocalBackend:
         # a moment old, and gone after a power cut together with what we put into it.
         self._settled: set[str] = set()
         self._spool: tuple[int, Path] | None = None
-        self._twin: tuple[bytes, str] | None = None
+        self._twin: tuple[bytes, str] | None = None  # what was written last that need not last, and where
         self._lock = threading.Lock()
 
     @property
@@ -57,18 +57,18 @@ class LocalBackend:
         for upload in uploads:
             check_name(upload.name)
             self._check_source(upload.source)
-        folders = {os.path.dirname(upload.name) for upload in uploads}
         temporaries: list[str] = []
-        with self._unavailable(), durable.volume(self._root) as volume:
+        folders = {os.path.dirname(upload.name) for upload in uploads if upload.lasting}
+        with self._unavailable(), durable.volume(self._root) if folders else nullcontext(-1) as volume:
             try:
-                if folders - {""}:
+                if any("/" in upload.name and not _is_short_lived(upload) for upload in uploads):
                     durable.make_directory(self._root + _SPOOL)
                 written = [self._write(upload, temporaries) for upload in uploads]
                 pairs = list(zip(uploads, written, strict=True))
                 durable.flush([path for upload, path in pairs if path is not None and upload.lasting], volume)
                 self._make_folders(folders)
                 made = [self._publish(upload, path) for upload, path in pairs]
-                self._settle({os.path.dirname(upload.name) for upload in uploads if upload.lasting}, volume)
+                self._settle(folders, volume)
                 temporaries += [str(upload.source) for upload in uploads if isinstance(upload.source, Path)]
             finally:
                 for path in temporaries:
@@ -82,21 +82,23 @@ class LocalBackend:
             try:
                 return _read(self._root + name)
             except OSError as error:
-                raise self._missing(name, error) from None
+                self._check_absent(error)
+                raise ObjectMissing(self._url, name) from None
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
-        absent: tuple[str, OSError] | None = None
+        absent: OSError | None = None
         with self._unavailable():
             for name in names:
                 check_name(name)
                 try:
                     found[name] = _read(self._root + name)
                 except OSError as error:
-                    self._missing(name, error, look=False)
-                    absent = name, error
+                    absent = error
+                    if not _says_absent(error):
+                        raise
             if absent is not None and not found:
-                self._missing(*absent)
+                self._check_absent(absent)
         return found
 
     def open(self, name: str) -> BinaryIO:
@@ -105,24 +107,26 @@ class LocalBackend:
             try:
                 return open(self._root + name, "rb", opener=_open)
             except OSError as error:
-                raise self._missing(name, error) from None
+                self._check_absent(error)
+                raise ObjectMissing(self._url, name) from None
 
     def find(self, names: Iterable[str]) -> dict[str, ObjectInfo]:
         found: dict[str, ObjectInfo] = {}
-        absent: tuple[str, OSError] | None = None
+        absent: OSError | None = None
         with self._unavailable():
             for name in names:
                 check_name(name)
                 try:
                     status = os.stat(self._root + name, follow_symlinks=False)
                 except OSError as error:
-                    self._missing(name, error, look=False)
-                    absent = name, error
+                    absent = error
+                    if not _says_absent(error):
+                        raise
                 else:
                     if stat.S_ISREG(status.st_mode):
                         found[name] = _info(name, status)
             if absent is not None and not found:
-                self._missing(*absent)
+                self._check_absent(absent)
         return found
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
@@ -174,7 +178,7 @@ class LocalBackend:
         if not upload.replace and _exists(self._root + upload.name):
             return None
         source = upload.source
-        if isinstance(source, bytes) and not (upload.lasting or upload.replace):
+        if isinstance(source, bytes) and _is_short_lived(upload):
             return self._write_twin(source)
         if not isinstance(source, bytes) and source.lstat().st_nlink == 1:
             durable.make_read_only(str(source))
@@ -204,8 +208,11 @@ class LocalBackend:
         publish = durable.publish_replacing if upload.replace else durable.publish_new
         try:
             return publish(temporary, target) is not False
-        except FileNotFoundError:  # the directory was known to us, and somebody has removed it since
-            self._settled.clear()
+        except (
+            FileNotFoundError
+        ):  # the directory was known to us, and somebody has removed it since; or nothing is to last
+            if upload.lasting:
+                self._settled.clear()
             self._make_folders({os.path.dirname(upload.name)})
             return publish(temporary, target) is not False
 
@@ -243,7 +250,7 @@ class LocalBackend:
             with os.scandir(self._root + folder) as scan:
                 entries = list(scan)
         except _ABSENT as error:
-            self._missing(folder, error)
+            self._check_absent(error)
             return []
         found = []
         for entry in entries:
@@ -255,16 +262,13 @@ class LocalBackend:
                 found.append((entry.name, entry))
         return sorted(found, key=lambda item: item[0])
 
-    def _missing(self, name: str, error: OSError, *, look: bool = True) -> ObjectMissing:
-        """The error for an object that is not there; raises ``error`` itself when something else is wrong.
+    def _check_absent(self, error: OSError) -> None:
+        """Raise ``error`` unless it says that an object is not there.
 
-        With ``look`` the store's directory itself must be there: an unmounted disk has no objects either.
+        The store's directory itself must be there: an unmounted disk has no objects either.
         """
-        if not isinstance(error, _ABSENT) and error.errno != errno.ELOOP:
+        if not _says_absent(error) or not os.path.isdir(self._root):
             raise error
-        if look and not os.path.isdir(self._root):
-            raise error
-        return ObjectMissing(self._url, name)
 
     @contextmanager
     def _unavailable(self) -> Iterator[None]:
@@ -273,6 +277,14 @@ class LocalBackend:
             yield
         except OSError as error:
             raise _explained(self._url, error) from error
+
+
+def _says_absent(error: OSError) -> bool:
+    return isinstance(error, _ABSENT) or error.errno == errno.ELOOP
+
+
+def _is_short_lived(upload: Upload) -> bool:
+    return not upload.lasting and not upload.replace
 
 
 def _open(path: str, flags: int) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,8 +23,10 @@ from lineal.graph.records import (
     StageRecord,
     from_bytes,
     seal_record,
+    to_bytes,
     unseal_record,
 )
+from lineal_store.canonical import encode
 from lineal_store.errors import CorruptRecord
 from lineal_store.sealed import seal, unseal
 
@@ -61,6 +66,26 @@ RUN = RunRecord(
 @pytest.mark.parametrize(("record", "kind"), [(RESULT, ActionResult), (RUN, RunRecord)])
 def test_a_record_comes_back_equal(record: object, kind: type) -> None:
     assert unseal_record(seal_record(record), kind) == record  # type: ignore[arg-type]
+
+
+_PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**80), 2**80)
+    | st.floats()
+    | st.sampled_from([float("nan"), struct.unpack(">d", b"\xff\xf8\0\0\0\0\0\1")[0], -0.0, 1e308])
+    | st.text()
+    | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.text(), _PLAIN))
+def test_a_record_has_the_canonical_encoding(parameters: dict[str, object]) -> None:
+    record = Action(stage="train", fingerprint="f" * 32, inputs={}, parameters=parameters)
+
+    assert to_bytes(record) == encode(msgspec.to_builtins(record, builtin_types=(bytes,)))
 
 
 @pytest.mark.parametrize(("record", "kind"), [(RESULT, ActionResult), (RUN, RunRecord)])

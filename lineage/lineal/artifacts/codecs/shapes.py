@@ -51,6 +51,8 @@ def shape_of(annotation: object) -> Shape:
 
 
 def _build(annotation: object, building: dict[object, _Later]) -> Shape:
+    if type(annotation) is type and annotation in SCALARS:
+        return SCALARS[annotation]
     members = union_members(annotation)
     if len(members) > 1:
         return _union(members, building, spelled(annotation))
