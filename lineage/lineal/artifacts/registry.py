@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -207,7 +206,6 @@ _BY_CLASS = {
 }
 
 
-@cache
 def _name_for_class(kind: type[Any]) -> str | None:
     """The codec of a class that is one of a library's own; a subclass may hold what its base's codec would drop."""
     if kind is bytes:

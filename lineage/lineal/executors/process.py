@@ -477,6 +477,8 @@ class _Attempt:
     def read_log(self, *, to_the_end: bool = False) -> Captured | None:
         """What was written to the log since the last call, up to its last full line unless it is ``to_the_end``."""
         try:
+            if self.log.stat().st_size == self._read:  # most stages write nothing
+                return None
             with self.log.open("rb") as log:
                 log.seek(self._read)
                 new = log.read(1 << 20)
