@@ -24,6 +24,7 @@ class Entry(NamedTuple):
 
 
 _RUN, _LOOK, _LINEAGE, _STORE = "Make and run", "Look", "Where things come from", "Look after the store"
+_AUTOMATION = "Run by itself"
 COMMANDS = {
     "init": Entry(_RUN, "init", "Write a small working project to start from."),
     "run": Entry(_RUN, "run", "Run what is invalid in a pipeline, and nothing else."),
@@ -43,6 +44,11 @@ COMMANDS = {
     "get": Entry(_LINEAGE, "artifacts", "Take an artifact's exact bytes out of the store."),
     "tag": Entry(_LINEAGE, "names", "Give an artifact or run a name."),
     "refs": Entry(_LINEAGE, "names", "List the names that were given."),
+    "serve": Entry(_AUTOMATION, "serve", "Fire schedules, until told to end."),
+    "backfill": Entry(_AUTOMATION, "backfill", "Run a pipeline for many dates or parameters."),
+    "schedule": Entry(
+        _AUTOMATION, "schedule", "See what runs by itself, and when: list, simulate, pause, resume."
+    ),
     "alerts": Entry(_STORE, "alerts", "Look after alerts: test."),
     "doctor": Entry(_STORE, "doctor", "Check installation, configuration, store, rights, clock and disks."),
     "store": Entry(_STORE, "store", "Look after the store: stats, verify, push, pull."),

@@ -24,6 +24,7 @@ from lineal_store.errors import LinealError
 
 if TYPE_CHECKING:
     from lineal.api import Project
+    from lineal.api.config import Configuration
 
 Document = Mapping[str, Any]
 
@@ -46,6 +47,22 @@ class Session:
             profile=self.profile,
             overrides={"store": self._store(), "namespace": self.namespace, **overrides},
         )
+
+    def loader(self, folder: Path) -> Callable[[], Configuration]:
+        """What reads the configuration of the project around ``folder``, now and whenever it is asked again."""
+        from lineal.api.config import load_configuration
+
+        overrides = {"store": self._store(), "namespace": self.namespace}
+        return lambda: load_configuration(folder, profile=self.profile, overrides=overrides)
+
+    def variables(self) -> dict[str, str]:
+        """The settings as variables, for other processes."""
+        given = {
+            "LINEAL_STORE": self._store(),
+            "LINEAL_PROFILE": self.profile,
+            "LINEAL_NAMESPACE": self.namespace,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
     def options(self) -> list[str]:
         """The settings as words of a command line."""

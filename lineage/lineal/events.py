@@ -17,7 +17,20 @@ StageState = Literal[
 ]
 RunState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Cache = Literal["hit", "miss", "off", "unknown"]
-Occasion = Literal["failed", "timeout", "recovered", "late"]
+Occasion = Literal[
+    "failed",
+    "timeout",
+    "retries_exhausted",
+    "recovered",
+    "retry",
+    "slow",
+    "schema_drift",
+    "nondeterminism",
+    "late",
+    "missing",
+    "stale",
+    "irreproducible",
+]
 """What somebody may want to be told of a run."""
 
 
@@ -61,7 +74,10 @@ class ExecutionStarted(Struct, frozen=True):
 
 
 class StageChanged(Struct, frozen=True):
-    """A stage entered ``state``; ``cache`` and ``reason`` are None until they are decided."""
+    """A stage entered ``state``; ``cache`` and ``reason`` are None until they are decided.
+
+    ``other_bytes`` says, where it was found that the stage makes other bytes from the same, how that was found.
+    """
 
     at: datetime
     run_id: str
@@ -72,6 +88,7 @@ class StageChanged(Struct, frozen=True):
     attempt: int = 0
     seconds: float = 0.0
     failure: Failure | None = None
+    other_bytes: str | None = None
 
 
 class StageExpanded(Struct, frozen=True):

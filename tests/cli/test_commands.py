@@ -366,3 +366,40 @@ def test_a_parameter_may_be_longer_than_any_name_of_a_file(
     assert called.exit_code == 0
     [(_, given, _)] = project.calls
     assert given == ("flights.py:flights", [f"note={'x' * 5000}"])
+
+
+def test_schedules_are_listed(project: Any, call: Callable[..., Any], document: Callable[[str], Any]) -> None:
+    project.answers["schedule_list"] = document("schedule_list")
+
+    called = call("schedule", "list", "--json")
+
+    assert (called.exit_code, called.document) == (0, document("schedule_list"))
+    assert project.calls == [("schedule_list", (), {})]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "given"),
+    [
+        ([], None, {}),
+        (
+            ["nightly", "--from", "2026-03-28", "--to", "2026-03-31", "--takes", "3h", "--down", "a/b"],
+            "nightly",
+            {"since": "2026-03-28", "until": "2026-03-31", "takes": "3h", "absence": "a/b"},
+        ),
+    ],
+)
+def test_schedules_are_simulated_as_it_is_supposed(
+    project: Any,
+    call: Callable[..., Any],
+    document: Callable[[str], Any],
+    arguments: list[str],
+    name: str | None,
+    given: dict[str, str],
+) -> None:
+    project.answers["schedule_simulate"] = document("schedule_simulate")
+    nothing = dict.fromkeys(["since", "until", "takes", "absence"])
+
+    called = call("schedule", "simulate", *arguments, "--json")
+
+    assert (called.exit_code, called.document) == (0, document("schedule_simulate"))
+    assert project.calls == [("schedule_simulate", (name,), {**nothing, **given})]

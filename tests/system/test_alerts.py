@@ -88,6 +88,132 @@ def test_a_failure_and_the_recovery_are_told_to_a_webhook(project: Project) -> N
     assert shown.code == 0 and "ZeroDivisionError" in shown.out
 
 
+def test_what_fails_again_and_again_is_told_once_until_it_changes(project: Project) -> None:
+    with webhooks() as server:
+        with_alert(project, f'to = "{server.url}"\nallow_local = true')
+        run = project.json("run", LINEAL_PAGE="https://ml.example.org")
+        project.json("run")
+        first = json.loads(server.next().body)
+        project.write("rows.txt", "many")  # another error of the same stage
+        project.json("run")
+        second = json.loads(server.next().body)
+        project.write("rows.txt", "4")
+        project.json("run")
+        recovered = json.loads(server.next().body)
+        delivered(project)
+
+        assert [told["failed"][0]["type"] for told in (first, second)] == ["ZeroDivisionError", "ValueError"]
+        assert first["link"] == f"https://ml.example.org/runs/{run.document['run_id']}"
+        assert (second["repeated"]["count"], recovered["event"]) == (1, "recovered")
+        assert server.all() == []
+
+
+RETRIED = """
+from lineal import pipeline, stage
+
+
+@stage(retries=1, retry_delay="10ms")
+def load() -> int:
+    raise OSError("no route")
+
+
+@pipeline
+def flights() -> int:
+    return load()
+"""
+
+
+def test_retries_are_told_and_that_they_are_exhausted(project: Project) -> None:
+    with webhooks() as server:
+        with_alert(project, f'to = "{server.url}"\nallow_local = true\non = ["retry", "retries_exhausted"]')
+        project.write("flights.py", RETRIED)
+        project.json("run")
+        told = {message["event"]: message for message in (json.loads(server.next().body) for _ in range(2))}
+
+    assert told.keys() == {"retry", "retries_exhausted"}
+    assert told["retries_exhausted"]["subject"].endswith("load failed after 2 attempts")
+
+
+TABLE = """
+import pyarrow as pa
+from lineal import pipeline, stage
+
+
+@stage
+def load() -> pa.Table:
+    return pa.table({"miles": [1, 2]})
+
+
+@pipeline
+def flights() -> pa.Table:
+    return load()
+"""
+
+
+def test_columns_that_change_are_told_although_the_run_succeeds(project: Project) -> None:
+    with webhooks() as server:
+        with_alert(project, f'to = "{server.url}"\nallow_local = true\non = ["schema_drift"]')
+        project.write("flights.py", TABLE)
+        project.json("run")
+        project.edit("flights.py", "[1, 2]", "[1.5, 2]")
+        run = project.json("run")
+        told = json.loads(server.next().body)
+        delivered(project)
+
+        assert run.code == 0
+        assert (told["event"], told["stage"], told["run_id"]) == (
+            "schema_drift",
+            "load",
+            run.document["run_id"],
+        )
+        assert told["notes"] == ["load.result: miles is double, was int64"]
+        assert server.all() == []
+
+
+LUCK = """
+import uuid
+
+from lineal import pipeline, stage
+
+
+@stage
+def draw() -> str:
+    return str(uuid.uuid4())
+
+
+@pipeline
+def flights() -> str:
+    return draw()
+"""
+
+
+def test_other_bytes_from_the_same_are_told(project: Project) -> None:
+    with webhooks() as server:
+        with_alert(project, f'to = "{server.url}"\nallow_local = true\non = ["nondeterminism"]')
+        project.write("flights.py", LUCK)
+        project.json("run")
+        project.json("run", "--check-determinism")
+        told = json.loads(server.next().body)
+
+    assert (told["event"], told["stage"]) == ("nondeterminism", "draw")
+    assert "executed again it made other bytes of result" in told["notes"][0]
+
+
+def test_that_what_is_deployed_cannot_be_built_again_is_told(project: Project) -> None:
+    with webhooks() as server:
+        with_alert(project, f'to = "{server.url}"\nallow_local = true\non = ["irreproducible", "recovered"]')
+        project.write("flights.py", LUCK)
+        digest = project.json("run").document["outputs"]["result"]
+        project.json("tag", "live", digest, "--deployed")
+        again = project.json("reproduce", digest)
+        told = json.loads(server.next().body)
+
+    assert again.code == 4
+    assert told["subject"] == "[lineal] live (tests) can no longer be built"
+    assert told["look"][0] == f"lineal reproduce {digest}"
+    assert "the first stage that differs is draw" in told["notes"]
+
+
 def test_a_failure_is_told_by_mail_and_by_a_command(project: Project) -> None:
     with mailbox() as server:
         with_alert(

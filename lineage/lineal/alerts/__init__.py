@@ -1,6 +1,7 @@
-"""Somebody is told how a run ended.
+"""Somebody is told of runs: how they ended, and what is the matter with them.
 
-*Rules* decide what a run's end means to whom; a *watch* listens to a run and writes what has to be told as a *message*
-into the *outbox*, a folder; the *deliverer*, a process of its own, takes it from there to its *channel*: a webhook, a mailbox
-or a command. A run waits for none of them. Nothing here knows the engine, and only `send` knows the network.
+*Rules* decide what is an occasion for whom. A *watch* listens to a run; what it and others find is a *happening*. The *teller* writes
+what is news, and no more than somebody can read, as *messages* into the *outbox*, a folder; the *deliverer*, a process of its own,
+takes them from there to their *channel*: a webhook, a mailbox, a command, or a service that apprise knows. A run waits for none of
+them. Nothing here knows the engine, and only `send` and `apprise` know the network.
 """

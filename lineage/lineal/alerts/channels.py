@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from lineal.alerts.message import further, given, wants_retry
 from lineal.alerts.rules import Alert
 from lineal.errors import UsageError
 
@@ -44,6 +45,7 @@ class Mail:
     subject: str
     text: str
     message_id: str
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,17 @@ class Command:
     words: tuple[str, ...]
     standard_input: bytes
     variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """What apprise is to send to ``url``, in its own way (`lineal.alerts.apprise`); ``is_good`` news or bad."""
+
+    url: str
+    title: str
+    text: str
+    is_good: bool
+    allow_local: bool
 
 
 class UnusableAlert(UsageError):
@@ -69,7 +82,7 @@ class VariableNotSet(UsageError):
 
 def address(
     alert: Alert, message: Mapping[str, Any], environ: Mapping[str, str], now: int
-) -> Webhook | Mail | Command:
+) -> Webhook | Mail | Command | Relayed:
     """What has to be done so that ``message`` (with its id) arrives. ``now`` is in seconds since 1970.
 
     `UnusableAlert` and `VariableNotSet` where that cannot be said.
@@ -82,17 +95,23 @@ def address(
         case "https" | "http":
             return _webhook(to, alert, message["id"], message, environ, now)
         case "slack":
-            document = {"text": _for_slack(message["text"])}
+            document = {"text": _for_slack(message)}
             return _webhook(_slack(to), alert, message["id"], document, environ, now)
         case "pagerduty":
             document = _for_pagerduty(to.partition("://")[2].strip("/"), message)
             return _webhook(_PAGERDUTY, alert, message["id"], document, environ, now)
         case "mailto":
             return _mail(to, alert, message, environ)
+    if _OTHER.match(to):
+        is_good = message["event"] in ("recovered", "test")
+        return Relayed(to, message["subject"], message["text"], is_good, alert.allow_local)
     raise UnusableAlert(
         f"{where(to)} is no address that an alert can go to",
-        "Use https://…, mailto:team@example.org, slack://…, pagerduty://… or command:./notify.sh.",
+        "Use https://…, mailto:team@example.org, slack://…, pagerduty://…, command:./notify.sh, or what apprise knows.",
     )
+
+
+_OTHER = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://.")
 
 
 def where(to: str) -> str:
@@ -196,24 +215,53 @@ def _slack(to: str) -> str:
     return "https://hooks.slack.com/services/" + "/".join(parts)
 
 
-def _for_slack(text: str) -> str:
-    """Slack's own three characters are escaped; a name such as ``<!channel>`` calls nobody."""
+def _for_slack(message: Mapping[str, Any]) -> str:
+    """The message as Slack sets it: the subject bold, commands and what a program wrote in a fixed width, the rest as lines.
+
+    Slack's own three characters are escaped; a name such as ``<!channel>`` calls nobody.
+    """
+    lines = [f"*{_escaped(message['subject']).replace('*', '∗')}*", *map(_escaped, message["notes"])]
+    for one in message["failed"]:
+        lines.append(f"{_code(one['stage'])} {_escaped(one['type'])}: {_escaped(one['message'])}")
+        lines += [f"hint: {_escaped(one['hint'])}"] if one["hint"] else []
+        if one["log"]:
+            log = _escaped("\n".join(one["log"])).replace("`", "'")
+            lines.append(f"```\n{log}\n```")
+    lines += map(_escaped, further(message))
+    facts = {"run": message["run_id"], "parameters": given(message), "host": message["host"]}
+    lines.append(" · ".join(f"{name} {_escaped(value)}" for name, value in facts.items() if value))
+    if message["link"]:
+        lines.append(f"<{_escaped(message['link']).replace('|', '%7C')}|Show the run>")
+    lines += [f"look: {' or '.join(map(_code, message['look']))}"] if message["look"] else []
+    lines += [f"retry: {_code(message['retry'])}"] if wants_retry(message) else []
+    return "\n".join(line for line in lines if line)
+
+
+def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _code(text: str) -> str:
+    return "`" + _escaped(text).replace("`", "'") + "`"
+
+
+_WARNINGS = ("retry", "slow", "schema_drift", "nondeterminism", "late", "held_back")
+
+
 def _for_pagerduty(routing_key: str, message: Mapping[str, Any]) -> dict[str, Any]:
-    """An event of PagerDuty's Events API, version 2: a failure opens an incident, and recovery closes it."""
+    """An event of PagerDuty's Events API, version 2: trouble opens an incident, and its end closes the same one."""
     if not routing_key:
         raise UnusableAlert("pagerduty:// takes the integration's key", "Write pagerduty://${PAGERDUTY_KEY}.")
-    recovered = message["event"] == "recovered"
+    event = message["event"]
     return {
         "routing_key": routing_key,
-        "event_action": "resolve" if recovered else "trigger",
+        "event_action": "resolve" if event == "recovered" else "trigger",
         "dedup_key": message["key"],
+        "links": [{"href": message["link"], "text": "the run"}] if message["link"] else [],
         "payload": {
             "summary": message["subject"],
             "source": message["host"],
-            "severity": "info" if message["event"] == "test" else "error",
+            "severity": "info" if event == "test" else "warning" if event in _WARNINGS else "error",
             "custom_details": dict(message),
         },
     }
@@ -257,6 +305,7 @@ def _mail(to: str, alert: Alert, message: Mapping[str, Any], environ: Mapping[st
         message["subject"],
         message["text"],
         f"<{message['id']}@{_domain(message['host'])}>",
+        message["at"],
     )
 
 

@@ -64,6 +64,8 @@ def _attempt(
         send(entry)
     except Undelivered as error:
         problem, for_good = error.problem, error.for_good
+        if error.left is not None:
+            entry = replace(entry, alert=replace(entry.alert, to=error.left))
     except Exception as error:  # noqa: BLE001 — one message that cannot be sent must not keep the others
         problem = f"{type(error).__name__}: {error}"
     else:

@@ -15,13 +15,19 @@ import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from email.message import EmailMessage
+from email.utils import format_datetime
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
+from typing import IO
+from urllib.parse import quote
 
 from lineal.alerts.channels import (
     Command,
     Mail,
+    Relayed,
     UnusableAlert,
     VariableNotSet,
     Webhook,
@@ -35,14 +41,18 @@ from lineal.alerts.rules import Alert
 NETWORK_SECONDS = 10.0
 COMMAND_SECONDS = 60.0
 _ANSWER_READ_BYTES = 2048
+_MAIL_READ_BYTES = 64 << 10
 
 
 class Undelivered(Exception):
-    """A message did not arrive, or nobody knows whether it did; ``for_good`` says that trying again cannot help."""
+    """A message did not arrive, or nobody knows whether it did; ``for_good`` says that trying again cannot help.
 
-    def __init__(self, problem: str, *, for_good: bool = False) -> None:
+    ``left`` is the address of those who have not got it, where others have.
+    """
+
+    def __init__(self, problem: str, *, for_good: bool = False, left: str | None = None) -> None:
         super().__init__(problem)
-        self.problem, self.for_good = one_line(problem), for_good
+        self.problem, self.for_good, self.left = one_line(problem), for_good, left
 
 
 def send(alert: Alert, message: Message, *, root: Path, environ: Mapping[str, str], now: float) -> None:
@@ -57,6 +67,8 @@ def send(alert: Alert, message: Message, *, root: Path, environ: Mapping[str, st
                     _mail(mail)
             case Command() as command:
                 _run(command, root, environ)
+            case Relayed() as relayed:
+                _relay(relayed)
     except VariableNotSet as error:
         raise Undelivered(str(error)) from None
     except UnusableAlert as error:
@@ -94,11 +106,11 @@ def _post(webhook: Webhook) -> None:
     try:
         connection.request("POST", webhook.path, body=webhook.body, headers=dict(webhook.headers))
         answer = connection.getresponse()
+        if 200 <= answer.status < 300:
+            return  # what else it has to say may take for ever
         said = answer.read(_ANSWER_READ_BYTES).decode(errors="replace").strip()
     finally:
         connection.close()
-    if 200 <= answer.status < 300:
-        return
     told = f"{webhook.host} answers {answer.status} {one_line(said or answer.reason, 200)}"
     if 300 <= answer.status < 400:
         raise Undelivered(f"{told}; redirects are not followed", for_good=True)
@@ -142,9 +154,9 @@ def _mail(mail: Mail) -> None:
     context = ssl.create_default_context()
     server: smtplib.SMTP
     if mail.tls:
-        server = smtplib.SMTP_SSL(mail.host, mail.port, timeout=NETWORK_SECONDS, context=context)
+        server = _TLSServer(mail.host, mail.port, timeout=NETWORK_SECONDS, context=context)
     else:
-        server = smtplib.SMTP(mail.host, mail.port, timeout=NETWORK_SECONDS)
+        server = _Server(mail.host, mail.port, timeout=NETWORK_SECONDS)
     with server:
         server.ehlo()
         if not mail.tls and server.has_extn("starttls"):
@@ -163,12 +175,44 @@ def _mail(mail: Mail) -> None:
         if refused:
             code, said = next(iter(refused.values()))
             told = f"{mail.host} refuses {', '.join(refused)}: {code} {said.decode(errors='replace')}"
-            raise Undelivered(told, for_good=500 <= code < 600)
+            for_good = all(500 <= code < 600 for code, _ in refused.values())
+            left = "mailto:" + ",".join(quote(one, safe="@") for one in refused)  # the others have it
+            raise Undelivered(told, for_good=for_good, left=left)
+
+
+class _Bounded:
+    """What a mail server says, up to a bound: smtplib would gather an answer without end."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._left = file, _MAIL_READ_BYTES
+
+    def readline(self, limit: int) -> bytes:
+        line = self._file.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise OSError("the mail server does not stop talking")
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Server(smtplib.SMTP):
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None:
+            assert self.sock is not None
+            self.file = _Bounded(self.sock.makefile("rb"))
+        return super().getreply()
+
+
+class _TLSServer(_Server, smtplib.SMTP_SSL):
+    pass
 
 
 def _email(mail: Mail) -> EmailMessage:
     email = EmailMessage()
     email["From"], email["To"], email["Subject"] = mail.sender, ", ".join(mail.recipients), mail.subject
+    email["Date"] = format_datetime(datetime.fromisoformat(mail.at))
     email["Message-ID"] = mail.message_id
     email["Auto-Submitted"] = "auto-generated"
     email.set_content(mail.text)
@@ -198,3 +242,27 @@ def _run(command: Command, root: Path, environ: Mapping[str, str]) -> None:
         process.wait()
     if process.returncode != 0:
         raise Undelivered(f"{command.words[0]} ended with {process.returncode}")
+
+
+# --- all others ------------------------------------------------------------------------------------
+
+
+def _relay(relayed: Relayed) -> None:
+    check_relayed(relayed)
+    from lineal.alerts.apprise import relay
+
+    with _within(NETWORK_SECONDS):
+        problem = relay(relayed)
+    if problem is not None:
+        raise Undelivered(f"{where(relayed.url)}: {problem}")
+
+
+def check_relayed(relayed: Relayed) -> None:
+    """`UnusableAlert` where apprise is not installed, or does not know the address. Sends nothing."""
+    if find_spec("apprise") is None:
+        raise UnusableAlert(
+            f"{where(relayed.url)} needs apprise, which is not installed here: pip install 'lineal[alerts]'"
+        )
+    from lineal.alerts.apprise import find_service
+
+    find_service(relayed)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,8 +31,10 @@ class Configuration:
     ``store`` and ``upstream`` are URLs or absolute paths; ``pipelines`` are targets relative to
     ``root``. ``origins`` says for each setting where its value came from: a file's name, a
     variable's name, ``flags`` or ``default``. ``cache`` is the folder for copies of what remote stores hold, or None.
+    ``page`` is the address of the page that shows runs, for links in alerts, or None.
     ``limits`` are the sizes of concurrency groups, those of all files together. ``alerts`` are tables with the fields of
-    `lineal.alerts.rules.Alert`: those of the strongest file that has any.
+    `lineal.alerts.rules.Alert`: those of the strongest file that has any. ``schedules`` are tables for `lineal.automation.schedule.Schedule.of`,
+    likewise.
     """
 
     root: Path
@@ -44,10 +47,17 @@ class Configuration:
     cache: str | None = None
     cache_limit_bytes: int = 10 << 30
     single_writer: bool = False
+    page: str | None = None
     limits: Mapping[str, int] = field(default_factory=dict)
     alerts: tuple[Mapping[str, Any], ...] = ()
+    schedules: tuple[Mapping[str, Any], ...] = ()
     profile: str | None = None
     origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def state(self) -> Path:
+        """The folder in which schedules, jobs and backfills are remembered; on a local disk."""
+        return self.root / ".lineal" / "state"
 
     @property
     def place(self) -> Place:
@@ -118,7 +128,7 @@ def load_configuration(
         for name in _SETTINGS.keys() & settings.keys():
             values[name], origins[name] = settings[name], origin
         limits |= _limits(settings)
-    return _configuration(root, values, origins, profile, limits, _alerts(files))
+    return _configuration(root, values, origins, profile, limits, files)
 
 
 def _configuration(
@@ -127,7 +137,7 @@ def _configuration(
     origins: Mapping[str, str],
     profile: str | None,
     limits: Mapping[str, int],
-    alerts: tuple[Mapping[str, Any], ...],
+    files: list[tuple[str, Mapping[str, object]]],
 ) -> Configuration:
     return Configuration(
         root=root,
@@ -140,8 +150,10 @@ def _configuration(
         cache=_cache_folder(root, str(values.get("cache", ""))),
         cache_limit_bytes=_bytes(str(values.get("cache_limit", "10 GB"))),
         single_writer=values.get("single_writer") is True,
+        page=str(values["page"]) if "page" in values else None,
         limits=limits,
-        alerts=alerts,
+        alerts=_tables("alerts", files),
+        schedules=_tables("schedules", files),
         profile=profile,
         origins=origins,
     )
@@ -152,8 +164,9 @@ def _limits(settings: Mapping[str, object]) -> Mapping[str, int]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _alerts(files: list[tuple[str, Mapping[str, object]]]) -> tuple[Mapping[str, Any], ...]:
-    found = [settings["alerts"] for _, settings in files if "alerts" in settings]
+def _tables(name: str, files: list[tuple[str, Mapping[str, object]]]) -> tuple[Mapping[str, Any], ...]:
+    """An array of tables as the strongest file has it that has any."""
+    found = [settings[name] for _, settings in files if name in settings]
     return tuple(found[-1]) if found and isinstance(found[-1], list) else ()
 
 
@@ -283,19 +296,26 @@ def _from_text(text: str, shape: _Value) -> object:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """One value: its type, and for text the words it may be, or what it is like. A secret is not shown when it is wrong."""
+    """One value: its type, and for text the words it may be, or what it is like. A secret is not shown when it is wrong.
+
+    ``check`` raises UsageError for a value of the type that means nothing.
+    """
 
     expected: str
     types: tuple[type, ...]
     words: tuple[str, ...] = ()
     like: re.Pattern[str] | None = None
     is_secret: bool = False
+    check: Callable[[Any], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
+    """``check`` finds what is wrong with a table whose values are all right by themselves."""
+
     keys: Mapping[str, _Shape]
     needs: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, Any]], Iterator[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +326,7 @@ class _TableOfTables:
 @dataclass(frozen=True, slots=True)
 class _ArrayOfTables:
     each: _Table
+    unique: str | None = None
 
 
 _Shape = _Value | _Table | _TableOfTables | _ArrayOfTables
@@ -323,10 +344,22 @@ _SIZE_TEXT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,3})?) ?([KMGTkmgt])[Bb]")
 _SIZE = _Value("a size such as 500 MB or 10 GB", (str,), like=_SIZE_TEXT)
 _OCCASIONS = _Value("a list of texts", (list, tuple), get_args(Occasion))
 _ADDRESS = _Value(
-    "https://…, mailto:team@example.org, slack://…, pagerduty://… or command:./notify.sh",
+    "https://…, mailto:team@example.org, slack://…, pagerduty://…, command:./notify.sh or an address that apprise knows",
     (str,),
-    like=re.compile(r"(?:https?|slack|pagerduty)://.+|(?:mailto|command):.+|\$\{\w+\}.*", re.IGNORECASE),
+    like=re.compile(r"[a-z][a-z0-9+.-]*://.+|(?:mailto|command):.+|\$\{\w+\}.*", re.IGNORECASE),
 )
+_OWN_SCHEMES = ("https", "http", "slack", "pagerduty", "mailto", "command")
+_PAGE = _Value(
+    "https://… or http://…, without a user",
+    (str,),
+    like=re.compile(r"https?://[^\s/?#@]+(?:/[^\s?#@]*)?", re.IGNORECASE),
+)
+_DURATION = _Value(
+    "a duration such as 30m, 4h or 1d", (str,), like=re.compile(r"\d{1,9}(?:\.\d{1,9})?\s*(?:ms|s|m|h|d)")
+)
+_MAX_AGE = _Value('a duration for each address, such as { "features.table@latest" = "26h" }', (dict,))
+_TIMES = _Value("a number from 1", (int, float))
+_COUNT = _Value("a whole number from 1", (int,))
 _SERVER = _Value(
     "smtp://host:587 or smtps://host:465, without a password",
     (str,),
@@ -350,7 +383,15 @@ _SETTINGS: Mapping[str, _Value] = {
     "cache": _TEXT,
     "cache_limit": _SIZE,
     "single_writer": _FLAG,
+    "page": _PAGE,
 }
+
+
+def _one_alert(table: Mapping[str, Any]) -> Iterator[str]:
+    if "stale" in _texts(table.get("on")) and "max_age" not in table:
+        yield "max_age is missing, which says what may be how old before it is stale"
+
+
 _ALERT = _Table(
     {
         "to": _ADDRESS,
@@ -359,31 +400,108 @@ _ALERT = _Table(
         "sender": _TEXT,
         "secret": _VARIABLE,
         "allow_local": _FLAG,
+        "repeat": _DURATION,
+        "hourly": _COUNT,
+        "slower": _TIMES,
+        "grace": _DURATION,
+        "max_age": _MAX_AGE,
     },
     needs=("to",),
+    check=_one_alert,
 )
+
+
+def _cron(text: str) -> object:
+    from lineal.automation.cron import Cron
+
+    return Cron.parse(text)
+
+
+def _duration(text: str) -> object:
+    from lineal.automation.moments import whole_seconds
+
+    return whole_seconds(text)
+
+
+def _zone(name: str) -> object:
+    from lineal.automation.zones import find_zone
+
+    try:
+        return find_zone(name)
+    except UsageError as problem:
+        from zoneinfo import available_timezones
+
+        raise UsageError(f"{problem}{did_you_mean(name, available_timezones())}") from None
+
+
+def _instant(value: str | date) -> object:
+    from datetime import UTC
+
+    from lineal.automation.zones import instant
+
+    return instant(value, UTC)
+
+
+def _one_event(table: Mapping[str, Any]) -> Iterator[str]:
+    kinds = [kind for kind in ("path", "ref", "pipeline", "webhook") if kind in table]
+    if len(kinds) != 1:
+        told = f"{' and '.join(kinds)} are two events" if kinds else "nothing is named"
+        yield f"{told}; one of path, ref, pipeline and webhook is needed"
+    elif ("secret" in table) != (kinds == ["webhook"]):
+        yield "secret signs a webhook" if "secret" in table else "a webhook needs a secret to be signed with"
+
+
+def _one_schedule(table: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with a schedule whose values are all right by themselves."""
+    times = [key for key in ("cron", "every", "on") if key in table]
+    if len(times) != 1:
+        told = f"{' and '.join(times)} are given" if times else "it says nowhere when it runs"
+        yield f"{told}; one of cron, every and on is needed"
+        return
+    needless = [key for key in ("pipeline", "parameters") if key in table and "reproduce" in table]
+    if needless:
+        yield f"{needless[0]} and reproduce are given; a drill has the pipelines and parameters of what it reproduces"
+    if "start" in table and "end" in table:
+        from lineal.automation.schedule import Schedule
+
+        schedule = Schedule.of(table)
+        if schedule.start is not None and schedule.end is not None and schedule.start >= schedule.end:
+            yield "it ends before it starts"
+
+
+_TIME_SPAN = _Value('a duration such as "15m", "6h" or "1d"', (str,), check=_duration)
+_INSTANT = _Value("a date or time such as 2026-03-29 or 2026-03-29T02:30", (str, date), check=_instant)
 _SCHEDULE = _Table(
     {
         "name": _TEXT,
         "pipeline": _TEXT,
-        "cron": _TEXT,
-        "every": _TEXT,
-        "on": _Table({"path": _TEXT, "ref": _TEXT, "pipeline": _TEXT}),
-        "timezone": _TEXT,
+        "reproduce": _TEXTS,
+        "cron": _Value('a cron expression such as "30 2 * * mon-fri"', (str,), check=_cron),
+        "every": _TIME_SPAN,
+        "on": _Table(
+            {"path": _TEXT, "ref": _TEXT, "pipeline": _TEXT, "webhook": _NAME, "secret": _VARIABLE},
+            check=_one_event,
+        ),
+        "timezone": _Value('a time zone such as "Europe/Berlin"', (str,), check=_zone),
         "gap": _one_of("shift", "skip"),
         "overlap": _one_of("once", "both"),
         "catch_up": _one_of("all", "latest", "none"),
         "when_running": _one_of("queue", "skip", "cancel"),
-        "logical_date_offset": _TEXT,
+        "jitter": _TIME_SPAN,
+        "start": _INSTANT,
+        "end": _INSTANT,
+        "logical_date_offset": _Value('days such as "-1d"', (str,), like=re.compile(r"[+-]?[0-9]{1,4}d")),
         "parameters": _Value("a table", (dict,)),
-    }
+    },
+    needs=("name",),
+    check=_one_schedule,
 )
 _FILE_SETTINGS: Mapping[str, _Shape] = {
     **_SETTINGS,
     "limits": _LIMITS,
     "profiles": _TableOfTables(_Table({**_SETTINGS, "limits": _LIMITS})),
     "alerts": _ArrayOfTables(_ALERT),
-    "schedules": _ArrayOfTables(_SCHEDULE),
+    "schedules": _ArrayOfTables(_SCHEDULE, unique="name"),
 }
 
 
@@ -397,31 +515,54 @@ def _find_mistakes(value: object, shape: _Shape, at: str) -> Iterator[str]:
                     for word in _texts(value)
                     if word not in shape.words
                 )
+            elif shape is _ADDRESS and (slip := _slip_of_the_finger(value)) is not None:
+                yield f"{at}: expected {shape.expected}, got {_shown(value)}; did you mean {slip}?"
             elif not _fits(value, shape):
                 got = "" if shape.is_secret else f", got {_shown(value)}"
                 yield f"{at + ': ' if at else ''}expected {shape.expected}{got}"
-        case _Table(keys, needs):
+            elif shape.check is not None:
+                try:
+                    shape.check(value)
+                except UsageError as problem:
+                    yield f"{at}: {problem}"
+        case _Table(keys, needs, check):
             if not isinstance(value, Mapping):
                 yield f"{at + ': ' if at else ''}expected a table, got {_shown(value)}"
                 return
+            mistakes: list[str] = []
             for key, inner in value.items():
                 if key in keys:
-                    yield from _find_mistakes(inner, keys[key], _dotted(at, key))
+                    mistakes += _find_mistakes(inner, keys[key], _dotted(at, key))
                 else:
-                    yield f"unknown key {_dotted(at, key)}{did_you_mean(key, keys)}"
-            yield from (f"{at}: {key} is missing" for key in needs if key not in value)
+                    mistakes.append(f"unknown key {_dotted(at, key)}{did_you_mean(key, keys)}")
+            mistakes += [f"{at}: {key} is missing" for key in needs if key not in value]
+            yield from mistakes
+            if check is not None and not mistakes:
+                yield from (f"{at}: {text}" for text in check(value))
         case _TableOfTables(each):
             if not isinstance(value, Mapping):
                 yield f"{at}: expected a table of tables, got {_shown(value)}"
                 return
             for key, inner in value.items():
                 yield from _find_mistakes(inner, each, _dotted(at, key))
-        case _ArrayOfTables(each):
+        case _ArrayOfTables(each, unique):
             if not isinstance(value, list):
                 yield f"{at}: expected an array of tables, [[…{at}]], got {_shown(value)}"
                 return
+            seen: dict[object, int] = {}
             for number, inner in enumerate(value, start=1):
                 yield from _find_mistakes(inner, each, f"{at}[{number}]")
+                name = inner.get(unique) if isinstance(inner, Mapping) else None
+                if isinstance(name, str) and seen.setdefault(name, number) != number:
+                    yield f"{at}[{number}].{unique}: {name!r} is {at}[{seen[name]}] already"
+
+
+def _slip_of_the_finger(address: object) -> str | None:
+    """The scheme of ours that an address nearly has; ``mailtos`` is one of apprise's."""
+    scheme = str(address).partition(":")[0].lower()
+    if scheme in (*_OWN_SCHEMES, "mailtos"):
+        return None
+    return find_nearest(scheme, _OWN_SCHEMES, alike=0.85)
 
 
 def _fits(value: object, shape: _Value) -> bool:
@@ -429,6 +570,12 @@ def _fits(value: object, shape: _Value) -> bool:
         return isinstance(value, list | tuple) and all(isinstance(item, str) and item for item in value)
     if shape is _LIMITS:
         return isinstance(value, dict) and all(type(size) is int and size > 0 for size in value.values())
+    if shape is _MAX_AGE:
+        return (
+            isinstance(value, dict) and value != {} and all(_fits(age, _DURATION) for age in value.values())
+        )
+    if shape in (_TIMES, _COUNT):
+        return type(value) in shape.types and isinstance(value, int | float) and 1 <= value < float("inf")
     if shape.like is not None:
         return isinstance(value, str) and shape.like.fullmatch(value) is not None
     if shape is _NAME:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from lineal.alerts.channels import address, where
+from lineal.alerts.channels import Relayed, address, where
 from lineal.alerts.message import trial
 from lineal.alerts.outbox import Outbox
 from lineal.alerts.rules import Alert
@@ -43,6 +43,10 @@ def _unusable(configuration: Configuration) -> Iterator[str]:
     message = {**trial("doctor", ""), "id": "doctor"}
     for table in configuration.alerts:
         try:
-            address(Alert.of(table), message, os.environ, 0)
+            found = address(Alert.of(table), message, os.environ, 0)
+            if isinstance(found, Relayed):
+                from lineal.alerts.send import check_relayed
+
+                check_relayed(found)
         except LinealError as error:
             yield str(error)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import xxhash
 
+from lineal.artifacts.values import encode_value
 from lineal.errors import LinealError
 from lineal.notes import write_note
 from lineal.stages.frozen import FORMAT, MAX_BYTES, CodeNeeded, NotPlain, freeze, thaw
@@ -25,6 +26,7 @@ from lineal_store.canonical import encode
 from lineal_store.sealed import seal, unseal
 
 if TYPE_CHECKING:
+    from lineal.api.given import Given
     from lineal.api.targets import Target
     from lineal.engine.session import Code
     from lineal.fingerprint.traced import TracedCode
@@ -94,12 +96,10 @@ class GraphCache:
     was traced; `keep` writes that down. ``why`` says why there is none to be kept.
     """
 
-    def __init__(
-        self, root: Path, place: Target, code: Code, assignments: Sequence[str], params_file: Path | None
-    ) -> None:
+    def __init__(self, root: Path, place: Target, code: Code, given: Given) -> None:
         self._root, self._place, self._code = root, place, code
         self._folder = root / ".lineal" / "graphs"
-        self._key = _key(root, place, code, assignments, params_file)
+        self._key = _key(root, place, code, given)
         self._found: bytes | None = None  # the graph as it is kept
         self._known = ""  # why there is none, as it is kept
         self._entry: dict[str, Any] | None = None
@@ -249,22 +249,22 @@ class GraphCache:
 _ENTRY = frozenset({"states", "code", "links", "graph", "why"})
 
 
-def _key(
-    root: Path, place: Target, code: Code, assignments: Sequence[str], params_file: Path | None
-) -> list[Any] | None:
+def _key(root: Path, place: Target, code: Code, given: Given) -> list[Any] | None:
     """What a graph is traced with, besides code; None where that cannot be told."""
     parameters = None
     try:
-        if params_file is not None:
-            form = "json" if params_file.suffix == ".json" else "toml"
-            parameters = [form, xxhash.xxh3_128_hexdigest(params_file.read_bytes())]
+        if given.file is not None:
+            form = "json" if given.file.suffix == ".json" else "toml"
+            parameters = [form, xxhash.xxh3_128_hexdigest(given.file.read_bytes())]
         key = [
             ["lineal graph", FORMAT, VERSION],
             [sys.implementation.name, sys.hexversion, sys.platform, sys.flags.optimize],
             [str(root), *map(str, code.fingerprinter.sources.import_roots)],
             [place.module, place.name],
-            sorted(assignments),
+            sorted(given.assignments),
             parameters,
+            encode_value(dict(given.data)),
+            encode_value(given.logical_date),
             [os.environ.get(name) for name in _LOCALE],
         ]
         encode(key)

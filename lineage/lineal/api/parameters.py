@@ -42,14 +42,16 @@ def parse_assignments(
     assignments: Sequence[str],
     params_file: Path | None,
     parameters: Mapping[str, tuple[object, bool, object]],
+    data: Mapping[str, object] = types.MappingProxyType({}),
 ) -> dict[str, object]:
     """The values given, by name in the order of declaration; defaults are not filled in.
 
     ``parameters`` maps each name to (annotation, has_default, default). An assignment overrides the
-    file. Raises InvalidParameters with every mistake.
+    file, and the file ``data``. Raises InvalidParameters with every mistake.
     """
     mistakes: list[str] = []
     given: dict[str, tuple[Callable[[Any, object], object], object]] = {}
+    given.update((name, (_from_data, value)) for name, value in data.items())
     if params_file is not None:
         given.update((name, (_from_data, value)) for name, value in _read_file(params_file).items())
     seen: set[str] = set()

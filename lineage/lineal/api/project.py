@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from lineal.api.config import Configuration, load_configuration
+from lineal.api.given import Given
 from lineal.api.lookups import Lookups
 from lineal.api.nearest import did_you_mean
 from lineal.api.targets import Target, import_folders, load_module, pick_pipeline, put_first, resolve
@@ -24,6 +25,8 @@ from lineal.fingerprint.sources import Sources
 from lineal_store import Store, open_store
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from lineal.api.addresses import Addresses, Found
     from lineal.engine.memo import Typed
     from lineal.engine.session import RunRequest
@@ -86,8 +89,14 @@ class Project:
         executor: str | None = None,
         listener: Listener | None = None,
         typed: Typed | None = None,
+        data: Mapping[str, Any] | None = None,
+        logical_date: datetime | None = None,
+        trigger: str = "",
     ) -> Document:
         """Run what is invalid, or with ``dry_run`` say what would run. ``timeout`` is a duration, ``"2h"``.
+
+        ``data`` are parameters as JSON says them, which assignments and the file override; ``logical_date`` fills the parameter that takes
+        it, if the pipeline has one; ``trigger`` says what has started the run, where that was no person.
 
         ``why`` is recorded with results that ``force`` supersedes. ``check_determinism`` is the share of hits to execute again and
         compare, ``"10%"``. ``typed`` is the command line that asks for this, where
@@ -118,6 +127,7 @@ class Project:
                 jobs=jobs,
                 timeout_seconds=timeout_seconds,
                 executor=executor,
+                trigger=trigger,
                 listener=listener or ignore,
             )
             if not dry_run:
@@ -129,10 +139,10 @@ class Project:
 
             return advised(preview, request)
 
+        given = Given(assignments, params_file, data or {}, logical_date)
         record = self._with_graph(
             target,
-            assignments,
-            params_file,
+            given,
             act,
             asking=dry_run,
             executes=bool(force or check_share) and not dry_run,
@@ -203,14 +213,14 @@ class Project:
         return cancel_run(self.store, run)
 
     def execute(self, request: RunRequest) -> RunRecord:
-        """Run it, and have those told how it ended whom the configuration names."""
+        """Run it, and have those told of it whom the configuration names."""
         from lineal.engine.session import execute_run
 
         if not self.configuration.alerts:
             return execute_run(request)
         from lineal.api.alerts import execute_told
 
-        return execute_told(request, self.configuration.alerts)
+        return execute_told(request, self.configuration.alerts, self.configuration.page or "")
 
     def status(
         self, target: str | None, assignments: Sequence[str] = (), *, params_file: Path | None = None
@@ -238,7 +248,7 @@ class Project:
             wanted = select(request.graph, [stage], "stage", items=True) if stage is not None else None
             return explain_preview(request, record, answers, wanted)
 
-        return self._with_graph(target, assignments, None, act, asking=True)
+        return self._with_graph(target, Given(assignments), act, asking=True)
 
     # -- code ---------------------------------------------------------------------------------
 
@@ -298,7 +308,7 @@ class Project:
         from lineal.stages.wiring import Source, leaves
 
         place, pipeline, _ = self._load(target, None)
-        graph = self._trace(pipeline, assignments, None)
+        graph = pipeline.trace(Given(assignments).values(pipeline))
         sources = [
             leaf.value.url
             for node in graph.nodes.values()
@@ -401,7 +411,15 @@ class Project:
         wish = Wish(until, changes, current_environment, rtol, atol, trust, keep)
         found = self._addresses.resolve(what)
         store, lineage = self._store_as_it_is, self._addresses.lineage
-        return reproduce_document(store, lineage, found, wish, dry_run=dry_run, told=told)
+        document = reproduce_document(store, lineage, found, wish, dry_run=dry_run, told=told)
+        if self.configuration.alerts and document["verdict"] is not None and wish.is_faithful:
+            from datetime import UTC, datetime
+
+            from lineal.api.alerts_standing import tell_reproduction
+
+            with suppress(OSError):  # an outbox that cannot be written to costs nobody a verdict
+                tell_reproduction(self.configuration, self._addresses, document, datetime.now(UTC))
+        return document
 
     def capsule_create(self, what: str, output: Path, *, progress: Progress | None = None) -> Document:
         """Pack what a model came from into the file ``output``, which `lineal.api.capsule.run_capsule` rebuilds it from."""
@@ -475,6 +493,21 @@ class Project:
         self.store.refs.append(f"tags/{name}", seal(entry))
         return {"name": name, **entry}
 
+    def digest_of(self, what: str) -> str:
+        """What an address stands for now; empty where nothing answers to it."""
+        try:
+            return str(self._addresses.resolve(what).digest)
+        except NotFound:
+            return ""
+
+    def newest_run(self, pipeline: str) -> str:
+        """The id of the newest run of that pipeline that has succeeded in this namespace; empty where there is none."""
+        try:
+            run = self._addresses.find_run(f"{pipeline}@latest")
+        except NotFound:
+            return ""
+        return run.run_id if run is not None else ""
+
     def refs(self) -> Document:
         """All names, with what they stand for."""
         return {"refs": [{"name": name, **entry} for name, entry in self._addresses.tags()]}
@@ -532,6 +565,61 @@ class Project:
 
         return alerts_trial_document(self.configuration, to)
 
+    # -- automation ---------------------------------------------------------------------------
+
+    def schedule_list(self) -> Document:
+        """The schedules of the configuration, each with its next tick."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import schedules_document
+
+        return schedules_document(self.configuration, datetime.now(UTC))
+
+    def schedule_pause(self, name: str) -> Document:
+        """Fire nothing of that schedule until it is resumed."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import pause
+        from lineal.engine.provenance import user_name
+
+        return pause(self.configuration, name, by=user_name(), now=datetime.now(UTC))
+
+    def schedule_resume(self, name: str) -> Document:
+        """Fire that schedule again."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import resume
+
+        return resume(self.configuration, name, now=datetime.now(UTC))
+
+    def schedule_simulate(
+        self,
+        name: str | None = None,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        takes: str | None = None,
+        absence: str | None = None,
+    ) -> Document:
+        """What the schedules, or one of them, will do and what not; see `lineal.api.schedules.simulation_document`."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import simulation_document
+
+        now = datetime.now(UTC).replace(microsecond=0)
+        return simulation_document(
+            self.configuration, name, since=since, until=until, takes=takes, absence=absence, now=now
+        )
+
+    def tell_stale(self) -> None:
+        """Tell the alerts that want to know it of what has grown too old, and of what is fresh again."""
+        from datetime import UTC, datetime
+
+        from lineal.api.alerts_standing import tell_stale
+
+        if any("stale" in alert.get("on", ()) for alert in self.configuration.alerts):
+            tell_stale(self.configuration, self._addresses, datetime.now(UTC))
+
     # -- parts --------------------------------------------------------------------------------
 
     @cached_property
@@ -543,8 +631,7 @@ class Project:
     def _with_graph(
         self,
         target: str | None,
-        assignments: Sequence[str],
-        params_file: Path | None,
+        given: Given,
         act: Callable[[RunRequest], T],
         *,
         asking: bool,
@@ -562,7 +649,7 @@ class Project:
         put_first(place, self.root)
         sources = Sources.capture(self.root, import_roots=import_folders(place, self.root))
         code = Code.of(sources, self.root)
-        cache = GraphCache(self.root, place, code, assignments, params_file)
+        cache = GraphCache(self.root, place, code, given)
         graph = cache.find()
         if graph is not None and not executes:
             store = self._store_as_it_is if asking else self.store
@@ -578,7 +665,7 @@ class Project:
         before = Surroundings.now()
         loader.install(sources.files, self.root)
         pipeline = pick_pipeline(load_module(place, self.root), place.name)
-        graph = self._trace(pipeline, assignments, params_file)
+        graph = pipeline.trace(given.values(pipeline))
         cache.settle(graph, before)
         if before.changed_search():
             code = Code.of(sources, self.root)
@@ -613,20 +700,15 @@ class Project:
         pipeline = pick_pipeline(load_module(place, self.root), place.name)
         return replace(place, name=pipeline.name), pipeline, sources
 
+    def pipeline(self, target: str | None) -> Pipeline[..., object]:
+        """The pipeline that ``target`` means, with the project's code imported."""
+        return self._load(target, None)[1]
+
     def _import_recorded(self, place: Target) -> Sources:
         """From now on the project's modules are imported from the bytes that will be fingerprinted and recorded."""
         sources = Sources.capture(self.root, import_roots=import_folders(place, self.root))
         loader.install(sources.files, self.root)
         return sources
-
-    def _trace(
-        self, pipeline: Pipeline[..., object], assignments: Sequence[str], params_file: Path | None
-    ) -> Graph:
-        from lineal.api.parameters import Declared, parse_assignments
-
-        ports = pipeline.signature.inputs.values()
-        declared = {port.name: Declared(port.annotation, port.has_default, port.default) for port in ports}
-        return pipeline.trace(parse_assignments(assignments, params_file, declared))
 
     def _recorded_target(self, place: Target) -> str:
         if place.file is not None and place.file.is_relative_to(self.root):

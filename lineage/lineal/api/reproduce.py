@@ -34,6 +34,11 @@ class Wish:
     keep: bool = False
 
     @property
+    def is_faithful(self) -> bool:
+        """Whether all of it is to be built as it was: only then does a failure say that it no longer can be."""
+        return not (self.until or self.changes or self.current_environment)
+
+    @property
     def tolerance(self) -> Tolerance | None:
         if self.rtol is None and self.atol is None:
             return None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 import xxhash
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lineal.engine.plan import Bound, PlannedStage, action_of
 from lineal.events import Cache, Failure
@@ -23,8 +23,7 @@ from lineal_store.sealed import seal, unseal
 from lineal_store.tree import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """An action and its key, ready to be looked up."""
 
     stage: PlannedStage
@@ -38,7 +37,7 @@ class Asked:
         environment = {name: text for name, text in self.action.environment.items() if name != _ASIDE}
         if len(environment) == len(self.action.environment):
             return self.key
-        return action_key(msgspec.structs.replace(self.action, environment=environment))
+        return action_key(replace(self.action, environment=environment))
 
     @property
     def is_aside(self) -> bool:
@@ -46,8 +45,7 @@ class Asked:
         return _ASIDE in self.action.environment
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What the cache says: a ``result`` for a hit; else what is to be retired once there is a new one.
 
     ``nearest`` is the earlier action that explains a miss; ``refused`` why a result that there is does not count; ``seen`` the newest entry in the log
@@ -107,9 +105,7 @@ class ActionCache:
 
     def put_aside(self, asked: Asked) -> Asked:
         """The same action as one of this run alone: what is filed under its key is found by no other run."""
-        action = msgspec.structs.replace(
-            asked.action, environment={**asked.action.environment, _ASIDE: self._run_id}
-        )
+        action = replace(asked.action, environment={**asked.action.environment, _ASIDE: self._run_id})
         return replace(asked, action=action, key=action_key(action))
 
     def look(self, asked: list[Asked]) -> list[Answer]:
@@ -146,7 +142,9 @@ class ActionCache:
 
     def _answer(self, asked: Asked, result: ActionResult | None, generation: int, bad: str | None) -> Answer:
         """Decide. ``bad`` says why the result that is filed cannot be used: lost or corrupt."""
-        newest = self.effects.newest(asked) if asked.stage.options.effect else NewestEffect()
+        if not asked.stage.options.effect:
+            return self._decide(asked, result, generation, bad, _NO_EFFECT)
+        newest = self.effects.newest(asked)
         return replace(self._decide(asked, result, generation, bad, newest), seen=newest.seq)
 
     def _decide(
@@ -308,7 +306,7 @@ def _is_read_at_once(stage: PlannedStage, result: ActionResult) -> bool:
 def _is_aside(relative: Relative, action: Action) -> bool:
     """Whether that earlier action is ``action`` itself, put aside."""
     environment = {name: text for name, text in relative.result.action.environment.items() if name != _ASIDE}
-    return msgspec.structs.replace(relative.result.action, environment=environment) == action
+    return replace(relative.result.action, environment=environment) == action
 
 
 def _rounded(duration: timedelta) -> str:
@@ -326,8 +324,7 @@ def _is_result_of(filed: Filed, action: Action) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class NewestEffect:
+class NewestEffect(Struct, frozen=True):
     """``done`` is the key of the newest execution that ended; ``unknown`` the run whose claim has no outcome.
 
     ``seq`` is the number of the log's newest entry, 0 where it has none, and ``run_id`` the run that wrote it.
@@ -337,6 +334,9 @@ class NewestEffect:
     run_id: str = ""
     done: str | None = None
     unknown: str | None = None
+
+
+_NO_EFFECT = NewestEffect()
 
 
 class Effects:

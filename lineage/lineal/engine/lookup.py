@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from msgspec.structs import replace as replace_fields
 
@@ -119,7 +118,7 @@ class Lookup:
         if not self._is_doubted(answer):
             return machine.Hit(stage_id)
         self._doubted.add(answer.asked.key)
-        self._account.answers[stage_id] = replace(answer, again=True)
+        self._account.answers[stage_id] = replace_fields(answer, again=True)
         return machine.Missed(stage_id)
 
     def _is_doubted(self, answer: Answer) -> bool:

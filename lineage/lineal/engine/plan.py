@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import Secret
@@ -104,8 +105,7 @@ class Plan:
     code_of: Callable[[str], Fingerprint | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Supply:
+class Supply(Struct, frozen=True):
     """An upstream output on its way to a port, and the planned stage that declares it.
 
     ``names`` are the objects that its bytes need to be read, as ``module:qualname``.
@@ -117,16 +117,15 @@ class Supply:
     names: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Bound:
+class Bound(Struct):
     """A stage's arguments as a worker takes them, and what they contribute to the action."""
 
-    arguments: dict[str, Argument] = field(default_factory=dict)
-    inputs: dict[str, Input] = field(default_factory=dict)
-    parameters: dict[str, Any] = field(default_factory=dict)
-    origins: dict[str, Origin] = field(default_factory=dict)
-    code: dict[str, str] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
+    arguments: dict[str, Argument] = {}  # a Struct gives each its own
+    inputs: dict[str, Input] = {}
+    parameters: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    code: dict[str, str] = {}
+    environment: dict[str, str] = {}
 
 
 def plan_run(

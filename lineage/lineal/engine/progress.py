@@ -34,6 +34,7 @@ class StageProgress:
     started_at: datetime | None = None
     again: Mapping[str, str] | None = None
     """The digests of what came out when a hit was executed again, by output."""
+    other_bytes: str | None = None
 
 
 class Account:

@@ -54,9 +54,9 @@ class Results:
             name for name, output in progress.outputs.items() if progress.again.get(name) != output.digest
         ]
         if differing:
-            self._account.warnings.append(
-                f"{stage_id} is not deterministic: executed again it made other bytes of {', '.join(differing)}; "
-                "what was there is used"
+            self._note_other_bytes(
+                stage_id,
+                f"executed again it made other bytes of {', '.join(differing)}; what was there is used",
             )
 
     def commit(self) -> list[machine.Event]:
@@ -116,9 +116,9 @@ class Results:
             progress.asked = answer.asked
             return machine.Superseded(stage_id)
         if committed.other_run is not None:
-            self._account.warnings.append(
-                f"{stage_id} is not deterministic: run {committed.other_run} made other bytes of the same action; "
-                "its result, filed first, is used"
+            self._note_other_bytes(
+                stage_id,
+                f"run {committed.other_run} made other bytes of the same action; its result, filed first, is used",
             )
         from lineal.stages.checkpoints import remove_checkpoints  # a run of hits has none
 
@@ -129,6 +129,10 @@ class Results:
         if asked.stage.options.effect:
             self._cache.effects.append(asked, "done", self._context.run_id)
         return machine.Completed(stage_id)
+
+    def _note_other_bytes(self, stage_id: str, how: str) -> None:
+        self._account.stages[stage_id].other_bytes = how
+        self._account.warnings.append(f"{stage_id} is not deterministic: {how}")
 
     def _observed(self, asked: Asked, outcome: Outcome) -> Observed:
         """What was seen of the attempt, judged; its warnings are the run's as well."""

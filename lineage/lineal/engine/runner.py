@@ -263,6 +263,7 @@ class Runner:
                 self._machine.attempts(stage_id),
                 progress.seconds,
                 progress.failure if state in ("failed", "up_for_retry") else None,
+                progress.other_bytes if state == "succeeded" else None,
             )
         )
 

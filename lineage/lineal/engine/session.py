@@ -102,7 +102,7 @@ class RunRequest:
     ends in `CodeNeeded`, before it has told or recorded anything. ``notes`` come first among a preview's warnings.
     With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
     own, bounds the whole run. ``limits`` are sizes of concurrency groups. ``check_share`` of the hits, none to all (0 to 1), are
-    executed again and compared. ``why`` is recorded with results that ``force`` supersedes. ``asking`` is given where a run
+    executed again and compared. ``why`` is recorded with results that ``force`` supersedes, ``trigger`` with the run. ``asking`` is given where a run
     that finds everything done may be kept as the answer to the same question.
     """
 
@@ -121,6 +121,7 @@ class RunRequest:
     timeout_seconds: float | None = None
     force: Sequence[str] = ()
     why: str = ""
+    trigger: str = ""
     only: Sequence[str] = ()
     until: Sequence[str] = ()
     fail_fast: bool = False
@@ -490,6 +491,7 @@ class _Session:
             host=host_name(),
             process=os.getpid(),
             command=self._command(),
+            trigger=request.trigger,
             lineal=VERSION,
             started_at=self._started_at.isoformat(),
         )

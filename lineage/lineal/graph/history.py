@@ -27,6 +27,7 @@ _RUNS_SEARCHED = 20
 _RELATIVES_COMPARED = 20
 _RUNS_READ_AT_ONCE = 32
 _RUNS_TIMED = 10
+_RUNS_NEEDED = 3  # two may both have been lucky
 _RUNS_PASSED = 85  # of all pipelines, as many as five reads give
 _STAGES_TIMED = 5_000
 _RESULTS_TIMED = 200
@@ -190,6 +191,19 @@ def recent_seconds(store: Store, pipeline: str, names: Mapping[str, str]) -> dic
     typical = {name: _median(seconds) for name, seconds in alike.items()}
     found = {id_: _median(took[id_]) if id_ in took else typical.get(name) for id_, name in names.items()}
     return {id_: seconds for id_, seconds in found.items() if seconds is not None}
+
+
+def recent_run_seconds(store: Store, pipeline: str) -> float | None:
+    """How long successful runs of the pipeline took of late that executed anything: the median seconds; None where there are
+    fewer than three. As many runs are read as for `recent_seconds`."""
+    took: list[float] = []
+    run_ids = islice(store.runs.newest_first(), _RUNS_PASSED)
+    while len(took) < _RUNS_TIMED and (batch := list(islice(run_ids, _RUNS_READ_AT_ONCE))):
+        for files in store.runs.find_many(batch).values():
+            run = _read(files) if files.begun is not None and files.finished is not None else None
+            if run is not None and run.pipeline == pipeline and run.state == "succeeded":
+                took.append(run.seconds)
+    return _median(took[:_RUNS_TIMED]) if len(took) >= _RUNS_NEEDED else None
 
 
 def _median(values: list[float]) -> float:

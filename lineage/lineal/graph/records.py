@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lineal_store.canonical import MAX_RECORD_BYTES, decode, encode
+from lineal_store.canonical import MAX_RECORD_BYTES, decode, encode, may_hold_nan
 from lineal_store.errors import CorruptRecord
 from lineal_store.sealed import seal_encoded, unseal
 
@@ -204,7 +204,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A run: what was asked, by whom, with which code, and what became of every stage.
 
     Written once when the run begins (``state`` is running) where something has to be executed, and once when it has ended.
-    More than `STAGES_INLINE` stages, or more than `PAGE_BYTES` of them, lie in blobs, named by ``pages``.
+    More than `STAGES_INLINE` stages, or more than `PAGE_BYTES` of them, lie in blobs, named by ``pages``. ``trigger`` says what has started
+    it, where that was no person: ``schedule NAME`` or ``backfill ID``.
     """
 
     format: int = FORMAT
@@ -227,6 +228,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     process: int
     command: list[str] = []
+    trigger: str = ""
     lineal: str
     started_at: str
     finished_at: str | None = None
@@ -330,12 +332,9 @@ def _encoded(record: msgspec.Struct) -> bytes:
     """
     with suppress(OverflowError):  # an int beyond 64 bits
         data = msgspec.msgpack.encode(record, order="sorted")
-        if len(data) <= MAX_RECORD_BYTES and not any(lead in data for lead in _LEADS_OF_NAN):
+        if len(data) <= MAX_RECORD_BYTES and not may_hold_nan(data):
             return data
     return encode(msgspec.to_builtins(record, builtin_types=(bytes,), order="sorted"))
-
-
-_LEADS_OF_NAN = b"\xcb\x7f", b"\xcb\xff"  # of very large floats, and of other bytes by chance, as well
 
 
 def _converted(fields: object, kind: type[_Record]) -> _Record:

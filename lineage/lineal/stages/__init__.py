@@ -9,6 +9,7 @@ graph: plain, frozen values, with one binding for each parameter and the conditi
 
 from __future__ import annotations
 
+from lineal.durations import parse_duration
 from lineal.stages.conditions import AllOf, AnyOf, Comparison, Condition, Not, Truth, follow, holds
 from lineal.stages.errors import (
     ConditionError,
@@ -20,7 +21,7 @@ from lineal.stages.errors import (
     WiringError,
 )
 from lineal.stages.names import nearest_hint
-from lineal.stages.options import StageOptions, parse_duration
+from lineal.stages.options import StageOptions
 from lineal.stages.pipeline import Pipeline, pipeline, unless, when
 from lineal.stages.promise import Promise
 from lineal.stages.signature import Outputs, Port, Signature

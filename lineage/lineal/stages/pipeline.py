@@ -18,7 +18,7 @@ from lineal.stages.errors import ParameterError, PipelineError, StageDefinitionE
 from lineal.stages.names import OUTPUT_NAME, check_name, nearest_hint
 from lineal.stages.options import Duration, read_timeout
 from lineal.stages.promise import Promise, negated, promised_condition, require_current
-from lineal.stages.signature import Signature, read_signature
+from lineal.stages.signature import Port, Signature, read_signature
 from lineal.stages.stage import check_function
 from lineal.stages.tracing import Tracer, call_user_code, calling_line, current, tracing
 from lineal.stages.wiring import Binding, Graph, Result
@@ -198,8 +198,8 @@ def _block(word: str, condition: object) -> Block:
     return block
 
 
-def _logical_date(name: str, signature: Signature, bound: Mapping[str, object]) -> date | None:
-    """The date that the run is for: of the parameter annotated LogicalDate, else of a date called run_date."""
+def logical_date_port(name: str, signature: Signature) -> Port | None:
+    """The parameter that takes the date which a run of pipeline ``name`` is for: annotated LogicalDate, else a date called run_date."""
     marked = [port for port in signature.inputs.values() if is_marked(port.annotation, "logical_date")]
     if len(marked) > 1:
         raise StageDefinitionError(
@@ -209,7 +209,13 @@ def _logical_date(name: str, signature: Signature, bound: Mapping[str, object]) 
     port = marked[0] if marked else signature.inputs.get("run_date")
     if port is None or not {date, datetime}.intersection(union_members(port.annotation)):
         return None
-    value = bound[port.name]
+    return port
+
+
+def _logical_date(name: str, signature: Signature, bound: Mapping[str, object]) -> date | None:
+    """The date that the run is for."""
+    port = logical_date_port(name, signature)
+    value = bound[port.name] if port is not None else None
     return value if isinstance(value, date) else None
 
 

@@ -12,6 +12,7 @@ import pytest
 from lineal.alerts.channels import (
     Command,
     Mail,
+    Relayed,
     UnusableAlert,
     VariableNotSet,
     Webhook,
@@ -19,8 +20,9 @@ from lineal.alerts.channels import (
     is_public,
     where,
 )
-from lineal.alerts.message import trial
-from lineal.alerts.rules import Alert
+from lineal.alerts.message import FailedStage, compose, trial
+from lineal.alerts.rules import About, Alert
+from lineal.events import Failure
 
 MESSAGE: dict[str, Any] = {
     **trial("worker_3", "2026-11-23T03:17:05+00:00"),
@@ -94,7 +96,7 @@ def test_what_is_not_encrypted_needs_allow_local() -> None:
         "https://hooks.example/a b",
         "https://hooks.example:port",
         "https://[::1",
-        "ftp://hooks.example",
+        "ftp:hooks.example",
         "slack://T/B",
         "pagerduty://",
         "mailto:",
@@ -111,11 +113,63 @@ def test_an_address_that_cannot_be_used_is_refused_without_showing_its_secrets(t
     assert "pw" not in str(refused.value)
 
 
-def test_slack_gets_its_own_text_in_which_nothing_is_a_mention() -> None:
-    request = webhook(Alert("slack://T0/B0/${TOKEN}"), TOKEN="X0")
+FAILED = compose(
+    About(
+        "flights",
+        "flights.py:flights",
+        "production",
+        "worker-3",
+        {"run_date": "2013-06-30"},
+        page="https://ml.example.org",
+    ),
+    occasion="failed",
+    run_id="r1",
+    state="failed",
+    at="2026-11-23T03:17:05+00:00",
+    failed=[
+        FailedStage(
+            "featurize",
+            Failure("contract", "SchemaViolation", "<!channel> & *distance* is float64", "Cast it."),
+            log=["read 1,000 rows", "```<@U1>```"],
+        )
+    ],
+    not_run=["train"],
+)
 
-    assert (request.host, request.path, request.tls) == ("hooks.slack.com", "/services/T0/B0/X0", True)
-    assert json.loads(request.body) == {"text": "a &lt;b&gt; &amp; c\n"}
+
+def test_slack_gets_a_text_that_it_sets_well_and_in_which_nothing_is_a_mention() -> None:
+    found = address(Alert("slack://T0/B0/${TOKEN}"), {**FAILED, "id": "m1"}, {"TOKEN": "X0"}, 0)
+    assert isinstance(found, Webhook)
+
+    assert (found.host, found.path, found.tls) == ("hooks.slack.com", "/services/T0/B0/X0", True)
+    assert json.loads(found.body)["text"] == (
+        "*[lineal] flights (production): featurize failed*\n"
+        "`featurize` SchemaViolation: &lt;!channel&gt; &amp; *distance* is float64\n"
+        "hint: Cast it.\n"
+        "```\nread 1,000 rows\n'''&lt;@U1&gt;'''\n```\n"
+        "not run for it: train\n"
+        "run r1 · parameters run_date=2013-06-30 · host worker-3\n"
+        "<https://ml.example.org/runs/r1|Show the run>\n"
+        "look: `lineal show r1` or `lineal logs r1 featurize`\n"
+        "retry: `lineal rerun r1`"
+    )
+
+
+def test_no_address_of_a_page_ends_its_link_in_slack() -> None:
+    found = address(Alert("slack://T/B/X"), {**FAILED, "id": "m1", "link": "https://a/|x><!here>"}, {}, 0)
+    assert isinstance(found, Webhook)
+
+    assert "<https://a/%7Cx&gt;&lt;!here&gt;|Show the run>" in json.loads(found.body)["text"]
+
+
+def test_a_test_message_says_in_slack_what_it_is() -> None:
+    found = address(Alert("slack://T/B/X"), {**trial("here", "2026-11-23T03:17:05+00:00"), "id": "m1"}, {}, 0)
+    assert isinstance(found, Webhook)
+
+    assert (
+        json.loads(found.body)["text"]
+        == "*[lineal] a test*\n`lineal alerts test` on here sent this.\nhost here"
+    )
 
 
 def test_pagerduty_opens_an_incident_and_closes_it_again() -> None:
@@ -130,6 +184,38 @@ def test_pagerduty_opens_an_incident_and_closes_it_again() -> None:
         "error",
     )
     assert (closed["event_action"], closed["dedup_key"]) == ("resolve", opened["dedup_key"])
+
+
+@pytest.mark.parametrize(
+    ("event", "severity"),
+    [
+        ("test", "info"),
+        ("slow", "warning"),
+        ("schema_drift", "warning"),
+        ("held_back", "warning"),
+        ("stale", "error"),
+    ],
+)
+def test_pagerduty_is_told_how_bad_it_is(event: str, severity: str) -> None:
+    found = address(Alert("pagerduty://k"), {**MESSAGE, "event": event}, {}, 0)
+    assert isinstance(found, Webhook)
+
+    assert json.loads(found.body)["payload"]["severity"] == severity
+
+
+def test_pagerduty_shows_the_way_to_the_run() -> None:
+    found = address(Alert("pagerduty://k"), {**FAILED, "id": "m1"}, {}, 0)
+    assert isinstance(found, Webhook)
+
+    assert json.loads(found.body)["links"] == [{"href": "https://ml.example.org/runs/r1", "text": "the run"}]
+
+
+def test_any_other_address_is_left_to_apprise() -> None:
+    found = address(Alert("discord://id/${TOKEN}"), MESSAGE, {"TOKEN": "t"}, 0)
+
+    assert found == Relayed("discord://id/t", MESSAGE["subject"], MESSAGE["text"], False, False)
+    with pytest.raises(VariableNotSet):
+        address(Alert("discord://id/${TOKEN}"), MESSAGE, {}, 0)
 
 
 def test_mail_goes_to_all_that_are_named_through_the_configured_server() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from lineal.alerts.deliver import PATIENCE_SECONDS, deliver
 from lineal.alerts.outbox import Entry, Outbox
+from lineal.alerts.rules import Alert
 from lineal.alerts.send import Undelivered
 
 Make = Callable[..., Entry]
@@ -49,6 +50,21 @@ def test_what_does_not_arrive_is_sent_again_later_each_time(outbox: Outbox, entr
     go(outbox, channel, time)
 
     assert [moment - start for _, moment in channel.sent] == [0.0, 5.0, 15.0, 35.0]
+    assert outbox.due() == outbox.failed() == []
+
+
+def test_who_has_got_it_does_not_get_it_again(outbox: Outbox, entry: Make, time: Any) -> None:
+    outbox.put(entry(alert=Alert("mailto:a@example.org,b@example.org")))
+    addresses = []
+
+    def channel(sent: Entry) -> None:
+        addresses.append(sent.alert.to)
+        if len(addresses) < 3:
+            raise Undelivered("452 full", left="mailto:b@example.org")
+
+    go(outbox, channel, time)
+
+    assert addresses == ["mailto:a@example.org,b@example.org", "mailto:b@example.org", "mailto:b@example.org"]
     assert outbox.due() == outbox.failed() == []
 
 

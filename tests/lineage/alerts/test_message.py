@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from dataclasses import replace
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
-from lineal.alerts.message import FailedStage, compose, hide, one_line
+from lineal.alerts.message import FailedStage, compose, hide, one_line, over, repeated, summary
 from lineal.alerts.rules import About, Failing
 from lineal.events import Failure
 
@@ -69,6 +72,10 @@ def test_the_document_says_what_happened_where_and_what_to_do() -> None:
         "not_run_count": 2,
         "problem": None,
         "recovered_from": None,
+        "stage": "featurize",
+        "notes": [],
+        "repeated": None,
+        "link": None,
         "look": ["lineal show 20261123-031700-4f9ac2", "lineal logs 20261123-031700-4f9ac2 featurize"],
         "retry": "lineal rerun 20261123-031700-4f9ac2",
     }
@@ -113,11 +120,70 @@ def test_a_recovery_names_the_run_that_failed_before() -> None:
     ("changes", "subject"),
     [
         ({"failed": [FailedStage("train", Failure("timeout", "TimeoutError", ""))]}, "train timed out"),
+        ({"occasion": "retries_exhausted"}, "featurize failed after 2 attempts"),
+        ({"occasion": "retry"}, "featurize failed and is tried again"),
+        ({"occasion": "slow", "failed": [], "stage": "train"}, "train is slow"),
+        ({"occasion": "schema_drift", "failed": [], "stage": "load"}, "columns of load have changed"),
+        ({"occasion": "nondeterminism", "failed": [], "stage": "train"}, "train is not deterministic"),
         ({"failed": [FEATURIZE, FEATURIZE, FEATURIZE]}, "featurize failed, and 2 more"),
     ],
 )
 def test_the_subject_names_the_root_cause(changes: dict[str, Any], subject: str) -> None:
     assert failed(**changes)["subject"] == f"[lineal] flights (production): {subject}"
+
+
+@pytest.mark.parametrize(
+    ("occasion", "subject"),
+    [
+        ("late", "is late"),
+        ("missing", "did not run"),
+        ("stale", "is stale"),
+        ("irreproducible", "can no longer be built"),
+        ("slow", "is slow"),
+    ],
+)
+def test_the_subject_says_what_is_the_matter_with_all_of_it(occasion: str, subject: str) -> None:
+    message = failed(occasion=occasion, failed=[], not_run=[], state=None)
+
+    assert message["subject"] == f"[lineal] flights (production) {subject}"
+
+
+def test_where_a_page_shows_runs_the_message_leads_there() -> None:
+    message = failed(about=replace(ABOUT, page="https://ml.example.org/lineal/"))
+
+    assert message["link"] == "https://ml.example.org/lineal/runs/20261123-031700-4f9ac2"
+    assert f"page:       {message['link']}\n" in message["text"]
+    assert failed(about=replace(ABOUT, page="https://ml.example.org"), run_id=None)["link"] is None
+
+
+def test_a_message_says_how_often_the_same_has_happened_since_it_was_told() -> None:
+    once, often = repeated(failed(), 1, AT), repeated(failed(), 12, AT)
+
+    assert often["repeated"] == {"count": 12, "since": AT}
+    assert f"\n1 more time since {AT}\n" in once["text"]
+    assert f"\n12 more times since {AT}\n" in often["text"]
+
+
+def test_what_is_over_is_told_under_the_same_key() -> None:
+    message = failed(occasion="stale", failed=[], not_run=[], state=None, key="k")
+    done = over(message)
+
+    assert (done["event"], done["key"]) == ("recovered", message["key"])
+    assert done["subject"] == "[lineal] flights (production) has recovered"
+    assert "no longer stale" in done["text"] and "retry" not in done["text"]
+
+
+def test_a_summary_names_the_first_of_those_that_were_held_back() -> None:
+    like = {**failed(), "id": "m1"}
+    message = summary(like, 25, [f"[lineal] p{number} failed" for number in range(20)], 20, AT)
+
+    assert (message["event"], message["id"], message["subject"]) == (
+        "held_back",
+        "m1",
+        "[lineal] 25 messages held back",
+    )
+    assert message["notes"][0] == "[lineal] p0 failed" and message["notes"][-1] == "and 5 more"
+    assert message.keys() == like.keys()
 
 
 def test_a_run_that_ended_without_a_stage_says_why_and_how_to_begin_again() -> None:
@@ -205,6 +271,38 @@ def test_no_line_of_a_secret_with_several_is_told() -> None:
 
 def test_the_longest_secret_goes_first_so_that_no_rest_of_it_stays() -> None:
     assert hide("abcdef abc", ["abc", "abcdef"]) == "*** ***"
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "p@ss/wörd+=&", 'with "quotes" and \\ and\nlines'])
+def test_a_secret_is_hidden_however_it_is_written(secret: str) -> None:
+    data = secret.encode()
+    forms = [
+        secret,
+        quote(secret, safe=""),
+        quote_plus(secret),
+        json.dumps(secret)[1:-1],
+        repr(secret)[1:-1],
+        base64.b64encode(data).decode(),
+        base64.urlsafe_b64encode(data).decode(),
+    ]
+
+    assert [hide(f"<{form}>", [secret]) for form in forms if not form.endswith("=")] == [
+        "<***>" for form in forms if not form.endswith("=")
+    ]
+    assert all(form[2:-4] not in hide(f"<{form}>", [secret]) for form in forms)
+
+
+@pytest.mark.parametrize("user", ["", "a", "ad", "ada"])
+def test_a_secret_is_hidden_in_what_a_server_is_sent_as_a_login(user: str) -> None:
+    login = base64.b64encode(f"{user}:hunter2-and-more:x".encode()).decode()
+    told = hide(f"Authorization: Basic {login}", ["hunter2-and-more"]).rpartition(" ")[2]
+
+    assert "***" in told
+    assert len(told) <= len(login) - 16
+
+
+def test_a_short_secret_hides_nothing_but_itself() -> None:
+    assert hide("abc YWJj ok", ["ok"]) == "abc YWJj ***"
 
 
 def test_an_empty_secret_hides_nothing() -> None:

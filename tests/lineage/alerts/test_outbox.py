@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import stat
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from dying import die_at, until_done
 
 from lineal.alerts import deliver
 from lineal.alerts.outbox import Entry, Outbox, postponed
@@ -116,45 +113,6 @@ def test_jitter_takes_up_to_half_of_a_delay(entry: Make) -> None:
 
 
 # --- kill -9 at every step -------------------------------------------------------------------------
-
-
-def die_at(step: int, folder: Path, work: Callable[[], None]) -> bool:
-    """Do ``work`` in a process that is killed before its ``step``-th act upon ``folder`` or another process.
-
-    True when it was done before that.
-    """
-    child = os.fork()
-    if child == 0:
-        try:
-            acts = 0
-
-            def count(event: str, given: tuple[Any, ...]) -> None:
-                nonlocal acts
-                ours = event in _ACTS and (isinstance(given[0], int) or str(folder) in str(given[0]))
-                if ours or event == "subprocess.Popen":
-                    acts += 1
-                    if acts == step:
-                        os.kill(os.getpid(), signal.SIGKILL)
-
-            sys.addaudithook(count)
-            work()
-        except BaseException:  # noqa: BLE001 — told by the status
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert not os.WIFEXITED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFEXITED(status)
-
-
-_ACTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.scandir", "os.utime")
-
-
-def until_done(work: Callable[[int], bool]) -> int:
-    """Call ``work`` with 1, 2, 3, … until it says that it was done; how often it was not."""
-    step = 1
-    while not work(step):
-        step += 1
-    return step - 1
 
 
 def told(root: Path) -> list[str]:

@@ -9,14 +9,14 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from receivers import answer, mailbox, silence, webhooks
+from receivers import answer, mailbox, silence, talker, webhooks
 
 from lineal.alerts import send as sending
 from lineal.alerts.message import trial
@@ -78,6 +78,26 @@ def test_a_server_that_refuses_is_not(status: int) -> None:
     assert no.value.for_good
 
 
+@pytest.mark.parametrize(
+    "place",
+    ["http://169.254.169.254/latest/meta-data/", "http://127.0.0.1:1/", "file:///etc/passwd", "//[::1]/"],
+)
+def test_a_redirect_leads_nowhere(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected: list[Any] = []
+    really = socket.socket.connect
+
+    def connect(self: socket.socket, to: Any) -> None:
+        connected.append(to)
+        really(self, to)
+
+    with webhooks(answer(302, Location=place)) as server:
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        with pytest.raises(Undelivered, match="redirects are not followed"):
+            sent(server.url)
+
+    assert connected == [("127.0.0.1", server.port)]
+
+
 def test_a_redirect_is_not_followed() -> None:
     with webhooks() as other, webhooks(answer(307, Location=other.url)) as server:
         with pytest.raises(Undelivered, match="redirects are not followed") as no:
@@ -113,6 +133,63 @@ def test_an_answer_byte_by_byte_has_one_time_limit_for_all_of_it(no_patience: No
     with webhooks(drip) as server, pytest.raises(Undelivered, match=r"no answer within 0\.3 s"):
         sent(server.url)
     gone.set()
+
+
+def test_what_was_accepted_has_arrived_whatever_the_server_still_has_to_say() -> None:
+    def never_closes(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(b"and another thing")
+        gone.wait(60)
+
+    gone = threading.Event()
+    with webhooks(never_closes) as server:
+        sent(server.url)  # within its ten seconds
+        gone.set()
+
+
+def over_and_over(first: bytes, rest: bytes) -> Callable[[socket.socket], None]:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(first)
+        while True:
+            connection.sendall(rest)
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("first", "rest"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n" * 1000),
+        (b"HTTP/1.1 200 OK\r\nX: ", b"y" * 65536),
+        (b"HTTP/1.1 ", b"2" * 65536),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+        (b"", b"\x16\x03\x01" * 1000),
+        (b"", b"\r\n" * 1000),
+    ],
+    ids=["headers", "one header", "a status", "continue", "garbage", "nothing"],
+)
+def test_a_server_that_does_not_stop_is_left(first: bytes, rest: bytes, no_patience: None) -> None:
+    with talker(over_and_over(first, rest)) as port, pytest.raises(Undelivered) as no:
+        sent(f"http://127.0.0.1:{port}/secret")
+
+    assert not no.value.for_good
+    assert "secret" not in no.value.problem and len(no.value.problem) <= 400
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x15\x03\x01\x00\x02\x02\x28", b"\x00" * 5000]
+)
+def test_a_server_that_does_not_encrypt_as_it_should_is_asked_again(garbage: bytes) -> None:
+    with talker(lambda connection: connection.sendall(garbage)) as port, pytest.raises(Undelivered) as no:
+        sent(f"https://localhost:{port}/")
+
+    assert not no.value.for_good
+
+
+def test_encryption_that_is_never_agreed_on_has_the_same_time_limit(no_patience: None) -> None:
+    with silence() as port, pytest.raises(Undelivered, match=r"no answer within 0\.3 s|timed out"):
+        sent(f"https://localhost:{port}/")
 
 
 def test_a_server_that_never_answers_is_left(no_patience: None) -> None:
@@ -247,7 +324,9 @@ def test_mail_arrives_with_its_text_and_its_id() -> None:
         "[lineal] a test",
     )
     assert mail["Message-ID"] == f"<{MESSAGE['id']}@here>"
+    assert mail.get_content_type() == "text/plain"
     assert mail.get_content().splitlines() == MESSAGE["text"].splitlines()
+    assert mail["Date"].datetime.isoformat() == MESSAGE["at"]
 
 
 def test_a_mailbox_that_does_not_exist_is_given_up_and_one_that_is_full_is_not() -> None:
@@ -259,6 +338,73 @@ def test_a_mailbox_that_does_not_exist_is_given_up_and_one_that_is_full_is_not()
             sent("mailto:full@example.org", smtp=server.url)
 
     assert (gone.value.for_good, full.value.for_good) == (True, False)
+
+
+def test_of_several_mailboxes_those_that_have_refused_are_left() -> None:
+    with mailbox() as server:
+        server.refused.update({"gone@example.org": "550 no such user", "full@example.org": "452 full"})
+        with pytest.raises(Undelivered) as no:
+            sent("mailto:a@example.org,gone@example.org,full@example.org", smtp=server.url)
+        assert server.next().recipients == ["a@example.org"]
+        with pytest.raises(Undelivered) as still:
+            sent(str(no.value.left), smtp=server.url)
+
+    assert (no.value.left, no.value.for_good) == ("mailto:gone@example.org,full@example.org", False)
+    assert still.value.left == no.value.left
+
+
+def test_an_odd_mailbox_that_has_refused_is_the_same_when_it_is_tried_again() -> None:
+    odd = "o%hm+1/2?@example.org"
+    with mailbox() as server:
+        server.refused[odd] = "452 full"
+        with pytest.raises(Undelivered) as no:
+            sent("mailto:o%25hm+1/2%3F@example.org", smtp=server.url)
+        server.refused.clear()
+        sent(str(no.value.left), smtp=server.url)
+        assert server.next().recipients == [odd]
+
+
+def test_a_mail_server_that_is_busy_is_asked_again() -> None:
+    with (
+        talker(lambda connection: connection.sendall(b"421 too many of you\r\n")) as port,
+        pytest.raises(Undelivered, match="too many of you") as no,
+    ):
+        sent("mailto:a@example.org", smtp=f"smtp://127.0.0.1:{port}")
+
+    assert not no.value.for_good
+
+
+@pytest.mark.parametrize("rest", [b"220-and\r\n" * 1000, b"220-" + b"x" * 8000 + b"\r\n", b"x" * 65536])
+def test_a_mail_server_that_does_not_stop_is_not_heard_out(rest: bytes) -> None:
+    with (
+        talker(over_and_over(b"220-welcome\r\n", rest)) as port,
+        pytest.raises(Undelivered, match=r"does not stop talking|Line too long") as no,
+    ):
+        sent("mailto:a@example.org", smtp=f"smtp://127.0.0.1:{port}")
+
+    assert not no.value.for_good
+    assert len(no.value.problem) <= 400
+
+
+@pytest.mark.parametrize(
+    "answered", [b"454 not now\r\n", b"220 go on\r\n" + b"\x00" * 5000], ids=["no", "garbage"]
+)
+def test_where_encryption_was_offered_and_fails_nothing_is_sent_without(answered: bytes) -> None:
+    heard: list[bytes] = []
+
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(b"220 mail.example.org\r\n")
+        for line in connection.makefile("rb"):
+            heard.append(line[:8].upper())
+            offer = b"250-mail.example.org\r\n250 STARTTLS\r\n"
+            connection.sendall({b"EHLO": offer, b"STAR": answered}.get(heard[-1][:4], b"250 ok\r\n"))
+
+    login = {"LINEAL_SMTP_USER": "u", "LINEAL_SMTP_PASSWORD": "pw"}
+    with talker(talk) as port, pytest.raises(Undelivered) as no:
+        sent("mailto:a@example.org", login, smtp=f"smtp://localhost:{port}")
+
+    assert not no.value.for_good
+    assert not {b"AUTH", b"MAIL", b"DATA"} & {line[:4] for line in heard}
 
 
 def test_a_password_is_never_sent_in_the_clear() -> None:

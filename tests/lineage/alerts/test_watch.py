@@ -15,6 +15,7 @@ from lineal.alerts.rules import About, Alert
 from lineal.alerts.watch import Watch
 from lineal.events import (
     Event,
+    ExecutionStarted,
     Failure,
     OutputCaptured,
     RunFinished,
@@ -38,12 +39,12 @@ class Office:
     def __init__(self, root: Path, *alerts: Alert) -> None:
         self.root, self.alerts, self.started = root, alerts, 0
 
-    def watch(self, about: About = ABOUT) -> Watch:
+    def watch(self, about: About = ABOUT, usual: float | None = None) -> Watch:
         def start(_root: Path) -> None:
             assert Outbox(self.root).due(), "nothing is delivered before it is written"
             self.started += 1
 
-        return Watch(about, self.alerts, self.root, start=start)
+        return Watch(about, self.alerts, self.root, usual_seconds=lambda: usual, start=start)
 
     def told(self) -> dict[str, dict[str, Any]]:
         outbox, found = Outbox(self.root), {}
@@ -225,3 +226,250 @@ def test_two_addresses_get_messages_of_their_own(office: Office) -> None:
     told = office.run("r1", "failed", entered("load", "failed"))
 
     assert told["all"]["id"] != told["failures"]["id"]
+
+
+# --- the same again --------------------------------------------------------------------------------
+
+
+def test_what_fails_again_in_the_same_way_is_told_once_whatever_the_error_says(office: Office) -> None:
+    office.run("r1", "failed", entered("load", "failed"))
+    again = replace_failure(entered("load", "failed"), "load broke at 03:22")
+
+    assert office.run("r2", "failed", again) == {}
+    assert set(office.run("r3", "failed", entered("train", "failed"))) == {"all", "failures"}
+
+
+def test_what_fails_again_for_another_date_is_told_once(office: Office) -> None:
+    def about(day: int) -> About:
+        return replace(ABOUT, parameters={"run_date": f"2013-06-{day}"}, dated="run_date")
+
+    assert office.run("r1", "failed", entered("load", "failed"), about=about(20)) != {}
+    assert office.run("r2", "failed", entered("load", "failed"), about=about(21)) == {}
+    assert office.run("r3", "succeeded", about=about(22)) == {}  # neither has recovered, but it goes again
+    assert office.run("r4", "failed", entered("load", "failed"), about=about(23)) != {}
+
+
+def test_a_failure_after_a_success_is_told_at_once(office: Office) -> None:
+    office.run("r1", "failed", entered("load", "failed"))
+    office.run("r2", "succeeded")
+
+    assert set(office.run("r3", "failed", entered("load", "failed"))) == {"all", "failures"}
+
+
+def replace_failure(event: StageChanged, message: str) -> StageChanged:
+    return StageChanged(
+        event.at,
+        event.run_id,
+        event.stage,
+        event.state,
+        attempt=1,
+        failure=Failure("exception", "ValueError", message),
+    )
+
+
+# --- retries ---------------------------------------------------------------------------------------
+
+RETRIED = Alert("command:retried", ("retry", "retries_exhausted", "failed"))
+
+
+def attempt_failed(stage: str, attempt: int, state: StageState = "up_for_retry") -> StageChanged:
+    return StageChanged(
+        at(attempt), "r1", stage, state, attempt=attempt, failure=Failure("exception", "E", "no")
+    )
+
+
+@pytest.fixture
+def retried(tmp_path: Path) -> Office:
+    return Office(tmp_path, RETRIED)
+
+
+def test_an_attempt_that_is_made_again_is_told_while_the_run_goes_on(retried: Office) -> None:
+    watch = retried.watch(replace(ABOUT, retries={"load": 2}))
+    watch(RunStarted(START, "r1", "flights", ()))
+    for event in wrote("load", "trying\n"):
+        watch(event)
+    watch(attempt_failed("load", 1))
+    (message,) = retried.told().values()
+
+    assert (message["event"], message["state"], message["stage"]) == ("retry", "running", "load")
+    assert message["subject"] == "[lineal] flights (tests): load failed and is tried again"
+    assert message["failed"][0]["log"] == ["trying"]
+    assert "retry:" not in message["text"]
+
+    watch(attempt_failed("load", 2))
+    assert retried.told() == {}
+
+
+def test_retries_are_exhausted_when_the_last_of_them_has_failed(retried: Office) -> None:
+    about = replace(ABOUT, retries={"load": 2, "score": 1})
+
+    def told(*events: Event) -> str:
+        (message,) = retried.run("r1", "failed", *events, about=about).values()
+        retried.run("r2", "succeeded", about=about)
+        return str(message["event"])
+
+    assert told(attempt_failed("load", 3, "failed")) == "retries_exhausted"
+    assert told(attempt_failed("score[7]", 2, "failed")) == "retries_exhausted"
+    assert told(attempt_failed("load", 2, "failed")) == "failed"  # another attempt would not have helped
+    assert told(attempt_failed("train", 1, "failed")) == "failed"
+
+
+# --- what takes long -------------------------------------------------------------------------------
+
+SLOW = Alert("command:slow", ("slow",))
+SLOWER = Alert("command:slower", ("slow",), slower=4.0)
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Office:
+    return Office(tmp_path, SLOW, SLOWER)
+
+
+def begun(office: Office, usual: float | None = None, **expected: float) -> Watch:
+    """The watch of a run that has just begun to execute stages that usually take that long."""
+    watch = office.watch(usual=usual)
+    watch(RunStarted(START, "r1", "flights", ()))
+    watch(ExecutionStarted(START, "r1", "process", 1, dict.fromkeys(expected, ()), expected))
+    return watch
+
+
+def test_a_stage_that_takes_longer_than_usual_is_told_while_it_runs(slow: Office) -> None:
+    watch = begun(slow, train=100.0)
+    watch(entered("train", "running", 5))
+
+    assert watch.next_look == at(205)
+    watch.look(at(204))
+    assert slow.told() == {}
+    watch.look(at(206))
+    (message,) = slow.told().values()
+    assert (message["event"], message["state"], message["stage"], message["run_id"]) == (
+        "slow",
+        "running",
+        "train",
+        "r1",
+    )
+    assert message["subject"] == "[lineal] flights (tests): train is slow"
+    assert message["notes"][0] == "train has taken 0:03:21 so far, usually 0:01:40"
+    assert "lineal cancel r1" in message["notes"][1]
+
+
+def test_each_alert_has_its_own_patience_and_is_told_once(slow: Office) -> None:
+    watch = begun(slow, train=100.0)
+    watch(entered("train", "running", 0))
+    told = []
+    while watch.next_look is not None:
+        watch.look(watch.next_look)
+        told.append(set(slow.told()))
+
+    assert told == [{"slow"}, {"slower"}]
+
+
+def test_what_has_ended_is_not_slow(slow: Office) -> None:
+    watch = begun(slow, train=100.0)
+    watch(entered("train", "running", 0))
+    watch(entered("train", "succeeded", 150))
+
+    assert watch.next_look is None
+    watch.look(at(1000))
+    assert slow.told() == {}
+
+
+def test_an_attempt_is_timed_on_its_own(slow: Office) -> None:
+    watch = begun(slow, train=100.0)
+    watch(entered("train", "running", 0))
+    watch(attempt_failed("train", 1))
+    watch(entered("train", "running", 150))
+
+    assert watch.next_look == at(350)
+
+
+def test_what_has_no_past_is_never_slow(slow: Office) -> None:
+    watch = begun(slow)
+    watch(entered("train", "running", 0))
+
+    assert watch.next_look is None
+
+
+def test_of_many_items_of_a_list_the_first_is_told(slow: Office) -> None:
+    watch = begun(slow, score=100.0)
+    watch(entered("score[0]", "running", 0))
+    watch(entered("score[1]", "running", 1))
+    watch.look(at(300))
+
+    assert slow.told()["slow"]["stage"] == "score[0]"
+    watch.look(at(301))
+    assert slow.told() == {}
+
+
+def test_a_run_that_takes_longer_than_runs_do_is_told_while_it_goes_on(slow: Office) -> None:
+    watch = begun(slow, usual=1000.0, train=100.0)
+
+    assert watch.next_look == at(2000)
+    watch.look(at(2000))
+    assert slow.told()["slow"]["subject"] == "[lineal] flights (tests) is slow"
+
+
+def test_a_run_that_has_more_to_do_than_usual_may_take_as_long_as_its_stages(slow: Office) -> None:
+    watch = begun(slow, usual=10.0, train=3000.0, load=1000.0)
+
+    assert watch.next_look == at(8000)
+
+
+def test_a_run_that_was_slow_is_told_no_more_when_it_has_ended(slow: Office) -> None:
+    watch = begun(slow, usual=1000.0)
+    watch(RunFinished(at(10), "r1", "succeeded", {}))
+
+    assert watch.next_look is None
+
+
+# --- what is found of a stage ----------------------------------------------------------------------
+
+
+def test_other_bytes_from_the_same_are_told_although_the_run_succeeds(tmp_path: Path) -> None:
+    office = Office(tmp_path, Alert("command:all", ("failed", "nondeterminism")))
+    other = StageChanged(
+        at(1), "r1", "train", "succeeded", other_bytes="run r0 made other bytes of the same action"
+    )
+    told = office.run("r1", "succeeded", other)
+
+    assert told["all"]["event"] == "nondeterminism"
+    assert told["all"]["subject"] == "[lineal] flights (tests): train is not deterministic"
+    assert told["all"]["notes"] == ["train: run r0 made other bytes of the same action"]
+    assert office.run("r2", "succeeded", other) == {}
+
+
+def test_columns_that_change_are_told_until_they_change_again(tmp_path: Path) -> None:
+    office = Office(tmp_path, Alert("command:all", ("schema_drift",)))
+
+    def told(**changes: str) -> list[str]:
+        watch = office.watch()
+        watch(RunFinished(at(9), "r1", "succeeded", {}))
+        watch.found("schema_drift", "load", changes, at(10))
+        return [f"{message['state']} {message['notes']}" for message in office.told().values()]
+
+    assert told(result="a is double, was int64") == ["succeeded ['result: a is double, was int64']"]
+    assert told(result="a is double, was int64") == []
+    assert told(other="a is double, was int64") == []  # another item of a list has changed in the same way
+    assert len(told(result="gone: b")) == 1
+
+
+def test_of_many_attempts_and_items_the_first_is_told_in_a_run(tmp_path: Path) -> None:
+    office = Office(tmp_path, Alert("command:all", ("retry",)))
+    watch = office.watch()
+    for number in range(100):
+        watch(attempt_failed(f"score[{number}]", 1))
+
+    assert len(office.told()) == 1
+    assert office.started == 1
+
+
+def test_what_is_told_of_a_stage_opens_another_incident_than_the_failure_of_its_run(tmp_path: Path) -> None:
+    office = Office(tmp_path, Alert("command:all", ("failed", "retry")))
+    watch = office.watch()
+    watch(attempt_failed("load", 1))
+    (retry,) = office.told().values()
+    watch(attempt_failed("load", 2, "failed"))
+    watch(RunFinished(at(9), "r1", "failed", {}))
+    (failure,) = office.told().values()
+
+    assert failure["key"] == ABOUT.key != retry["key"]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import getpass
 import pickle
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from lineal.alerts.rules import Alert
 from lineal.api.config import Configuration, InvalidConfiguration, find_root, load_configuration
+from lineal.automation.cron import Cron
+from lineal.automation.moments import Every
+from lineal.automation.schedule import Event, Schedule
 from lineal_store import Place
 
 SAMPLE = """
@@ -24,6 +29,7 @@ strict = true
 cache = "../cache"
 cache_limit = "2.5 GB"
 single_writer = true
+page = "https://ml.example.org/lineal"
 limits = { warehouse = 2, "*" = 8 }
 
 [tool.lineal.profiles.production]
@@ -147,8 +153,10 @@ def test_every_documented_setting_is_read(project: Path) -> None:
         cache=str(project.parent / "cache"),
         cache_limit_bytes=2_500_000_000,
         single_writer=True,
+        page="https://ml.example.org/lineal",
         limits={"warehouse": 2, "*": 8},
         alerts=({"to": "mailto:team@example.org", "on": ["failed", "recovered", "late"]},),
+        schedules=configuration.schedules,
         origins=configuration.origins,
     )
     assert configuration.origins["strict"] == "pyproject.toml"
@@ -281,12 +289,47 @@ def test_flags_that_were_not_given_change_nothing(project: Path) -> None:
             "alerts[1].on: no occasion 'faild'; did you mean failed?",
         ),
         ("[[tool.lineal.alerts]]\nto = 'htps://x'", "alerts[1].to: expected https://…, mailto:"),
+        ("[[tool.lineal.alerts]]\nto = 'slak://T/B/X'", "did you mean slack?"),
+        ("[[tool.lineal.alerts]]\nto = 'somebody'", "alerts[1].to: expected https://…, mailto:"),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nrepeat = '4 fortnights'",
+            "alerts[1].repeat: expected a duration",
+        ),
+        ("[[tool.lineal.alerts]]\nto = 'command:x'\nrepeat = 4", "alerts[1].repeat: expected a duration"),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nhourly = 0",
+            "alerts[1].hourly: expected a whole number from 1",
+        ),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nhourly = 1.5",
+            "alerts[1].hourly: expected a whole number from 1",
+        ),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nslower = 0.5",
+            "alerts[1].slower: expected a number from 1",
+        ),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nslower = true",
+            "alerts[1].slower: expected a number from 1",
+        ),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nslower = nan",
+            "alerts[1].slower: expected a number from 1",
+        ),
+        ("[[tool.lineal.alerts]]\nto = 'command:x'\non = ['stale']", "alerts[1]: max_age is missing"),
+        (
+            "[[tool.lineal.alerts]]\nto = 'command:x'\nmax_age = { x = 'old' }",
+            "alerts[1].max_age: expected a duration for each address",
+        ),
+        ("[tool.lineal]\npage = 'ml.example.org'", "page: expected https://… or http://…"),
+        ("[tool.lineal]\npage = 'https://ada:pw@ml.example.org'", "page: expected https://… or http://…"),
         ("[[tool.lineal.alerts]]\nto = 'command:x'\non = 'failed'", "alerts[1].on: expected a list of texts"),
         ("[[tool.lineal.schedules]]\ncorn = ''", "unknown key schedules[1].corn; did you mean cron?"),
         (
             "[[tool.lineal.schedules]]\non = { pth = 'x' }",
             "unknown key schedules[1].on.pth; did you mean path?",
         ),
+        ("[[tool.lineal.schedules]]\ncron = '@daily'", "schedules[1]: name is missing"),
         (
             "[[tool.lineal.schedules]]\ngap = 'leap'",
             'schedules[1].gap: expected "shift" or "skip", got "leap"',
@@ -337,6 +380,8 @@ def test_alerts_are_those_of_the_strongest_file_that_has_any(project: Path) -> N
         "mailto:a@example.org",
         "slack://T/B/X",
         "pagerduty://k",
+        "discord://id/${TOKEN}",
+        "mailtos://ada@example.org",
         "${HOOK}",
     ],
 )
@@ -347,6 +392,133 @@ def test_an_alert_takes_any_kind_of_address(project: Path, to: str) -> None:
     (table,) = load(project).alerts
 
     assert Alert.of(table) == Alert(to, Alert(to).on, "smtps://mail:465", "ml@example.org", "${KEY}", True)
+
+
+def test_schedules_are_those_of_the_strongest_file_that_has_any(project: Path) -> None:
+    write(project, "pyproject.toml", SAMPLE)
+    nightly, on_data = (Schedule.of(table) for table in load(project).schedules)
+
+    assert nightly == Schedule(
+        "nightly",
+        Cron.parse("30 2 * * *"),
+        "flights.py:flights",
+        ZoneInfo("Europe/Berlin"),
+        logical_date_offset_days=-1,
+        parameters={"learning_rate": 0.1},
+    )
+    assert on_data.when == Event("path", "s3://raw/*.parquet")
+
+    write(project, "lineal.local.toml", "schedules = []")
+    assert load(project).schedules == ()
+
+
+def test_every_key_of_a_schedule_is_read(project: Path) -> None:
+    write(
+        project,
+        "lineal.toml",
+        """
+        [[schedules]]
+        name = "often"
+        every = "6h"
+        timezone = "Africa/Cairo"
+        gap = "skip"
+        overlap = "both"
+        catch_up = "all"
+        when_running = "cancel"
+        jitter = "90s"
+        start = 2026-01-01
+        end = "2027-01-01T12:00Z"
+
+        [[schedules]]
+        name = "hook"
+        on = { webhook = "labels", secret = "${LABELS_SECRET}" }
+        """,
+    )
+
+    often, hook = (Schedule.of(table) for table in load(project).schedules)
+
+    assert often == Schedule(
+        "often",
+        Every("6h", 21600),
+        None,
+        ZoneInfo("Africa/Cairo"),
+        "skip",
+        "both",
+        "all",
+        "cancel",
+        jitter_seconds=90,
+        start=datetime(2025, 12, 31, 22, tzinfo=UTC),
+        end=datetime(2027, 1, 1, 12, tzinfo=UTC),
+    )
+    assert hook.when == Event("webhook", "labels", "${LABELS_SECRET}")
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("cron = '30 25 * * *'", "schedules[1].cron: hour: '25' is not a number from 0 to 23"),
+        ("cron = '0 0 30 2 *'", "schedules[1].cron: day of month: no month of '2' has a day 30"),
+        ("cron = ''", "schedules[1].cron: expected a cron expression"),
+        ("every = '250ms'", "schedules[1].every: '250ms' is no duration of whole seconds"),
+        ("every = 6", "schedules[1].every: expected a duration"),
+        ("", "schedules[1]: it says nowhere when it runs; one of cron, every and on is needed"),
+        (
+            "cron = '@daily'\nevery = '1d'",
+            "schedules[1]: cron and every are given; one of cron, every and on is needed",
+        ),
+        (
+            "cron = '@daily'\ntimezone = 'Europe/Berln'",
+            "schedules[1].timezone: there is no time zone Europe/Berln; did you mean Europe/Berlin?",
+        ),
+        ("cron = '@daily'\njitter = 'some'", "schedules[1].jitter: 'some' is no duration of whole seconds"),
+        ("cron = '@daily'\nstart = 'soon'", "schedules[1].start: 'soon' is no date or time"),
+        (
+            "cron = '@daily'\nstart = 2026-01-02\nend = 2026-01-01",
+            "schedules[1]: it ends before it starts",
+        ),
+        (
+            "cron = '@daily'\nlogical_date_offset = '-1h'",
+            'schedules[1].logical_date_offset: expected days such as "-1d", got "-1h"',
+        ),
+        ("on = {}", "schedules[1].on: nothing is named; one of path, ref, pipeline and webhook is needed"),
+        (
+            "on = { path = 'a', ref = 'b' }",
+            "schedules[1].on: path and ref are two events; one of path, ref, pipeline and webhook is needed",
+        ),
+        ("on = { webhook = 'a' }", "schedules[1].on: a webhook needs a secret to be signed with"),
+        ("on = { ref = 'a', secret = '${B}' }", "schedules[1].on: secret signs a webhook"),
+    ],
+)
+def test_a_schedule_that_cannot_be_used_is_refused_with_what_is_wrong(
+    project: Path, text: str, problem: str
+) -> None:
+    write(project, "lineal.toml", f"[[schedules]]\nname = 'x'\n{text}")
+
+    assert mistakes(project).startswith(f"lineal.toml: {problem}")
+
+
+def test_a_webhooks_secret_in_a_file_is_refused_and_not_shown(project: Path) -> None:
+    write(project, "lineal.toml", "[[schedules]]\nname = 'x'\non = { webhook = 'a', secret = 'hunter2' }")
+
+    assert "schedules[1].on.secret: expected the variable that holds it" in (told := mistakes(project))
+    assert "hunter2" not in told
+
+
+def test_two_schedules_of_one_name_are_refused(project: Path) -> None:
+    write(project, "lineal.toml", "[[schedules]]\nname = 'x'\ncron = '@daily'\n" * 2)
+
+    assert mistakes(project) == "lineal.toml: schedules[2].name: 'x' is schedules[1] already"
+
+
+def test_an_alert_says_how_often_it_is_told_and_what_is_slow_late_or_stale(project: Path) -> None:
+    settings = (
+        'repeat = "1d"\nhourly = 5\nslower = 1.5\ngrace = "30m"\nmax_age = { "flights@latest" = "26h" }'
+    )
+    write(project, "lineal.toml", f"[[alerts]]\nto = 'command:x'\non = ['stale', 'slow']\n{settings}")
+    (alert,) = map(Alert.of, load(project).alerts)
+
+    assert (alert.repeat, alert.hourly, alert.slower, alert.grace) == (86_400.0, 5, 1.5, 1800.0)
+    assert alert.max_age == {"flights@latest": 93_600.0}
 
 
 def test_all_mistakes_of_all_sources_are_reported_at_once(project: Path) -> None:

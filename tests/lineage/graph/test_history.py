@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from lineal.graph.action import action_key
-from lineal.graph.history import History, Relative, recent_seconds
+from lineal.graph.history import History, Relative, recent_run_seconds, recent_seconds
 from lineal.graph.records import (
     Action,
     ActionResult,
@@ -241,3 +241,54 @@ def test_however_long_the_history_is_only_its_newest_part_is_read(
     recent_seconds(past.store, pipeline, {"train": "train"})
 
     assert len(read) <= most
+
+
+def took(past: Past, seconds: float, *, begun: bool = True, **changes: Any) -> None:
+    """A run that took so long; one that only found hits never began."""
+    past.count += 1
+    run_id = f"20261122-04{past.count:02}00-abcdef"
+    fields: dict[str, Any] = {
+        "run_id": run_id,
+        "pipeline": "flow",
+        "target": "flow.py:flow",
+        "state": "succeeded",
+        "namespace": "tests",
+        "code_tree": NOWHERE,
+        "environment": NOWHERE,
+        "who": "me",
+        "host": "here",
+        "process": 1,
+        "lineal": "1",
+        "started_at": "2026-11-22T04:00:00+00:00",
+        "finished_at": "2026-11-22T05:00:00+00:00",
+        "seconds": seconds,
+        **changes,
+    }
+    data = seal_record(RunRecord(**fields))
+    if begun:
+        past.store.runs.begin(run_id, data)
+    past.store.runs.finish(run_id, data)
+
+
+def test_a_run_usually_takes_what_the_newest_successful_ones_took(past: Past) -> None:
+    for seconds in (500.0, 1.0, 9.0, 5.0, *(5.0,) * 8):
+        took(past, seconds)
+    took(past, 900.0, state="failed")
+    took(past, 900.0, pipeline="other")
+
+    assert recent_run_seconds(past.store, "flow") == 5.0
+
+
+def test_a_run_of_hits_does_not_tell_how_long_runs_take(past: Past) -> None:
+    for seconds in (60.0, 70.0, 80.0):
+        took(past, seconds)
+        took(past, 0.1, begun=False)
+
+    assert recent_run_seconds(past.store, "flow") == 70.0
+
+
+def test_two_runs_are_too_few_to_know_what_is_usual(past: Past) -> None:
+    took(past, 60.0)
+    took(past, 70.0)
+
+    assert recent_run_seconds(past.store, "flow") is None

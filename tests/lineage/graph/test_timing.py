@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from lineal.durations import parse_duration
 from lineal.graph.records import StageRecord
 from lineal.graph.timing import Split, Times, advise_overheads, advise_timeouts, splits_of, times_of
-from lineal.stages.options import parse_duration
 
 DAY = 86400.0
 

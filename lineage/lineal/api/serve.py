@@ -1,0 +1,311 @@
+"""``lineal serve``: one process that looks after the schedules of one project or several, until it is told to end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lineal.api.alerts_automation import AutomationAlerts
+from lineal.api.config import PROJECT_FILES, Configuration, find_root
+from lineal.api.job import DAEMON_LOCK, FILE, LOCKS
+from lineal.api.log import VARIABLE, Log, make_log
+from lineal.api.project import Project
+from lineal.api.sensors import Sensors, looker
+from lineal.automation.daemon import Daemon
+from lineal.automation.launching import Launcher, lock_path
+from lineal.automation.locks import held, holder
+from lineal.automation.notices import (
+    ClockSetBack,
+    Ended,
+    Fired,
+    Late,
+    Lost,
+    Missed,
+    Notice,
+    Started,
+    Stopping,
+)
+from lineal.automation.schedule import Schedule
+from lineal.errors import LinealError, UsageError
+from lineal.state import Job, State
+
+Document = dict[str, Any]
+_STANDBY_SECONDS = 1.0
+_RELOAD_SECONDS = 2.0
+
+
+class Served:
+    """One project that is looked after. ``load`` reads its configuration; ``options`` are what was given in place of it, as variables."""
+
+    def __init__(
+        self,
+        load: Callable[[], Configuration],
+        options: Mapping[str, str],
+        log: Log,
+        *,
+        most_runs: int,
+        log_form: str,
+    ) -> None:
+        self._load, self._log = load, log
+        self.configuration = load()
+        self.root = self.configuration.root
+        self._folder = self.configuration.state
+        self._variables = {**os.environ, **options, VARIABLE: log_form}
+        self._most_runs = most_runs
+        self._alerts = AutomationAlerts(self._cannot_tell, _tell_stale)
+        self._held = ExitStack()
+        self._daemon: Daemon | None = None
+        self._sensors: Sensors | None = None
+        self._stands_by = False
+        self._files: Mapping[str, object] = {}
+        self._looked = 0.0
+
+    @property
+    def running(self) -> list[Job]:
+        """Jobs under way, as far as is known here."""
+        return self._daemon.under_way if self._daemon is not None else []
+
+    def is_at_work(self) -> bool:
+        """Whether a job's process lives."""
+        return any(holder(lock_path(self._folder / LOCKS, job.id)) is not None for job in self.running)
+
+    def step(self, *, reload: bool) -> float:
+        """Do what is to be done; in so many seconds there may be more."""
+        if self._daemon is None and not self._begin():
+            return _STANDBY_SECONDS
+        assert self._daemon is not None
+        now = time.monotonic()
+        if reload or now - self._looked > _RELOAD_SECONDS:
+            self._looked = now
+            self._reload(always=reload)
+        wait = self._daemon.step()
+        self._alerts.look(self._daemon.waiting, _now())
+        return wait
+
+    def close(self) -> None:
+        if self._sensors is not None:
+            self._sensors.close()
+        self._held.close()
+
+    def _begin(self) -> bool:
+        """Become the one daemon of the project; False as long as another one is."""
+        lock = self._folder / DAEMON_LOCK
+        with ExitStack() as stack:
+            if not stack.enter_context(held(lock)):
+                if not self._stands_by:
+                    self._stands_by = True
+                    self._log(
+                        _now(),
+                        "warning",
+                        "another daemon looks after this project; waiting for it to end",
+                        project=self.root,
+                        process=holder(lock),
+                    )
+                return False
+            state = State(self._folder / FILE)
+            stack.callback(state.close)
+            self._sensors = Sensors(looker(self.configuration), self._cannot_look, time.monotonic)
+            launcher = Launcher(
+                [sys.executable, "-m", "lineal.api.job", str(self.root), str(self._folder)],
+                self.root,
+                self._folder / LOCKS,
+                self._variables,
+            )
+            self._daemon = Daemon(
+                state, launcher, self._sensors, self._tell, _Clock(), most_runs=self._most_runs
+            )
+            self._held = stack.pop_all()
+        self._files = _identities(self.root)
+        self._configure()
+        return True
+
+    def _reload(self, *, always: bool) -> None:
+        files = _identities(self.root)
+        if files == self._files and not always:
+            return
+        self._files = files
+        try:
+            self.configuration = self._load()
+            self._configure()
+        except LinealError as error:
+            self._log(
+                _now(),
+                "error",
+                f"the configuration cannot be used, the one before stays: {error}",
+                project=self.root,
+                hint=error.hint,
+            )
+
+    def _configure(self) -> None:
+        assert self._daemon is not None
+        schedules = {table["name"]: Schedule.of(table) for table in self.configuration.schedules}
+        self._daemon.configure(schedules)
+        self._alerts.configure(self.configuration, schedules)
+        names = ", ".join(schedules)
+        self._log(
+            _now(),
+            "info",
+            f"looking after {len(schedules)} schedules: {names}" if names else "there are no schedules",
+            project=self.root,
+        )
+
+    def _cannot_look(self, schedule: str, problem: str) -> None:
+        self._log(_now(), "warning", f"cannot look at what it waits for: {problem}", schedule=schedule)
+
+    def _cannot_tell(self, problem: str) -> None:
+        self._log(_now(), "warning", problem, project=self.root)
+
+    def _tell(self, notice: Notice) -> None:
+        self._alerts.hear(notice)
+        match notice:
+            case Fired(at, job):
+                self._log(
+                    at, "info", "skipped" if job.state == "skipped" else "due", note=job.note, **_facts(job)
+                )
+            case Missed(at, schedule, first, last):
+                self._log(
+                    at,
+                    "warning",
+                    "missed, and not caught up with",
+                    schedule=schedule,
+                    first=first.due_at.isoformat(),
+                    last=last.due_at.isoformat(),
+                )
+            case Started(at, job):
+                self._log(at, "info", "starting", **_facts(job))
+            case Ended(at, job):
+                level = (
+                    "info" if job.state == "succeeded" else "error" if job.state == "failed" else "warning"
+                )
+                self._log(at, level, job.state, run_id=job.run_id, note=job.note, **_facts(job))
+            case Lost(at, job):
+                self._log(
+                    at, "warning", "its process ended before the run did", state=job.state, **_facts(job)
+                )
+            case Stopping(at, job):
+                self._log(
+                    at, "warning", "stopping it, for a later one is due", run_id=job.run_id, **_facts(job)
+                )
+            case Late(at, job):
+                self._log(
+                    at, "warning", "late: it has not begun", due_at=job.due_at.isoformat(), **_facts(job)
+                )
+            case ClockSetBack(at, schedule):
+                self._log(at, "warning", "the clock was set back", schedule=schedule)
+
+
+def serve_projects(
+    projects: Sequence[tuple[Path, Callable[[], Configuration]]],
+    options: Mapping[str, str],
+    *,
+    most_runs: int,
+    log_form: str,
+    drain: bool,
+) -> Document:
+    """Look after the projects in those folders until SIGTERM or SIGINT; SIGHUP reads their configurations anew.
+
+    Each comes with what reads its configuration; ``options`` are settings that stand over it, as variables. At most ``most_runs`` of each run at
+    once. Runs that go on when it ends are the next daemon's; with ``drain`` they are waited for, and nothing new is begun: a
+    second signal ends that. `UsageError` for a project that is named twice or has no folder.
+    """
+    log = make_log(log_form)
+    served = [
+        Served(load, options, log, most_runs=most_runs, log_form=log_form) for _, load in _distinct(projects)
+    ]
+    with _signals() as told, ExitStack() as stack:
+        for project in served:
+            stack.callback(project.close)
+        while not told.ending:
+            reload, told.reload = told.reload, False
+            wait = min(project.step(reload=reload) for project in served)
+            told.woken.wait(wait)
+            told.woken.clear()
+        if drain and any(project.is_at_work() for project in served):
+            log(_now(), "info", "waiting for runs to end")
+            while any(project.is_at_work() for project in served) and told.ending < 2:
+                told.woken.wait(0.1)
+        going_on = [job for project in served for job in project.running if project.is_at_work()]
+    return {
+        "going_on": [
+            {"origin": job.origin, "logical_date": job.logical_date, "run_id": job.run_id} for job in going_on
+        ]
+    }
+
+
+def _distinct(
+    projects: Sequence[tuple[Path, Callable[[], Configuration]]],
+) -> Sequence[tuple[Path, Callable[[], Configuration]]]:
+    for folder, _ in projects:
+        if not folder.is_dir():
+            raise UsageError(f"there is no folder {folder}", "Name the folder of a project.")
+    roots = [find_root(folder) for folder, _ in projects]
+    for root in roots:
+        if roots.count(root) > 1:
+            raise UsageError(f"the project in {root} is named twice")
+    return projects
+
+
+class _Told:
+    """What signals have said."""
+
+    def __init__(self) -> None:
+        self.ending, self.reload, self.woken = 0, False, threading.Event()
+
+
+@contextmanager
+def _signals() -> Iterator[_Told]:
+    told = _Told()
+
+    def end(*_: object) -> None:
+        told.ending += 1
+        told.woken.set()
+
+    def reload(*_: object) -> None:
+        told.reload = True
+        told.woken.set()
+
+    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: reload}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Clock:
+    def now(self) -> datetime:
+        return _now()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _tell_stale(configuration: Configuration) -> None:
+    Project(configuration).tell_stale()
+
+
+def _facts(job: Job) -> dict[str, object]:
+    kind, _, name = job.origin.partition(" ")
+    return {kind: name, "logical_date": job.logical_date, "job": job.id}
+
+
+def _identities(root: Path) -> dict[str, object]:
+    """What tells whether a file of the configuration has changed."""
+    found: dict[str, object] = {}
+    for name in (*PROJECT_FILES, "lineal.local.toml"):
+        try:
+            status = (root / name).stat()
+        except OSError:
+            continue
+        found[name] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
