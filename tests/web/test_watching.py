@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from lineal.automation.notices import Stepped
-from lineal_web.watching import FRESH_SECONDS, HEALTHY_SECONDS, Watched, names_of
+from lineal.automation.notices import Ended, Stepped
+from lineal.state import Job, NewJob
+from lineal.views.figures import Figures
+from lineal_web.watching import FRESH_SECONDS, HEALTHY_SECONDS, Watched, names_of, watching
 
 
 def step(site: Any) -> None:
@@ -102,6 +108,60 @@ def test_what_a_look_finds_is_as_old_as_its_beginning(site: Any) -> None:
     watched.hear(Stepped(site.now, 0.0))
 
     assert "does not answer" in str(watched.problem)
+
+
+@dataclass
+class Counted:
+    """What was counted, and what had to be recalled before."""
+
+    recalled: list[str] = field(default_factory=list)
+    counted: queue.Queue[tuple[str, Job, Figures | None]] = field(default_factory=queue.Queue)
+
+    def recall(self, name: str) -> None:
+        self.recalled.append(name)
+
+    def count(self, name: str, job: Job, figures: Figures | None) -> None:
+        self.counted.put((name, job, figures))
+
+
+def ended(site: Any, **fields: Any) -> Job:
+    with site.served.open_state() as state:
+        [job] = state.add([NewJob("schedule nightly", str(fields), site.now, state="failed")], site.now)
+    return replace(job, **fields)
+
+
+def test_what_ends_is_counted_also_where_its_record_cannot_be_read(site: Any) -> None:
+    counting = Counted()
+    with watching([(site.served, site.watched)], counting, site.log):
+        for job in (ended(site, run_id=None), ended(site, run_id="20261128-120000-abcdef")):
+            for listener in site.served.listeners:
+                listener(Ended(site.now, job))
+            assert counting.counted.get(timeout=60) == ("project", job, None)
+
+    assert counting.recalled == ["project"]
+    [(level, message)] = site.logged
+    assert level == "warning"
+    assert message.startswith("its figures cannot be read: StoreUnavailable")
+
+
+def test_nobody_waits_for_a_store_that_does_not_answer(site: Any) -> None:
+    """Not those who ask, not the scheduler, and not the end."""
+    looking, answers = threading.Event(), threading.Event()
+
+    def hang() -> str | None:
+        looking.set()
+        answers.wait(60)
+        return None
+
+    watched = Watched("project", hang, lambda: site.monotonic)
+    with watching([(site.served, watched)], Counted(), site.log):
+        assert looking.wait(60)
+        job = ended(site, run_id=None)
+        for listener in site.served.listeners:
+            listener(Stepped(site.now, 0.0))
+            listener(Ended(site.now, job))
+        assert watched.problem == "its state and store were not looked at yet"
+    answers.set()
 
 
 @pytest.mark.parametrize(

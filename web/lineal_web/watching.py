@@ -148,11 +148,12 @@ class _Watcher(threading.Thread):
             self._counting.recall(self._watched.name)
         due = time.monotonic()
         while True:
+            if time.monotonic() >= due:
+                self._watched.look()
+                due = time.monotonic() + LOOKS_SECONDS
             try:
                 job = self._ended.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
-                self._watched.look()
-                due = time.monotonic() + LOOKS_SECONDS
                 continue
             if job is None:
                 return
