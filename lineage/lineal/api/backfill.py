@@ -96,7 +96,7 @@ class Backfills:
                 until=wanted.until,
                 dry_run=True,
             )
-            found = [stage["cache"] for stage in document["stages"]]
+            found = [stage["cache"] for stage in document["stages"] if stage["cache"] is not None]
             stages += len(found)
             hits += found.count("hit")
             runs.append(_entry(job, None, "queued"))
@@ -260,7 +260,9 @@ class Backfills:
         for job in jobs:
             run = find_run(self._project.store, job.run_id) if job.run_id is not None else None
             if run is not None:
-                found = [stage.cache for stage in read_stages(self._project.store, run)]
+                found = [
+                    stage.cache for stage in read_stages(self._project.store, run) if stage.cache is not None
+                ]
                 stages += len(found)
                 hits += found.count("hit")
         return {
