@@ -16,7 +16,19 @@ from depth import DEEP
 from support import Project
 
 FLIGHTS = Path(__file__).parents[2] / "examples" / "flights"
-WORDS = ("backfill", "--from", "2013-03-04", "--to", "2014-01-04", "--every", "6d", "--at-once", "2")
+WORDS = (
+    "backfill",
+    "--from",
+    "2013-03-04",
+    "--to",
+    "2014-01-04",
+    "--every",
+    "6d",
+    "--at-once",
+    "2",
+    "--until",
+    "register",
+)
 """A model needs the 63 days before its date, so that the year has room for 44 weekly ones; these are 52, six days apart."""
 
 

@@ -71,6 +71,7 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
             trigger=job.origin,
             force=tuple(options.get("force", ())),
             why=options.get("why"),
+            until=tuple(options.get("until", ())),
             listener=hear,
         )
     except KeyboardInterrupt:
