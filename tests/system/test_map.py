@@ -196,7 +196,9 @@ def test_who_forces_an_item_that_the_list_does_not_have_is_told(fan: Project) ->
 
     told = fan.json("run", "--force", "train[9]").document["warnings"]
 
-    assert [text for text in told if "--force" in text] == ["--force train[9] names nothing: train has 3 items"]
+    assert [text for text in told if "--force" in text] == [
+        "--force train[9] names nothing: train has 3 items"
+    ]
 
 
 def test_trace_leads_from_the_end_through_list_and_items_to_the_list_that_was_mapped_over(

@@ -17,33 +17,23 @@ from lineal.api.alerts_automation import AutomationAlerts
 from lineal.api.config import PROJECT_FILES, Configuration, find_root
 from lineal.api.job import DAEMON_LOCK, FILE, LOCKS
 from lineal.api.log import VARIABLE, Log, make_log
+from lineal.api.notices import log_notice
 from lineal.api.project import Project
 from lineal.api.sensors import Sensors, looker
 from lineal.automation.daemon import Daemon
 from lineal.automation.launching import Launcher, lock_path
 from lineal.automation.locks import held, holder
-from lineal.automation.notices import (
-    ClockSetBack,
-    Ended,
-    Fired,
-    Late,
-    Lost,
-    Missed,
-    Notice,
-    Started,
-    Stepped,
-    Stopping,
-    Tell,
-)
+from lineal.automation.notices import Notice, Stepped, Tell
 from lineal.automation.schedule import Schedule
 from lineal.errors import LinealError, UsageError
-from lineal.state import Job, State
+from lineal.state import Job, State, StateUnavailable
 
 Document = dict[str, Any]
 Beside: TypeAlias = "Callable[[Sequence[Served], Log], AbstractContextManager[object]]"
 """What goes on beside the scheduler, in threads of its own, for as long as things are fired."""
 _STANDBY_SECONDS = 1.0
 _RELOAD_SECONDS = 2.0
+_HELD_UP_SECONDS = 5.0
 
 
 class Served:
@@ -77,6 +67,7 @@ class Served:
         self.stands_by = False
         self._files: Mapping[str, object] = {}
         self._looked = 0.0
+        self._held_up_by = ""
 
     def open_state(self) -> State:
         """The project's state, for one thread."""
@@ -94,7 +85,13 @@ class Served:
     def step(self, *, reload: bool) -> float:
         """Do what is to be done; in so many seconds there may be more."""
         started = time.monotonic()
-        wait = self._step(reload=reload)
+        try:
+            wait = self._step(reload=reload)
+            self._held_up_by = ""
+        except StateUnavailable as error:
+            if self._daemon is None:
+                raise
+            wait = self._hold_up(error)
         self._tell_listeners(Stepped(_now(), time.monotonic() - started))
         return wait
 
@@ -110,6 +107,15 @@ class Served:
         self._alerts.look(self._daemon.waiting, _now())
         return wait
 
+    def _hold_up(self, error: StateUnavailable) -> float:
+        """The state cannot be used just now: the disk is full, say. What is due stays due."""
+        assert self._daemon is not None
+        self._daemon.doubt()
+        if self._held_up_by != str(error):
+            self._held_up_by = str(error)
+            self._log(_now(), "error", f"nothing is fired: {error}", project=self.root, hint=error.hint)
+        return _HELD_UP_SECONDS
+
     def close(self) -> None:
         if self._sensors is not None:
             self._sensors.close()
@@ -119,7 +125,11 @@ class Served:
         """Become the one daemon of the project; False as long as another one is."""
         lock = self._folder / DAEMON_LOCK
         with ExitStack() as stack:
-            if not stack.enter_context(held(lock)):
+            try:
+                is_alone = stack.enter_context(held(lock))
+            except OSError as error:
+                raise StateUnavailable(str(self._folder), error.strerror or str(error)) from error
+            if not is_alone:
                 if not self.stands_by:
                     self.stands_by = True
                     self._log(
@@ -191,41 +201,7 @@ class Served:
     def _tell(self, notice: Notice) -> None:
         self._tell_listeners(notice)
         self._alerts.hear(notice)
-        match notice:
-            case Fired(at, job):
-                self._log(
-                    at, "info", "skipped" if job.state == "skipped" else "due", note=job.note, **_facts(job)
-                )
-            case Missed(at, schedule, first, last):
-                self._log(
-                    at,
-                    "warning",
-                    "missed, and not caught up with",
-                    schedule=schedule,
-                    first=first.due_at.isoformat(),
-                    last=last.due_at.isoformat(),
-                )
-            case Started(at, job):
-                self._log(at, "info", "starting", **_facts(job))
-            case Ended(at, job):
-                level = (
-                    "info" if job.state == "succeeded" else "error" if job.state == "failed" else "warning"
-                )
-                self._log(at, level, job.state, run_id=job.run_id, note=job.note, **_facts(job))
-            case Lost(at, job):
-                self._log(
-                    at, "warning", "its process ended before the run did", state=job.state, **_facts(job)
-                )
-            case Stopping(at, job):
-                self._log(
-                    at, "warning", "stopping it, for a later one is due", run_id=job.run_id, **_facts(job)
-                )
-            case Late(at, job):
-                self._log(
-                    at, "warning", "late: it has not begun", due_at=job.due_at.isoformat(), **_facts(job)
-                )
-            case ClockSetBack(at, schedule):
-                self._log(at, "warning", "the clock was set back", schedule=schedule)
+        log_notice(notice, self._log)
 
 
 def serve_projects(
@@ -324,11 +300,6 @@ def _now() -> datetime:
 
 def _tell_stale(configuration: Configuration) -> None:
     Project(configuration).tell_stale()
-
-
-def _facts(job: Job) -> dict[str, object]:
-    kind, _, name = job.origin.partition(" ")
-    return {kind: name, "logical_date": job.logical_date, "job": job.id}
 
 
 def _identities(root: Path) -> dict[str, object]:
