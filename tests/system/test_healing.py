@@ -149,7 +149,7 @@ def test_a_store_without_blobs_is_filled_again(healthy: Project) -> None:
     before = {digest: path.read_bytes() for digest, path in blobs(healthy).items()}
     shutil.rmtree(healthy.store / "blobs")
 
-    run = healthy.json("run")
+    run = healthy.json("run", "--executor", "inline")
 
     assert run.code == 0
     assert set(run.words("cache", "reason").values()) == {("miss", "lost")}
