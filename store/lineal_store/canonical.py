@@ -5,7 +5,7 @@ Maps are sorted by the UTF-8 bytes of their keys. Every length and every int tak
 beyond 64 bits is extension type 1 (two's complement, big-endian, as few bytes as hold it). A float is always
 float64; every NaN is 7ff8000000000000; -0.0 stays itself. ``docs/formats.md`` has test vectors.
 
-What msgpack decodes is accepted when msgspec, which sorts maps, encodes it to the very same bytes. The decoder that says what is wrong, and reads
+What msgpack decodes is accepted when it encodes to the very same bytes, as msgspec, which sorts maps, is quick to tell. The decoder that says what is wrong, and reads
 what has long lists, is written out here: msgpack sizes a list by what its header announces, and a few kilobytes of nested
 headers would reserve gigabytes. This one grows only by what it has read.
 """
@@ -13,11 +13,11 @@ headers would reserve gigabytes. This one grows only by what it has read.
 from __future__ import annotations
 
 import struct
+import sys
 from contextlib import suppress
 from math import isnan
 
 import msgpack
-import msgspec
 
 from lineal_store.errors import CorruptRecord, RecordTooLarge
 
@@ -30,7 +30,6 @@ _LONGEST_LIST = 1 << 12  # that msgpack may reserve, for each of the 512 levels 
 _NAN_BYTES = bytes.fromhex("7ff8000000000000")
 _NAN: float = struct.unpack(">d", _NAN_BYTES)[0]
 _FLOAT64 = struct.Struct(">d")
-_SORTING = msgspec.msgpack.Encoder(order="sorted")  # it writes what `encode` does, but for NaN and big ints
 _NO_CONTAINERS = bytes(lead for lead in range(256) if not (0x80 <= lead < 0xA0 or 0xDC <= lead < 0xE0))
 
 
@@ -59,11 +58,10 @@ def decode(data: bytes, *, what: str = "a record", limit: int = MAX_RECORD_BYTES
     """
     if len(data) > limit:
         raise CorruptRecord(what, f"{len(data)} bytes are more than the {limit} allowed")
-    if not may_hold_nan(data) and len(data.translate(None, _NO_CONTAINERS)) <= MAX_DEPTH:
-        with suppress(Exception):  # whatever it is, the reader below says it in our words
-            value = msgpack.unpackb(data, max_array_len=_LONGEST_LIST, max_ext_len=0)
-            if _SORTING.encode(value) == data:
-                return value
+    with suppress(Exception):  # whatever it is, the reader below says it in our words
+        value = msgpack.unpackb(data, max_array_len=_LONGEST_LIST, max_ext_len=0)
+        if _is_encoding(data, value):
+            return value
     reader = _Reader(data)
     try:
         value = reader.value(0)
@@ -76,6 +74,16 @@ def decode(data: bytes, *, what: str = "a record", limit: int = MAX_RECORD_BYTES
     if reader.at != len(data):
         raise CorruptRecord(what, f"{len(data) - reader.at} bytes follow its end")
     return value
+
+
+def _is_encoding(data: bytes, value: object) -> bool:
+    """Whether ``data``, which msgpack has read as ``value``, is what `encode` makes of it; False, too, for the rare NaN."""
+    msgspec = sys.modules.get("msgspec")
+    if msgspec is None:  # to import it would cost more than a few records do
+        return _is_normal([value], -1) and msgpack.packb(value) == data
+    if may_hold_nan(data) or len(data.translate(None, _NO_CONTAINERS)) > MAX_DEPTH:
+        return False
+    return bool(msgspec.msgpack.encode(value, order="sorted") == data)
 
 
 def may_hold_nan(data: bytes) -> bool:

@@ -6,6 +6,7 @@ be gone by then.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from datetime import UTC, datetime
@@ -54,14 +55,13 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
                 level = "error" if became == "failed" else "warning"
                 log(event.at, level, said, run_id=event.run_id, stage=event.stage, state=became, **facts)
 
-    options = (
-        state.backfills()[job.origin.removeprefix("backfill ")].options
-        if job.origin.startswith("backfill ")
-        else {}
-    )
+    kind, _, name = job.origin.partition(" ")
+    options = state.backfills()[name].options if kind == "backfill" else {}
+    swept = json.loads(job.variant) if kind == "backfill" and job.variant else []
     try:
         document = open_project(root).run(
             job.target,
+            [*options.get("assignments", ()), *swept],
             data=job.parameters,
             logical_date=datetime.fromisoformat(job.logical_date) if job.logical_date else None,
             trigger=job.origin,

@@ -14,14 +14,19 @@ from typing import Literal, TextIO, TypeAlias
 Level = Literal["info", "warning", "error"]
 Log: TypeAlias = Callable[..., None]
 VARIABLE = "LINEAL_LOG"
-"""Which form the processes of jobs write: ``text`` or ``json``."""
+"""Which form the processes of jobs write: ``text``, ``json``, or ``quiet``."""
 
 
 def make_log(form: str, stream: TextIO | None = None) -> Log:
-    """What writes lines in that form to ``stream``, stderr by default: ``log(at, level, message, **facts)``."""
+    """What writes lines in that form to ``stream``, stderr by default: ``log(at, level, message, **facts)``.
+
+    Where it is ``quiet``, only of errors.
+    """
     write = _json_line if form == "json" else _text_line
 
     def log(at: datetime, level: Level, message: str, **facts: object) -> None:
+        if form == "quiet" and level != "error":
+            return
         known = {name: fact for name, fact in facts.items() if fact not in (None, "")}
         print(write(at, level, message, known), file=stream or sys.stderr, flush=True)
 

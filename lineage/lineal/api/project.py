@@ -676,6 +676,10 @@ class Project:
         pipeline = pick_pipeline(load_module(place, self.root), place.name)
         return replace(place, name=pipeline.name), pipeline, sources
 
+    def pipeline(self, target: str | None) -> Pipeline[..., object]:
+        """The pipeline that ``target`` means, with the project's code imported."""
+        return self._load(target, None)[1]
+
     def _import_recorded(self, place: Target) -> Sources:
         """From now on the project's modules are imported from the bytes that will be fingerprinted and recorded."""
         sources = Sources.capture(self.root, import_roots=import_folders(place, self.root))

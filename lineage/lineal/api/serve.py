@@ -73,8 +73,7 @@ class Served:
     @property
     def running(self) -> list[Job]:
         """Jobs under way, as far as is known here."""
-        jobs = self._daemon.jobs.values() if self._daemon is not None else ()
-        return [job for job in jobs if job.state != "queued"]
+        return self._daemon.under_way if self._daemon is not None else []
 
     def is_at_work(self) -> bool:
         """Whether a job's process lives."""

@@ -5,9 +5,10 @@ loses this file loses no result: schedules go on from the moment at which they a
 """
 
 from lineal.state.database import StateUnavailable
-from lineal.state.state import Backfill, Job, JobState, NewJob, ScheduleState, State
+from lineal.state.state import UNDER_WAY, Backfill, Job, JobState, NewJob, ScheduleState, State
 
 __all__ = [
+    "UNDER_WAY",
     "Backfill",
     "Job",
     "JobState",

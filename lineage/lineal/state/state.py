@@ -17,7 +17,6 @@ from lineal.state.database import Database
 JobState = Literal["queued", "starting", "running", "succeeded", "failed", "cancelled", "skipped"]
 BackfillState = Literal["open", "paused", "cancelled"]
 
-WAITING: tuple[JobState, ...] = ("queued",)
 UNDER_WAY: tuple[JobState, ...] = ("starting", "running")
 ENDED: tuple[JobState, ...] = ("succeeded", "failed", "cancelled", "skipped")
 
@@ -199,9 +198,9 @@ class State:
         rows = self._database.rows("SELECT * FROM job WHERE id = ?", (job_id,))
         return _job(rows[0]) if rows else None
 
-    def counts(self) -> dict[str, dict[JobState, int]]:
+    def counts(self) -> dict[str, dict[str, int]]:
         """For each origin how many of its jobs are in which state."""
-        found: dict[str, dict[JobState, int]] = {}
+        found: dict[str, dict[str, int]] = {}
         for row in self._database.rows(
             "SELECT origin, state, count(*) AS many FROM job GROUP BY origin, state"
         ):
@@ -320,11 +319,20 @@ class State:
             return _added(connection, jobs, now)
 
     def set_backfill(self, backfill_id: str, state: BackfillState, now: datetime) -> bool:
-        """Pause a backfill, go on with it, or cancel what of it waits; False where it is unknown or was cancelled."""
+        """Pause a backfill, go on with it, or cancel what of it waits; False where it is unknown or was cancelled.
+
+        Where it goes on, jobs that were stopped for the pause wait again.
+        """
         with self._database.transaction() as connection:
             changed = connection.execute(
                 "UPDATE backfill SET state = ? WHERE id = ? AND state != 'cancelled'", (state, backfill_id)
             ).rowcount
+            if changed and state == "open":
+                connection.execute(
+                    "UPDATE job SET state = 'queued', token = '', starts = 0, ended_at = NULL"
+                    " WHERE origin = ? AND state = 'cancelled'",
+                    (f"backfill {backfill_id}",),
+                )
             if changed and state == "cancelled":
                 connection.execute(
                     "UPDATE job SET state = 'cancelled', ended_at = ?, note = 'the backfill was cancelled'"

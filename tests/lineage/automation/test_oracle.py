@@ -131,7 +131,7 @@ def test_a_parsed_expression_has_the_values_that_its_fields_name(expression: str
     assert Cron.parse(str(cron)) == cron
 
 
-@settings(max_examples=one_of(8, 2000), deadline=None)
+@settings(max_examples=one_of(8, 200), deadline=None)
 @given(
     _EXPRESSIONS.filter(lambda text: text.split()[0].count("*") == 0),
     st.sampled_from(sorted(PLACES.items())),

@@ -125,6 +125,25 @@ def test_an_hourly_schedule_ticks_every_hour_of_elapsed_time() -> None:
     assert {later.due_at - tick.due_at for tick, later in pairwise(ticks)} == {timedelta(hours=1)}
 
 
+@pytest.mark.parametrize(
+    "table", [{"cron": "30 2 * * *"}, {"cron": "*/20 1-3 * * *", "overlap": "both"}, {"cron": "*/20 * * * *"}]
+)
+@pytest.mark.parametrize("change", ["2026-03-29T01:00", "2026-10-25T01:00"])
+def test_the_ticks_after_an_instant_are_the_same_from_wherever_they_are_asked_for(
+    table: dict[str, str], change: str
+) -> None:
+    ticks = list(islice(schedule(**table).ticks(utc(change) - timedelta(days=3)), 300))
+    around = [
+        utc(change),
+        *(tick.due_at for tick in ticks[:250] if abs(tick.due_at - utc(change)) < timedelta(hours=3)),
+    ]
+
+    for instant in around:
+        for after in (instant - timedelta(seconds=1), instant - timedelta(microseconds=1), instant):
+            later = [tick for tick in ticks if tick.due_at > after][:4]
+            assert list(islice(schedule(**table).ticks(after), 4)) == later
+
+
 # --- logical dates ---------------------------------------------------------------------------------
 
 
