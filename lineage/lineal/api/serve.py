@@ -67,7 +67,8 @@ class Served:
         self._daemon: Daemon | None = None
         self._sensors: Sensors | None = None
         self._stands_by = False
-        self._files: Mapping[str, object] = {}
+        self._files: Mapping[str, object] | None = None  # those that the configuration was read from
+        self._is_broken = False
         self._looked = 0.0
 
     @property
@@ -87,7 +88,9 @@ class Served:
         now = time.monotonic()
         if reload or now - self._looked > _RELOAD_SECONDS:
             self._looked = now
-            self._reload(always=reload)
+            if self._read(always=reload):
+                self._configure(self._daemon)
+            self._daemon.holds = self._is_broken
         return self._daemon.step()
 
     def close(self) -> None:
@@ -110,44 +113,50 @@ class Served:
                         process=holder(lock),
                     )
                 return False
+            # It may have changed since: whoever takes over with an older one would begin schedules anew.
+            self._read(always=False)
+            if self._is_broken:
+                return False
             state = State(self._folder / FILE)
             stack.callback(state.close)
-            self._sensors = Sensors(looker(self.configuration), self._cannot_look, time.monotonic)
+            self._sensors = Sensors(
+                lambda event: looker(self.configuration)(event), self._cannot_look, time.monotonic
+            )
             launcher = Launcher(
                 [sys.executable, "-m", "lineal.api.job", str(self.root), str(self._folder)],
                 self.root,
                 self._folder / LOCKS,
                 self._variables,
             )
-            self._daemon = Daemon(
-                state, launcher, self._sensors, self._tell, _Clock(), most_runs=self._most_runs
-            )
-            self._held = stack.pop_all()
-        self._files = _identities(self.root)
-        self._configure()
+            daemon = Daemon(state, launcher, self._sensors, self._tell, _Clock(), most_runs=self._most_runs)
+            self._configure(daemon)
+            self._daemon, self._held = daemon, stack.pop_all()
         return True
 
-    def _reload(self, *, always: bool) -> None:
+    def _read(self, *, always: bool) -> bool:
+        """Read the configuration where its files have changed; whether there is a new one. One that cannot be used is told."""
         files = _identities(self.root)
         if files == self._files and not always:
-            return
+            return False
         self._files = files
         try:
             self.configuration = self._load()
-            self._configure()
         except LinealError as error:
+            self._is_broken = True
             self._log(
                 _now(),
                 "error",
-                f"the configuration cannot be used, the one before stays: {error}",
+                f"the configuration cannot be used, and no run begins until it can: {error}",
                 project=self.root,
                 hint=error.hint,
             )
+            return False
+        self._is_broken = False
+        return True
 
-    def _configure(self) -> None:
-        assert self._daemon is not None
+    def _configure(self, daemon: Daemon) -> None:
         schedules = [Schedule.of(table) for table in self.configuration.schedules]
-        self._daemon.configure({schedule.name: schedule for schedule in schedules})
+        daemon.configure({schedule.name: schedule for schedule in schedules})
         names = ", ".join(schedule.name for schedule in schedules)
         self._log(
             _now(),

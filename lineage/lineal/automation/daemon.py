@@ -61,6 +61,15 @@ class Daemon:
         """The jobs that run, as far as the last step knows."""
         return self._jobs.under_way
 
+    @property
+    def holds(self) -> bool:
+        """With True no job begins; what is due waits."""
+        return self._jobs.holds
+
+    @holds.setter
+    def holds(self, holds: bool) -> None:
+        self._jobs.holds = holds
+
     def configure(self, schedules: Mapping[str, Schedule]) -> None:
         """From now on look after these schedules."""
         self._known = self._state.take_up(
