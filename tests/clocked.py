@@ -6,13 +6,16 @@ import importlib
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
+from unittest.mock import patch
 
 from lineal.engine.session import RunRequest, execute_run, preview_run
 from lineal.events import Event, StageChanged
+from lineal.executors import observe, observe_code
 from lineal.fingerprint import Sources
 from lineal.graph.records import RunRecord, StageRecord
 from lineal_store import open_store
@@ -46,7 +49,13 @@ class Clock:
 
 
 class Runs:
-    """Runs of the pipeline ``flow`` in a module that each test writes; stages run in this process."""
+    """Runs of the pipeline ``flow`` in a module that each test writes; stages run in this process.
+
+    Two things would take longer here than the rest of a run, and are none of what is tested with it: to read what is
+    installed, which the first project of a process does for all, and to look for functions among all objects of the tests.
+    """
+
+    _installed: bytes | None = None
 
     def __init__(self, folder: Path) -> None:
         self.root, self.clock = folder, Clock()
@@ -88,7 +97,23 @@ class Runs:
             clock=self.clock,
             listener=self._listen,
         )
-        return preview_run(request) if preview else execute_run(request)
+        if preview:
+            return preview_run(request)
+        installed = self.root / ".lineal" / "contents"
+        if Runs._installed is not None:
+            installed.write_bytes(Runs._installed)
+        with (
+            patch.object(observe, "functions_where", self._functions_where),
+            patch.object(observe_code, "functions_where", self._functions_where),
+        ):
+            record = execute_run(request)
+        Runs._installed = installed.read_bytes()
+        return record
+
+    def _functions_where(self, wanted: Callable[[CodeType], bool]) -> Iterator[FunctionType]:
+        """Those of the module."""
+        functions = (getattr(each, "function", each) for each in vars(self.module).values())
+        return (each for each in functions if isinstance(each, FunctionType) and wanted(each.__code__))
 
     def _listen(self, event: Event) -> None:
         if isinstance(event, StageChanged):

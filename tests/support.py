@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import warm
+from depth import DEEP
+
 
 def spelled(value: object) -> str:
     """A test's id for a parameter: its repr without addresses, which differ between the processes of one test run."""
@@ -51,17 +54,22 @@ class Ended:
 
 
 class Project:
-    """A folder with a pipeline in it."""
+    """A folder with a pipeline in it.
+
+    Its commands are forked off processes that have imported the program (`warm`), unless ``is_cold``: for tests of what
+    the program imports when it starts, and of what two processes do not have in common.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.variables: dict[str, str] = {}
+        self.is_cold = False
 
     def copied(self, root: Path) -> Project:
         """The project as it is now, in another place; what its code notes is told there."""
         shutil.copytree(self.root, root)
         copy = Project(root)
-        copy.variables = dict(self.variables)
+        copy.variables, copy.is_cold = dict(self.variables), self.is_cold
         if "JOURNAL" in self.variables:
             copy.variables["JOURNAL"] = str(root.parent / "journal.txt")
         return copy
@@ -80,15 +88,19 @@ class Project:
 
     def command(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ended:
         """Run ``lineal`` with these arguments, as a user would."""
-        done = subprocess.run(
-            [sys.executable, "-m", "lineal_cli", *arguments],
-            check=False,
-            cwd=cwd or self.root,
-            env=self.environment(variables),
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        folder, variables = cwd or self.root, self.environment(variables)
+        if DEEP or self.is_cold or not warm.can_run(variables):
+            done = subprocess.run(
+                [sys.executable, "-m", "lineal_cli", *arguments],
+                check=False,
+                cwd=folder,
+                env=variables,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+        else:
+            done = warm.run(arguments, folder, variables)
         return Ended(done.returncode, done.stdout, done.stderr)
 
     def json(self, *arguments: str, cwd: Path | None = None, **variables: str) -> Ended:

@@ -46,7 +46,9 @@ COMMANDS = {
     "refs": Entry(_LINEAGE, "names", "List the names that were given."),
     "serve": Entry(_AUTOMATION, "serve", "Fire schedules, until told to end."),
     "backfill": Entry(_AUTOMATION, "backfill", "Run a pipeline for many dates or parameters."),
-    "schedule": Entry(_AUTOMATION, "schedule", "See what runs by itself, and when: list, simulate."),
+    "schedule": Entry(
+        _AUTOMATION, "schedule", "See what runs by itself, and when: list, simulate, pause, resume."
+    ),
     "alerts": Entry(_STORE, "alerts", "Look after alerts: test."),
     "doctor": Entry(_STORE, "doctor", "Check installation, configuration, store, rights, clock and disks."),
     "store": Entry(_STORE, "store", "Look after the store: stats, verify, push, pull."),

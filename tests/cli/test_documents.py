@@ -23,6 +23,7 @@ from lineal.events import ExecutionStarted, OutputCaptured, RunStarted
 from lineal.views.progress import Board
 from lineal_cli.render.alerts import render_alerts_test
 from lineal_cli.render.artifacts import render_get, render_show
+from lineal_cli.render.backfill import render_backfill, render_backfills
 from lineal_cli.render.capsule import render_created
 from lineal_cli.render.code import render_fingerprint
 from lineal_cli.render.dag import render_dag, render_dot, render_mermaid
@@ -32,7 +33,8 @@ from lineal_cli.render.lineage import render_impact, render_trace
 from lineal_cli.render.names import render_refs, render_tag
 from lineal_cli.render.reproduce import render_plan, render_reproduction
 from lineal_cli.render.run import render_run
-from lineal_cli.render.schedule import render_schedules, render_simulation
+from lineal_cli.render.schedule import render_paused, render_schedules, render_simulation
+from lineal_cli.render.serve import render_served
 from lineal_cli.render.status import render_status
 from lineal_cli.render.store import render_stats, render_verify
 from lineal_cli.render.why import render_why
@@ -52,6 +54,8 @@ SCHEMA_OF = {
     "reproduce_impossible": "reproduce",
     "reproduce_planned": "reproduce",
     "schedule_simulate_empty": "schedule_simulate",
+    "schedule_resume": "schedule_pause",
+    "backfill_planned": "backfill",
     "show_artifact": "show",
     "show_run": "show",
     "why_run": "why",
@@ -94,6 +98,12 @@ RENDERERS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "init": ("init", render_init),
     "alerts_test": ("alerts_test", render_alerts_test),
     "schedule_list": ("schedule_list", render_schedules),
+    "schedule_pause": ("schedule_pause", render_paused),
+    "schedule_resume": ("schedule_resume", render_paused),
+    "backfill": ("backfill", render_backfill),
+    "backfill_planned": ("backfill_planned", render_backfill),
+    "backfill_list": ("backfill_list", render_backfills),
+    "serve": ("serve", render_served),
     "schedule_simulate": ("schedule_simulate", render_simulation),
     "schedule_simulate_empty": ("schedule_simulate_empty", render_simulation),
 }

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow.csv  # noqa: F401 - before processes are forked off
 import pytest
+import warm
 from support import Project
-
-import lineal.api.graphs
-import lineal.engine.session  # noqa: F401
-from lineal_cli.app import main
 
 FLOW = """
 import os
@@ -171,27 +165,10 @@ def imports(project: Project) -> int:
 
 
 def asked(project: Project, *arguments: str) -> tuple[int, Any]:
-    """The answer of a question, by a process that is forked off this one: in a tenth of the time that a new one takes."""
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 70
-        try:
-            os.dup2(write, 1)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-            os.environ.clear()
-            os.environ.update(project.environment({}))
-            os.chdir(project.root)
-            code = main([*arguments, "--json"])
-            sys.stdout.flush()
-        finally:
-            os._exit(code)
-    os.close(write)
-    with os.fdopen(read) as stream:
-        text = stream.read()
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status), told(json.loads(text))
+    """The answer of a question, from a process that has imported what the project does."""
+    imported = ("pyarrow.csv",)
+    ended = warm.run([*arguments, "--json"], project.root, project.environment({}), imported=imported)
+    return ended.returncode, told(json.loads(ended.stdout))
 
 
 def told(document: dict[str, Any]) -> dict[str, Any]:
@@ -520,6 +497,7 @@ def test_a_difference_that_nothing_shows_is_an_error_once(tmp_path: Path) -> Non
     project = project_of(
         tmp_path / "project", {"lineal.toml": 'executor = "inline"\n', "flow.py": flow}
     )  # the address of a function
+    project.is_cold = True
     assert project.json("run").code == 0
     assert project.json("status", "--exit-code").code == 0  # as it is kept
 

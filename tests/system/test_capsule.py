@@ -48,14 +48,21 @@ FLOW = """
 HELPER = "def scale(number, factor):\n    return number * factor\n"
 
 
-@pytest.fixture
-def flow(project: Project) -> Project:
-    """A project that has run once."""
+@pytest.fixture(scope="module")
+def flow_that_ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("flow") / "project")
+    project.write("lineal.toml", "")
     project.write("flow.py", FLOW)
     project.write("helper.py", HELPER)
     project.write("raw.txt", "1 2 3")
     assert project.command("run").code == 0
     return project
+
+
+@pytest.fixture
+def flow(flow_that_ran: Project, tmp_path: Path) -> Project:
+    """A project that has run once."""
+    return flow_that_ran.copied(tmp_path / "project")
 
 
 @pytest.fixture

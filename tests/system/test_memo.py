@@ -95,7 +95,7 @@ class Flow(Project):
         self.site = root.parent / "site-packages"
 
     def moved(self, root: Path) -> Flow:
-        """A copy in another place, in which nothing has run."""
+        """A copy in another place."""
         shutil.copytree(self.root.parent, root.parent)
         return Flow(root)
 
@@ -112,10 +112,18 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Flow:
     return flow
 
 
+@pytest.fixture(scope="module")
+def ran(written: Flow, tmp_path_factory: pytest.TempPathFactory) -> Flow:
+    flow = written.moved(tmp_path_factory.mktemp("ran") / "all" / "project")
+    ask(flow)
+    return flow
+
+
 @pytest.fixture
-def flow(written: Flow, tmp_path: Path) -> Flow:
+def flow(ran: Flow, tmp_path: Path) -> Flow:
     """A pipeline that has run, and is known to find everything done."""
-    flow = written.moved(tmp_path / "all" / "project")
+    flow = ran.moved(tmp_path / "all" / "project")
+    forget(flow)  # what was kept for the other folder
     ask(flow)
     ask(flow)
     assert ask(flow).from_memo

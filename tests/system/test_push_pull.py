@@ -49,14 +49,21 @@ FLOW = """
 """
 
 
-@pytest.fixture
-def ann(project: Project) -> Project:
-    """A project that has run, with a tag."""
+@pytest.fixture(scope="module")
+def ann_at_first(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("ann") / "project")
+    project.write("lineal.toml", "")
     project.write("flow.py", FLOW)
     project.write("raw.txt", "1 2 3")
     assert project.command("run").code == 0
     assert project.command("tag", "baseline", "flow.train.model@latest").code == 0
     return project
+
+
+@pytest.fixture
+def ann(ann_at_first: Project, tmp_path: Path) -> Project:
+    """A project that has run, with a tag."""
+    return ann_at_first.copied(tmp_path / "project")
 
 
 @pytest.fixture

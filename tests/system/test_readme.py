@@ -15,6 +15,7 @@ _RUN = re.compile(r"<!-- run -->\n```console\n(.*?)```", re.DOTALL)
 
 def test_every_command_of_the_readme_succeeds_on_the_files_that_it_shows(project: Project) -> None:
     text = README.read_text()
+    project.is_cold = True
     for name, content in _FILE.findall(text):
         project.write(name, content)
     commands = [line for block in _RUN.findall(text) for line in block.splitlines()]

@@ -46,9 +46,10 @@ FLOW = """
 """
 
 
-@pytest.fixture
-def flow(project: Project) -> Project:
-    """A project that has run once."""
+@pytest.fixture(scope="module")
+def flow_that_ran(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    project = Project(tmp_path_factory.mktemp("flow") / "project")
+    project.write("lineal.toml", "")
     project.write("flow.py", FLOW)
     project.write("helper.py", "def scale(number, factor):\n    return number * factor\n")
     project.write("raw.txt", "1 2 3")
@@ -57,11 +58,17 @@ def flow(project: Project) -> Project:
 
 
 @pytest.fixture
-def elsewhere(project: Project, tmp_path: Path) -> Project:
+def flow(flow_that_ran: Project, tmp_path: Path) -> Project:
+    """A project that has run once."""
+    return flow_that_ran.copied(tmp_path / "project")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Project:
     """An empty folder, with nothing but the way to the project's store."""
     other = Project(tmp_path / "elsewhere")
     other.root.mkdir()
-    other.variables["LINEAL_STORE"] = str(project.store)
+    other.variables["LINEAL_STORE"] = str(Project(tmp_path / "project").store)
     return other
 
 

@@ -9,7 +9,7 @@ from lineal_cli.session import Answer, Session, command
 
 @click.group(no_args_is_help=True)
 def schedule() -> None:
-    """See what runs by itself, and when: list, simulate."""
+    """See what runs by itself, and when: list, simulate, pause, resume."""
 
 
 @command("lineal schedule list", "lineal schedule list --json")
@@ -61,5 +61,27 @@ def simulate(
     return Answer(document, lambda: render_simulation(document))
 
 
+@command("lineal schedule pause nightly")
+@click.argument("name")
+def pause(session: Session, name: str) -> Answer:
+    """Fire nothing of the schedule called NAME until it is resumed; what runs goes on."""
+    from lineal_cli.render.schedule import render_paused
+
+    document = session.open().schedule_pause(name)
+    return Answer(document, lambda: render_paused(document))
+
+
+@command("lineal schedule resume nightly")
+@click.argument("name")
+def resume(session: Session, name: str) -> Answer:
+    """Fire the schedule called NAME again; what was due meanwhile is caught up with as its catch_up says."""
+    from lineal_cli.render.schedule import render_paused
+
+    document = session.open().schedule_resume(name)
+    return Answer(document, lambda: render_paused(document))
+
+
 schedule.add_command(_list)
+schedule.add_command(pause)
+schedule.add_command(resume)
 schedule.add_command(simulate)

@@ -26,7 +26,7 @@ def render_backfills(document: Mapping[str, Any]) -> str:
             clean(each["id"]),
             clean(each["target"] or ""),
             _state(each["state"]),
-            ", ".join(f"{many} {word}" for word, many in each["counts"].items()),
+            ", ".join(f"{many} {clean(word)}" for word, many in each["counts"].items()),
             clean(each["made_by"]),
         )
         for each in document["backfills"]
@@ -64,11 +64,12 @@ def _summary(document: Mapping[str, Any]) -> str:
     counts: dict[str, int] = {}
     for run in document["runs"]:
         counts[run["state"]] = counts.get(run["state"], 0) + 1
-    said = ", ".join(f"{many} {word}" for word, many in counts.items())
+    said = ", ".join(f"{many} {clean(word)}" for word, many in counts.items())
     hits = f"{document['hits']:,} of {document['stages']:,} stages are hits" if document["stages"] else ""
     if document["backfill"] is None:
         return f"{document['planned']} runs would be made; {hits}"
-    return f"backfill {document['backfill']}: {document['state']}; {said}" + (f"; {hits}" if hits else "")
+    standing = f"backfill {clean(document['backfill'])}: {clean(document['state'])}; {said}"
+    return f"{standing}; {hits}" if hits else standing
 
 
 def _state(word: str) -> str:

@@ -18,15 +18,46 @@ def render_schedules(document: Mapping[str, Any]) -> str:
     rows = [
         (
             clean(schedule["name"]),
-            clean(schedule["pipeline"] or ""),
+            clean(
+                schedule["pipeline"]
+                or " ".join(["reproduce", *schedule["reproduce"]] if schedule["reproduce"] else [])
+            ),
             _when(schedule),
             clean(schedule["timezone"]),
             _local(schedule["next"]["local"]) if schedule["next"] else paint("-", "dim"),
+            _standing(schedule["state"]),
             paint(clean(schedule["next"]["note"]), "yellow") if schedule["next"] else "",
         )
         for schedule in schedules
     ]
-    return table(rows, ("schedule", "pipeline", "when", "zone", "next", ""))
+    lines = [table(rows, ("schedule", "pipeline", "when", "zone", "next", "last", ""))]
+    if document["daemon"] is None:
+        lines.append(paint("nothing fires them: `lineal serve` does", "yellow"))
+    return "\n".join(lines)
+
+
+def render_paused(document: Mapping[str, Any]) -> str:
+    name, by = clean(document["schedule"]), document["paused_by"]
+    if by is None:
+        return f"{name} fires again" if document["changed"] else f"{name} was not paused"
+    return f"{name} is paused" if document["changed"] else f"{name} was paused before, by {clean(by)}"
+
+
+def _standing(state: Mapping[str, Any] | None) -> str:
+    """What its last job came to, and what is special about the schedule now."""
+    if state is None:
+        return ""
+    words = []
+    if state["last"] is not None:
+        colour = {"succeeded": "green", "failed": "red"}.get(state["last"]["state"], "yellow")
+        words.append(
+            f"{_minute(state['last']['logical_date'])} {paint(clean(state['last']['state']), colour)}"
+        )
+    if state["waiting"] > 1:
+        words.append(f"{state['waiting']} wait")
+    if state["paused_at"] is not None:
+        words.append(paint(f"paused by {clean(state['paused_by'])}", "yellow"))
+    return ", ".join(words)
 
 
 def render_simulation(document: Mapping[str, Any]) -> str:

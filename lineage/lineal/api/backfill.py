@@ -15,10 +15,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from lineal.api.given import Given
-from lineal.api.job import FILE, LOCKS
+from lineal.api.job import DAEMON_LOCK, FILE, LOCKS
 from lineal.api.log import VARIABLE
 from lineal.api.nearest import did_you_mean
-from lineal.api.serve import state_folder
 from lineal.artifacts.values import encode_value
 from lineal.automation.daemon import DETACHED
 from lineal.automation.jobs import Jobs
@@ -79,7 +78,7 @@ class Backfills:
         shown: Callable[[Backfill, Mapping[str, int]], None] = lambda backfill, counts: None,
     ) -> None:
         self._project, self._variables, self._tell, self._shown = project, variables, tell, shown
-        self._folder = state_folder(project.configuration)
+        self._folder = project.configuration.state
 
     def preview(self, wanted: Wanted) -> Document:
         """What would run, and how many of the stages are hits already."""
@@ -245,7 +244,7 @@ class Backfills:
         return None
 
     def _need_daemon(self) -> None:
-        if holder(self._folder / "daemon.lock") is None:
+        if holder(self._folder / DAEMON_LOCK) is None:
             raise UsageError(
                 "no daemon looks after this project", "Start one with `lineal serve`, or leave --detach away."
             )

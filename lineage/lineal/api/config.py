@@ -55,6 +55,11 @@ class Configuration:
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def state(self) -> Path:
+        """The folder in which schedules, jobs and backfills are remembered; on a local disk."""
+        return self.root / ".lineal" / "state"
+
+    @property
     def place(self) -> Place:
         """The store, as `lineal_store.open_store` takes it."""
         return Place(
@@ -453,6 +458,9 @@ def _one_schedule(table: Mapping[str, Any]) -> Iterator[str]:
         told = f"{' and '.join(times)} are given" if times else "it says nowhere when it runs"
         yield f"{told}; one of cron, every and on is needed"
         return
+    needless = [key for key in ("pipeline", "parameters") if key in table and "reproduce" in table]
+    if needless:
+        yield f"{needless[0]} and reproduce are given; a drill has the pipelines and parameters of what it reproduces"
     if "start" in table and "end" in table:
         from lineal.automation.schedule import Schedule
 
@@ -467,6 +475,7 @@ _SCHEDULE = _Table(
     {
         "name": _TEXT,
         "pipeline": _TEXT,
+        "reproduce": _TEXTS,
         "cron": _Value('a cron expression such as "30 2 * * mon-fri"', (str,), check=_cron),
         "every": _TIME_SPAN,
         "on": _Table(

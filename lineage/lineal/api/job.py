@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lineal.api.log import VARIABLE, Log, make_log
@@ -21,6 +22,7 @@ from lineal.state import Job, JobState, State
 
 LOCKS = "jobs"
 FILE = "state.sqlite"
+DAEMON_LOCK = "daemon.lock"
 
 
 def run_job(root: Path, folder: Path, job_id: int, token: str, log: Log) -> int:
@@ -44,6 +46,8 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
     from lineal.api import open_project
 
     facts = _facts(job)
+    if job.origin.startswith("drill "):
+        return *_drill(root, job, log), None
 
     def hear(event: Event) -> None:
         match event:
@@ -79,6 +83,32 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
         log(_now(), "warning", warning, run_id=document["run_id"], **facts)
     ended: JobState = document["state"] if document["state"] in ("succeeded", "cancelled") else "failed"
     return ended, "", document["run_id"]
+
+
+def _drill(root: Path, job: Job, log: Log) -> tuple[JobState, str]:
+    """Reproduce all that is deployed under the names that the job has patterns of; what of it cannot be built is told by alerts."""
+    from lineal.api import open_project
+
+    project, lost = open_project(root), []
+    patterns = job.parameters["reproduce"]
+    deployed = {
+        str(ref["name"]): str(ref["digest"])
+        for ref in project.refs()["refs"]
+        if ref.get("deployed") and any(fnmatchcase(str(ref["name"]), pattern) for pattern in patterns)
+    }
+    for name, digest in deployed.items():
+        try:
+            found = project.reproduce(digest)
+            verdict = str(found["verdict"])
+        except LinealError as error:
+            verdict = f"{type(error).__name__}: {error}"
+        is_there = verdict in ("identical", "within_tolerance")
+        log(_now(), "info" if is_there else "error", f"reproduced: {verdict}", deployment=name, **_facts(job))
+        if not is_there:
+            lost.append(f"{name}: {verdict}")
+    if lost:
+        return "failed", "; ".join(lost)
+    return "succeeded", f"{len(deployed)} reproduced" if deployed else "nothing is deployed under these names"
 
 
 def _facts(job: Job) -> dict[str, object]:

@@ -501,6 +501,21 @@ class Project:
         self.store.refs.append(f"tags/{name}", seal(entry))
         return {"name": name, **entry}
 
+    def digest_of(self, what: str) -> str:
+        """What an address stands for now; empty where nothing answers to it."""
+        try:
+            return str(self._addresses.resolve(what).digest)
+        except NotFound:
+            return ""
+
+    def newest_run(self, pipeline: str) -> str:
+        """The id of the newest run of that pipeline that has succeeded in this namespace; empty where there is none."""
+        try:
+            run = self._addresses.find_run(f"{pipeline}@latest")
+        except NotFound:
+            return ""
+        return run.run_id if run is not None else ""
+
     def refs(self) -> Document:
         """All names, with what they stand for."""
         return {"refs": [{"name": name, **entry} for name, entry in self._addresses.tags()]}
@@ -567,6 +582,23 @@ class Project:
         from lineal.api.schedules import schedules_document
 
         return schedules_document(self.configuration, datetime.now(UTC))
+
+    def schedule_pause(self, name: str) -> Document:
+        """Fire nothing of that schedule until it is resumed."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import pause
+        from lineal.engine.provenance import user_name
+
+        return pause(self.configuration, name, by=user_name(), now=datetime.now(UTC))
+
+    def schedule_resume(self, name: str) -> Document:
+        """Fire that schedule again."""
+        from datetime import UTC, datetime
+
+        from lineal.api.schedules import resume
+
+        return resume(self.configuration, name, now=datetime.now(UTC))
 
     def schedule_simulate(
         self,

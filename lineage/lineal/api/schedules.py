@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from heapq import merge
 from itertools import islice
 from typing import Any
 
 from lineal.api.config import Configuration
+from lineal.api.job import DAEMON_LOCK, FILE
 from lineal.api.nearest import did_you_mean
 from lineal.automation.cron import Cron
+from lineal.automation.locks import holder
 from lineal.automation.moments import Every, whole_seconds
 from lineal.automation.schedule import Event, PassedOver, Schedule, Tick
 from lineal.automation.simulation import Absence, simulate
 from lineal.automation.zones import instant
 from lineal.errors import NotFound, UsageError
+from lineal.state import Job, ScheduleState, State
 
 Document = dict[str, Any]
 # A year of one schedule that fires every five minutes is less.
@@ -23,9 +26,80 @@ MOST = 110_000
 
 
 def schedules_document(configuration: Configuration, now: datetime) -> Document:
-    """``{"schedules": [...]}``: what is configured, each with its next tick after ``now``."""
-    tables = configuration.schedules
-    return {"schedules": [_schedule_entry(Schedule.of(table), table, now) for table in tables]}
+    """``{"schedules": [...]}``: what is configured, each with its next tick after ``now``, and with how far it is, as far as `lineal serve` was
+    ever there.
+    """
+    schedules = [(Schedule.of(table), table) for table in configuration.schedules]
+    known: Mapping[str, ScheduleState] = {}
+    last: dict[str, Job] = {}
+    counts: Mapping[str, Mapping[str, int]] = {}
+    path = configuration.state / FILE
+    if path.exists():
+        with State(path) as state:
+            known, counts = state.schedules(), state.counts()
+            for schedule, _ in schedules:
+                for job in state.jobs(origin=schedule.origin, most=1):
+                    last[schedule.name] = job
+    return {
+        "schedules": [
+            {
+                **_schedule_entry(schedule, table, now),
+                "state": _standing(
+                    known.get(schedule.name), last.get(schedule.name), counts.get(schedule.origin, {})
+                ),
+            }
+            for schedule, table in schedules
+        ],
+        "daemon": holder(configuration.state / DAEMON_LOCK),
+    }
+
+
+def pause(configuration: Configuration, name: str, *, by: str, now: datetime) -> Document:
+    """Fire nothing of that schedule until `resume`; what runs goes on."""
+    return _changed(configuration, name, now, lambda state: state.pause(name, by, now))
+
+
+def resume(configuration: Configuration, name: str, *, now: datetime) -> Document:
+    """Fire again; what was due meanwhile is caught up with as the schedule says."""
+    return _changed(configuration, name, now, lambda state: state.resume(name))
+
+
+def _changed(
+    configuration: Configuration, name: str, now: datetime, change: Callable[[State], bool]
+) -> Document:
+    schedules = _chosen(configuration, None)
+    _chosen(configuration, name)  # which says what there is, where that is not
+    with State(configuration.state / FILE) as state:
+        state.take_up({schedule.name: schedule.timing for schedule in schedules}, now)
+        changed = change(state)
+        known = state.schedules()[name]
+    return {
+        "schedule": name,
+        "changed": changed,
+        "paused_at": _text(known.paused_at),
+        "paused_by": known.paused_by,
+    }
+
+
+def _standing(known: ScheduleState | None, last: Job | None, counts: Mapping[str, int]) -> Document | None:
+    """How far a schedule is; None where nobody has looked after it yet."""
+    if known is None:
+        return None
+    return {
+        "handled_at": known.handled_at.isoformat(),
+        "paused_at": _text(known.paused_at),
+        "paused_by": known.paused_by,
+        "waiting": counts.get("queued", 0),
+        "running": counts.get("starting", 0) + counts.get("running", 0),
+        "last": None
+        if last is None
+        else {
+            "logical_date": last.logical_date,
+            "state": last.state,
+            "run_id": last.run_id,
+            "note": last.note,
+        },
+    }
 
 
 def simulation_document(
@@ -127,6 +201,7 @@ def _schedule_entry(schedule: Schedule, table: Mapping[str, Any], now: datetime)
     return {
         "name": schedule.name,
         "pipeline": schedule.pipeline,
+        "reproduce": list(schedule.reproduce),
         "cron": str(when) if isinstance(when, Cron) else None,
         "every": str(when) if isinstance(when, Every) else None,
         "on": dict(table["on"]) if isinstance(when, Event) else None,

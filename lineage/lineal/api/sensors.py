@@ -8,11 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from lineal.api.addresses import Addresses
 from lineal.api.config import Configuration
+from lineal.api.project import Project
 from lineal.automation.schedule import Event
-from lineal.errors import NotFound
-from lineal_store import open_store
 
 POLL_SECONDS = 15.0
 _AT_ONCE = 4
@@ -86,17 +84,8 @@ def looker(configuration: Configuration) -> Callable[[Event], str]:
     def look(event: Event) -> str:
         if event.kind == "path":
             return _listing(configuration.root, event.of)
-        store = open_store(
-            configuration.place, create=False
-        )  # each time: what a store has read once it may remember
-        addresses = Addresses(store, configuration.namespace)
-        try:
-            if event.kind == "ref":
-                return str(addresses.resolve(event.of).digest)
-            run = addresses.find_run(f"{event.of}@latest")
-            return run.run_id if run is not None else ""
-        except NotFound:
-            return ""
+        project = Project(configuration)  # each time: what a store has read once it may remember
+        return project.digest_of(event.of) if event.kind == "ref" else project.newest_run(event.of)
 
     return look
 

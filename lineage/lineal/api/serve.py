@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lineal.api.alerts_automation import AutomationAlerts
 from lineal.api.config import PROJECT_FILES, Configuration, find_root
-from lineal.api.job import FILE, LOCKS
+from lineal.api.job import DAEMON_LOCK, FILE, LOCKS
 from lineal.api.log import VARIABLE, Log, make_log
+from lineal.api.project import Project
 from lineal.api.sensors import Sensors, looker
 from lineal.automation.daemon import Daemon
 from lineal.automation.launching import Launcher, lock_path
@@ -40,11 +42,6 @@ _STANDBY_SECONDS = 1.0
 _RELOAD_SECONDS = 2.0
 
 
-def state_folder(configuration: Configuration) -> Path:
-    """Where a project's schedules, jobs and locks are remembered."""
-    return configuration.root / ".lineal" / "state"
-
-
 class Served:
     """One project that is looked after. ``load`` reads its configuration; ``options`` are what was given in place of it, as variables."""
 
@@ -60,9 +57,10 @@ class Served:
         self._load, self._log = load, log
         self.configuration = load()
         self.root = self.configuration.root
-        self._folder = state_folder(self.configuration)
+        self._folder = self.configuration.state
         self._variables = {**os.environ, **options, VARIABLE: log_form}
         self._most_runs = most_runs
+        self._alerts = AutomationAlerts(self._cannot_tell, _tell_stale)
         self._held = ExitStack()
         self._daemon: Daemon | None = None
         self._sensors: Sensors | None = None
@@ -91,7 +89,9 @@ class Served:
             if self._read(always=reload):
                 self._configure(self._daemon)
             self._daemon.holds = self._is_broken
-        return self._daemon.step()
+        wait = self._daemon.step()
+        self._alerts.look(self._daemon.waiting, _now())
+        return wait
 
     def close(self) -> None:
         if self._sensors is not None:
@@ -100,7 +100,7 @@ class Served:
 
     def _begin(self) -> bool:
         """Become the one daemon of the project; False as long as another one is."""
-        lock = self._folder / "daemon.lock"
+        lock = self._folder / DAEMON_LOCK
         with ExitStack() as stack:
             if not stack.enter_context(held(lock)):
                 if not self._stands_by:
@@ -155,9 +155,10 @@ class Served:
         return True
 
     def _configure(self, daemon: Daemon) -> None:
-        schedules = [Schedule.of(table) for table in self.configuration.schedules]
-        daemon.configure({schedule.name: schedule for schedule in schedules})
-        names = ", ".join(schedule.name for schedule in schedules)
+        schedules = {table["name"]: Schedule.of(table) for table in self.configuration.schedules}
+        daemon.configure(schedules)
+        self._alerts.configure(self.configuration, schedules)
+        names = ", ".join(schedules)
         self._log(
             _now(),
             "info",
@@ -168,7 +169,11 @@ class Served:
     def _cannot_look(self, schedule: str, problem: str) -> None:
         self._log(_now(), "warning", f"cannot look at what it waits for: {problem}", schedule=schedule)
 
+    def _cannot_tell(self, problem: str) -> None:
+        self._log(_now(), "warning", problem, project=self.root)
+
     def _tell(self, notice: Notice) -> None:
+        self._alerts.hear(notice)
         match notice:
             case Fired(at, job):
                 self._log(
@@ -236,6 +241,7 @@ def serve_projects(
             log(_now(), "info", "waiting for runs to end")
             while any(project.is_at_work() for project in served) and told.ending < 2:
                 told.woken.wait(0.1)
+                told.woken.clear()
         going_on = [job for project in served for job in project.running if project.is_at_work()]
     return {
         "going_on": [
@@ -292,6 +298,10 @@ class _Clock:
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _tell_stale(configuration: Configuration) -> None:
+    Project(configuration).tell_stale()
 
 
 def _facts(job: Job) -> dict[str, object]:

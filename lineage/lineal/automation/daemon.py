@@ -8,7 +8,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from lineal.automation.firing import Firing, fire, fire_event, origin_of
+from lineal.automation.firing import Firing, fire, fire_event
 from lineal.automation.jobs import Jobs, Launcher
 from lineal.automation.notices import ClockSetBack, Fired, Missed, Tell
 from lineal.automation.schedule import Event, Schedule
@@ -55,6 +55,11 @@ class Daemon:
         self._last = datetime.min.replace(tzinfo=UTC)
         self._purged_at = self._last
         self._version = 0
+
+    @property
+    def waiting(self) -> list[Job]:
+        """The jobs that are due and have not begun, as far as the last step knows."""
+        return self._jobs.waiting
 
     @property
     def under_way(self) -> list[Job]:
@@ -122,10 +127,12 @@ class Daemon:
                 self._next[name] = _FAR
             elif isinstance(schedule.when, Event):
                 if name in seen and seen[name] != known.seen:
-                    firing = fire_event(schedule, known, seen[name], now, is_running=self._is_running(name))
+                    firing = fire_event(
+                        schedule, known, seen[name], now, is_running=self._jobs.has_any_of(schedule.origin)
+                    )
                     self._settle(name, firing, now, seen=seen[name])
             elif self._next.get(name, now) <= now:
-                firing = fire(schedule, known, now, is_running=self._is_running(name))
+                firing = fire(schedule, known, now, is_running=self._jobs.has_any_of(schedule.origin))
                 if self._settle(name, firing, now):
                     self._next[name] = now
                     continue
@@ -156,10 +163,7 @@ class Daemon:
             self._tell(Fired(now, job))
         return firing.more or firing.set_back
 
-    def _is_running(self, name: str) -> bool:
-        return self._jobs.has_any_of(origin_of(name))
-
 
 def _is_the_daemons(origin: str, backfills: Mapping[str, Backfill]) -> bool:
     kind, _, name = origin.partition(" ")
-    return kind == "schedule" or (name in backfills and DETACHED in backfills[name].options)
+    return kind in ("schedule", "drill") or (name in backfills and DETACHED in backfills[name].options)

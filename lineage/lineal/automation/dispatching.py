@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from lineal.automation.firing import origin_of
 from lineal.automation.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def dispatch(
 ) -> Dispatch:
     """What to do with the jobs that wait, so that at most so many run at once.
 
-    Schedules come before backfills. Of one schedule one job runs at a time, in the order in which they are due; of one that
+    Schedules come before backfills, and drills begin when nothing else runs or waits. Of one schedule one job runs at a time, in the order in which they are due; of one that
     cancels what runs, the last one. Of a backfill as many run at once as it says.
     """
     start: list[Job] = []
@@ -46,7 +45,7 @@ def dispatch(
     for job in under_way:
         running.setdefault(job.origin, []).append(job)
 
-    cancelling = {origin_of(name) for name, each in schedules.items() if each.when_running == "cancel"}
+    cancelling = {each.origin for each in schedules.values() if each.when_running == "cancel"}
     of_backfills = {backfill.origin: backfill for backfill in backfills.values()}
     first: list[Job] = []
     for origin, jobs in by_origin.items():
@@ -59,8 +58,10 @@ def dispatch(
             jobs = jobs[-1:]
         if origin not in running:
             first.append(jobs[0])
-    for job in sorted(first, key=lambda job: (job.due_at, job.id)):
-        if room > 0:
+    first.sort(key=lambda job: (job.due_at, job.id))
+    drills = [job for job in first if job.origin.startswith("drill ")]
+    for job in first:
+        if room > 0 and job not in drills:
             start.append(job)
             room -= 1
     for origin, backfill in of_backfills.items():
@@ -72,4 +73,6 @@ def dispatch(
             taken = jobs[: min(room, own)]
             start += taken
             room -= len(taken)
+    if not under_way and not start and room > 0:
+        start += drills[:1]
     return Dispatch(tuple(start), tuple(drop), tuple(stop))

@@ -66,11 +66,6 @@ def fire_event(
     return Firing(now, (_job(schedule, tick, now, passes=passes, variant=seen),))
 
 
-def origin_of(name: str) -> str:
-    """What the jobs of the schedule so named are filed under."""
-    return f"schedule {name}"
-
-
 def _job(schedule: Schedule, tick: Tick, now: datetime, *, passes: bool, variant: str = "") -> NewJob:
     notes = [tick.note]
     if now - tick.fires_at > ON_TIME:
@@ -78,11 +73,11 @@ def _job(schedule: Schedule, tick: Tick, now: datetime, *, passes: bool, variant
     if passes:
         notes.append("the run before still goes on: skipped")
     return NewJob(
-        origin_of(schedule.name),
+        schedule.origin,
         tick.logical_date.isoformat(),
         tick.fires_at,
         schedule.pipeline,
-        dict(schedule.parameters),
+        {"reproduce": list(schedule.reproduce)} if schedule.reproduce else dict(schedule.parameters),
         variant,
         "; ".join(filter(None, notes)),
         "skipped" if passes else "queued",

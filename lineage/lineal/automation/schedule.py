@@ -64,7 +64,8 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A pipeline that runs by itself: the configuration's table, read. ``pipeline`` is a target; None for the project's own.
+    """A pipeline that runs by itself: the configuration's table, read. ``pipeline`` is a target; None for the project's own. In place of a pipeline
+    a *drill* has patterns of the names of deployments, which it is to ``reproduce``.
 
     ``gap`` and ``overlap`` count for cron expressions. Ticks are due from ``start`` until before ``end``. ``catch_up`` and ``when_running``
     are what `lineal.automation.catching_up` and `lineal.automation.running` decide by.
@@ -83,6 +84,7 @@ class Schedule:
     end: datetime | None = None
     logical_date_offset_days: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    reproduce: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Schedule:
@@ -98,9 +100,15 @@ class Schedule:
             jitter_seconds=whole_seconds(table["jitter"]) if "jitter" in table else 0,
             start=instant(table["start"], zone) if "start" in table else None,
             end=instant(table["end"], zone) if "end" in table else None,
+            reproduce=tuple(table.get("reproduce", ())),
             logical_date_offset_days=int(table.get("logical_date_offset", "0d").removesuffix("d")),
             **{name: table[name] for name in plain if name in table},
         )
+
+    @property
+    def origin(self) -> str:
+        """What its jobs are filed under."""
+        return f"{'drill' if self.reproduce else 'schedule'} {self.name}"
 
     @property
     def timing(self) -> str:

@@ -314,6 +314,7 @@ def _held(result: Result, supply: Supply) -> Held:
         None,
         ending_of(output),
         (supply.producer.module, stage.qualname, result.output),
+        output.inline,
     )
 
 

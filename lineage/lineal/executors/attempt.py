@@ -226,14 +226,13 @@ class _Inputs:
                 return self._held(argument, folder, name)
 
     def _held(self, held: Held, folder: str, name: str) -> Any:
-        digest = Digest.parse(held.digest)
         if held.type == "directory":
-            laid_out = self._laid_out(digest, Path(folder, f"{name}{held.suffix}"))
+            laid_out = self._laid_out(Digest.parse(held.digest), Path(folder, f"{name}{held.suffix}"))
             return Directory.held(held.url or str(laid_out), laid_out)
         if held.type == "list":
-            return self._list(held, digest, folder)
+            return self._list(held, folder)
         if held.type == "file":
-            path = self._path(digest)
+            path = self._path(held.digest)
             # readers infer formats from how a name ends, which is part of the key; the rest of the source's name is not
             link = Path(folder, f"{name}{held.suffix}")
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -245,19 +244,20 @@ class _Inputs:
             annotation = self._stage_of(module, qualname).signature.outputs.ports[output].annotation
         codec = codec_named(held.type)
         if isinstance(codec, InMemoryCodec):
-            data = self._carried.get(str(digest))
-            data = self._store.blobs.read(digest) if data is None else data
+            data = held.inline if held.inline is not None else self._carried.get(held.digest)
+            data = self._store.blobs.read(Digest.parse(held.digest)) if data is None else data
             value = decode_in_memory(codec, data, annotation)
         else:
-            value = decode(held.type, self._path(digest), annotation)
+            value = decode(held.type, self._path(held.digest), annotation)
         return follow(Result("the upstream stage", "result", held.item), value) if held.item else value
 
-    def _list(self, held: Held, digest: Digest, folder: str) -> list[Any]:
+    def _list(self, held: Held, folder: str) -> list[Any]:
         """What the calls of a mapped stage returned, in their order."""
         assert held.made_by is not None
         module, qualname, _ = held.made_by
         outputs = self._stage_of(module, qualname).signature.outputs
-        calls = read_list(Tree.decode(self._store.blobs.read(digest)), f"the list {digest}")
+        tree = Tree.decode(self._store.blobs.read(Digest.parse(held.digest)))
+        calls = read_list(tree, f"the list {held.digest}")
         return [
             outputs.assemble(
                 [
@@ -275,9 +275,9 @@ class _Inputs:
         held = Held(str(member.digest), member.codec, (), None, member.suffix, made_by)
         return self._held(held, folder, name)
 
-    def _path(self, digest: Digest) -> Path:
-        """A read-only local file with the bytes under ``digest``."""
-        carried = self._carried.get(str(digest))
+    def _path(self, name: str) -> Path:
+        """A read-only local file with the bytes under the digest ``name``."""
+        digest, carried = Digest.parse(name), self._carried.get(name)
         if carried is None:
             return self._store.blobs.fetch(digest)
         path = Path(f"{self._scratch}-{digest.hex}")

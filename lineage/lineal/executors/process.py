@@ -24,6 +24,7 @@ from lineal.executors.family import Family
 from lineal.executors.protocol import Begun, Captured, Envelope, Outcome, Report, Setup
 from lineal.executors.wire import (
     KILL_GRACE_SECONDS,
+    MOST_DESCRIPTORS,
     NO_OUTCOME,
     Exited,
     Forked,
@@ -168,9 +169,8 @@ class ProcessExecutor:
         spares = min(_SPARES, self.slots)
         missing = len(self._queue) + spares - len(self._spares) - self._wanted
         if self._running and missing > 0:
-            missing += (
-                spares  # to fork several at once is cheaper: each fork makes the zygote copy what it uses
-            )
+            # To fork several at once is cheaper: after a fork the zygote copies what it goes on to use.
+            missing = min(missing + spares, MOST_DESCRIPTORS)
             with suppress(OSError):  # the zygote has died; its line will end
                 line = self._connected()
                 if self._wanted == 0:
@@ -205,13 +205,15 @@ class ProcessExecutor:
             match message:
                 case Imported():
                     self._has_imported = True
-                case Forked(pid):
-                    self._wanted -= 1
-                    worker = _Worker(pid, Line(socket.socket(fileno=line.take_descriptor())))
-                    self._selector.register(worker.line, selectors.EVENT_READ, worker)
-                    self._spares.append(worker)
-                case Exited(pid, status):
-                    self._exited(pid, status)
+                case Forked(pids):
+                    self._wanted -= len(pids)
+                    for pid in pids:
+                        worker = _Worker(pid, Line(socket.socket(fileno=line.take_descriptor())))
+                        self._selector.register(worker.line, selectors.EVENT_READ, worker)
+                        self._spares.append(worker)
+                case Exited(statuses):
+                    for pid, status in statuses.items():
+                        self._exited(pid, status)
                 case NotImported(failure):
                     self._not_imported = failure
                     self._queue.clear()
@@ -475,6 +477,8 @@ class _Attempt:
     def read_log(self, *, to_the_end: bool = False) -> Captured | None:
         """What was written to the log since the last call, up to its last full line unless it is ``to_the_end``."""
         try:
+            if self.log.stat().st_size == self._read:  # most stages write nothing
+                return None
             with self.log.open("rb") as log:
                 log.seek(self._read)
                 new = log.read(1 << 20)

@@ -34,7 +34,8 @@ class Held(Struct, frozen=True):
     """An artifact in the store; ``item`` the part of it that is meant.
 
     Of files and directories: ``url`` is where outside data came from, ``suffix`` how its name ends. ``made_by``
-    are the module, the qualified name and the output of the stage whose annotation the bytes were written under.
+    are the module, the qualified name and the output of the stage whose annotation the bytes were written under;
+    ``inline`` are the bytes themselves where a record holds them.
     """
 
     digest: str
@@ -43,6 +44,7 @@ class Held(Struct, frozen=True):
     url: str | None = None
     suffix: str = ""
     made_by: tuple[str, str, str] | None = None
+    inline: bytes | None = None
 
 
 class Items(Struct, frozen=True):

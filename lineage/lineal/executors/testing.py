@@ -340,6 +340,11 @@ class ExecutorTests:
         assert not large.carried
         assert bench.bytes_of(large) == b"kept" * 10_000
 
+    def test_what_a_record_holds_is_not_read_from_the_store(self, bench: Workbench) -> None:
+        held = Held(str(Digest.of(b"40")), "json", inline=b"40")
+
+        assert bench.bytes_of(bench.attempt("add", a=held, b=2)) == b"42"
+
     @pytest.mark.parametrize(
         ("data", "type_", "stage"), [(b"40", "json", "double"), (b"12", "file", "name_and_size")]
     )

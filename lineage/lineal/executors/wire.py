@@ -7,7 +7,7 @@ import pickle
 import socket
 import struct
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -20,9 +20,13 @@ KILL_GRACE_SECONDS = 2.0
 NO_OUTCOME = os.EX_IOERR
 """The status of a worker that could not say how its attempt ended."""
 
+MOST_DESCRIPTORS = 16
+"""So many open files can come with one message."""
+
 _LENGTH = struct.Struct("!Q")
 _INT = struct.Struct("i")
 _CHUNK_BYTES = 1 << 16
+_BESIDE_BYTES = socket.CMSG_SPACE(MOST_DESCRIPTORS * _INT.size)
 
 
 class Line:
@@ -41,12 +45,14 @@ class Line:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def send(self, message: object, descriptor: int | None = None) -> None:
-        """Send ``message``, with an open file where one is given; OSError where nobody listens."""
+    def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
+        """Send ``message``, with open files where some are given; OSError where nobody listens."""
         data = pickle.dumps(message)
         data = _LENGTH.pack(len(data)) + data
-        sent = 0 if descriptor is None else socket.send_fds(self._socket, [data], [descriptor])
-        self._socket.sendall(memoryview(data)[sent:])
+        if descriptors:
+            data = data[socket.send_fds(self._socket, [data], descriptors) :]
+        if data:
+            self._socket.sendall(data)
 
     def receive(self) -> Any:
         """The next message, waited for; EOFError when the other end is gone."""
@@ -71,7 +77,7 @@ class Line:
         return messages
 
     def take_descriptor(self) -> int:
-        """The file that came with the earliest message that had one; the caller closes it."""
+        """The earliest file that came with a message; the caller closes it."""
         return self._descriptors.popleft()
 
     def close(self) -> None:
@@ -82,7 +88,7 @@ class Line:
     def _read(self, flags: int) -> bool:
         """Take what is there; whether there may be more."""
         try:  # socket.recv_fds of Python 3.11 forgets the flags
-            data, beside, _, _ = self._socket.recvmsg(_CHUNK_BYTES, socket.CMSG_SPACE(16 * _INT.size), flags)
+            data, beside, _, _ = self._socket.recvmsg(_CHUNK_BYTES, _BESIDE_BYTES, flags)
         except ConnectionError:
             data, beside = b"", []
         for level, kind, packed in beside:
@@ -113,7 +119,7 @@ def log_of(scratch: str) -> str:
 
 
 class Wanted(Struct, frozen=True):
-    """So many more workers are to be forked; each waits for an order."""
+    """So many more workers are to be forked, `MOST_DESCRIPTORS` at most; each waits for an order."""
 
     count: int
 
@@ -132,19 +138,18 @@ class NotImported(Struct, frozen=True):
 
 
 class Forked(Struct, frozen=True):
-    """A worker is there; the executor's end of the line to it comes with the message."""
+    """Workers are there; the executor's ends of the lines to them come with the message, in the same order."""
 
-    pid: int
+    pids: Sequence[int]
 
 
 class Exited(Struct, frozen=True):
-    """A worker ended, and nothing that it started is left.
+    """Workers ended, and nothing that they started is left.
 
-    ``status`` is as `os.waitstatus_to_exitcode` gives it: negative for a signal.
+    ``statuses`` are, by pid, as `os.waitstatus_to_exitcode` gives them: negative for a signal.
     """
 
-    pid: int
-    status: int
+    statuses: Mapping[int, int]
 
 
 # -- the executor to a worker ---------------------------------------------------------------------

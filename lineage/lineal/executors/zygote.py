@@ -33,7 +33,7 @@ from lineal.executors.attempt import failure_of, perform
 from lineal.executors.code import import_recorded, stage_named
 from lineal.executors.observe import Observer
 from lineal.executors.observe_places import Places
-from lineal.executors.protocol import Begun, Envelope, Outcome, Setup
+from lineal.executors.protocol import Begun, Envelope, Held, Outcome, Setup
 from lineal.executors.wire import (
     KILL_GRACE_SECONDS,
     NO_OUTCOME,
@@ -45,11 +45,13 @@ from lineal.executors.wire import (
     Order,
     log_of,
 )
-from lineal.stages import Stage
+from lineal.stages import Stage, stage
 from lineal.stages.signature import Signature
-from lineal_store import Store, open_store
+from lineal_store import Digest, Store, open_store
 from lineal_store.store import preload
 
+_REHEARSALS = 20  # CPython has adapted code to how it is used by then (PEP 659)
+_TICK_SECONDS = 0.1  # between two looks at who has exited
 _SWEEP_SECONDS = 0.02  # between two looks at what exited workers have left
 
 
@@ -69,10 +71,12 @@ def main(fd: int) -> None:
         return
     adopt_orphans = _way_to_adopt_orphans()
     adopt_orphans()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever was inherited
     faulthandler.enable()  # the last lines of a worker that crashes then say where
+    _rehearse(store, observer)
     observer.prepare()
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
-    _serve(line, lambda ours: _work(ours, store, observer, setup.bounded, adopt_orphans))
+    _serve(line, lambda own: _work(own, store, observer, setup.bounded, adopt_orphans))
 
 
 def _import_project(setup: Setup) -> Observer:
@@ -89,9 +93,9 @@ def _import_modules(setup: Setup) -> None:
     for name in setup.modules:
         module = importlib.import_module(name)
         with contextlib.suppress(LinealError):  # what is wrong with a signature is the attempt's to say
-            for stage in list(vars(module).values()):
-                if isinstance(stage, Stage):
-                    _import_codecs(stage.signature)
+            for each in list(vars(module).values()):
+                if isinstance(each, Stage):
+                    _import_codecs(each.signature)
     if setup.main_module is not None:  # classes of a script call themselves __main__'s
         sys.modules["__main__"] = sys.modules[setup.main_module]
 
@@ -113,63 +117,70 @@ def _import_failure(error: BaseException) -> Failure:
     )
 
 
+def _rehearse(store: Store, observer: Observer) -> None:
+    """Run some attempts of no account: code that has run is run faster, and then writes to less of the shared memory."""
+    data = b"0"
+    held = Held(str(Digest.of(data)), "json", made_by=("", "", "result"), inline=data)
+    order = Order.of(Envelope("", "", "", "", "", {"value": held}, seed=0))
+    for _ in range(_REHEARSALS):
+        pickle.dumps(perform(pickle.loads(order.envelope), lambda *_: _same, store, observer))
+
+
+@stage
+def _same(value: int) -> int:
+    return value
+
+
 def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
     """Fork when asked, tell who exited; when the engine is gone, kill what still runs and leave."""
-    wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the engine, which decides
     poll = select.poll()
-    for one in (line, wake_read):
-        poll.register(one, select.POLLIN)
-    ours_alone = (line.fileno(), wake_read, wake_write)
-
-    def work(ours: Line) -> NoReturn:
-        for (
-            descriptor
-        ) in ours_alone:  # the objects that stand for them stay as they are: a write would copy their pages
-            os.close(descriptor)
-        be_worker(ours)
-
+    poll.register(line, select.POLLIN)
     workers: set[int] = set()
-    exited: list[Exited] = []
+    exited: dict[int, int] = {}
     leftovers = Leftovers()
     try:
         line.send(Imported())
-        ready = {line.fileno(): select.POLLIN}  # with the setup more may have come
+        is_asked = True  # with the setup more may have come
         while True:
-            if line.fileno() in ready:
+            if is_asked:
                 for request in line.received():
-                    for _ in range(request.count):
-                        workers.add(_fork(line, work))
-            if wake_read in ready:
-                os.read(wake_read, 4096)
-                exited += _reap(workers)
+                    _fork(request.count, line, workers, be_worker)
+            exited |= _reap(workers)
             if exited and leftovers.are_gone(workers):
-                for each in exited:
-                    line.send(each)
-                exited.clear()
-            ready = dict(poll.poll(1000 * _SWEEP_SECONDS if exited else None))
+                line.send(Exited(exited))
+                exited = {}
+            is_asked = bool(poll.poll(1000 * (_SWEEP_SECONDS if exited else _TICK_SECONDS)))
     except (EOFError, OSError):
         _end_all(workers)
 
 
-def _fork(line: Line, work: Callable[[Line], NoReturn]) -> int:
-    """Make a worker, and tell the executor of it, with its end of the line between them."""
-    theirs, ours = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        theirs.close()
-        work(Line(ours))
-    ours.close()
-    with theirs:
-        line.send(Forked(pid), theirs.fileno())
-    return pid
+def _fork(count: int, line: Line, workers: set[int], be_worker: Callable[[Line], NoReturn]) -> None:
+    """Make ``workers``, and tell the executor of them, with its ends of the lines between them."""
+    pids: list[int] = []
+    not_theirs = [line.fileno()]  # what a worker closes
+    for _ in range(count):
+        end, ours = socket.socketpair()
+        not_theirs.append(end.detach())
+        own = Line(ours)
+        pid = os.fork()
+        if pid == 0:
+            for descriptor in (
+                not_theirs
+            ):  # the objects that stand for them stay as they are: a write would copy their pages
+                os.close(descriptor)
+            be_worker(own)
+        own.close()
+        workers.add(pid)
+        pids.append(pid)
+    ends = not_theirs[1:]
+    line.send(Forked(pids), ends)
+    for descriptor in ends:
+        os.close(descriptor)
 
 
-def _reap(workers: set[int]) -> list[Exited]:
-    """The workers that have exited since; others that were adopted are reaped as well."""
-    exited = []
+def _reap(workers: set[int]) -> dict[int, int]:
+    """How the workers ended that have exited since; others that were adopted are reaped as well."""
+    exited = {}
     with suppress(ChildProcessError):
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -177,7 +188,7 @@ def _reap(workers: set[int]) -> list[Exited]:
                 break
             if pid in workers:
                 workers.remove(pid)
-                exited.append(Exited(pid, os.waitstatus_to_exitcode(status)))
+                exited[pid] = os.waitstatus_to_exitcode(status)
     return exited
 
 
@@ -254,9 +265,6 @@ def _work(
     try:
         os.setsid()
         adopt_orphans()
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             order: Order = line.receive()
         except EOFError:  # no attempt was left for it
@@ -264,7 +272,6 @@ def _work(
         line.send(Begun(order.attempt_id))
         try:
             _redirect(log_of(order.scratch))
-            os.environ["LINEAL_ATTEMPT"] = order.attempt_id
             if "cpu" in order.resources:
                 threads.limit(max(1, int(order.resources["cpu"])), bounded)
             envelope: Envelope = pickle.loads(order.envelope)
@@ -280,11 +287,10 @@ def _work(
 
 
 def _redirect(path: str) -> None:
-    """From now on what this process writes goes into the file, and it has nothing to read."""
+    """From now on what this process writes goes into the file."""
     log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
 
 
 def _hand_over(outcome: Outcome, line: Line) -> int:

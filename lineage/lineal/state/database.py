@@ -54,7 +54,7 @@ class Database:
                 raise StateUnavailable(
                     str(path),
                     f"it lies on a network file system ({system}), where SQLite's locks are not to be relied upon",
-                    "Keep the project on a local disk, or set LINEAL_STATE to a folder on one.",
+                    "Keep the project on a local disk; its store may be anywhere.",
                 )
             self._connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS, isolation_level=None)
             try:

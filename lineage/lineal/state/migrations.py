@@ -19,7 +19,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """
         CREATE TABLE job (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
-            origin TEXT NOT NULL,        -- 'schedule NAME' or 'backfill ID'
+            origin TEXT NOT NULL,        -- 'schedule NAME', 'drill NAME' or 'backfill ID'
             logical_date TEXT NOT NULL,  -- as the schedule spells it; empty where there is none
             variant TEXT NOT NULL,       -- what tells apart several for one date
             target TEXT,

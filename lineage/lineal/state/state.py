@@ -38,7 +38,7 @@ class ScheduleState(Struct, frozen=True):
 class NewJob(Struct, frozen=True):
     """One run to be made. Of one origin there is one job for a logical date and ``variant``, for ever.
 
-    ``origin`` is ``schedule NAME`` or ``backfill ID``; ``logical_date`` is empty where the run has none; ``parameters`` are
+    ``origin`` is ``schedule NAME``, ``drill NAME`` (of a schedule, too) or ``backfill ID``; ``logical_date`` is empty where the run has none; ``parameters`` are
     values that JSON can say. One that is not to run at all is made with the state ``skipped``.
     """
 
@@ -282,14 +282,14 @@ class State:
     def purge(self, before: datetime) -> int:
         """Forget jobs of schedules that ended before that time; their schedules fire nothing that was due until then again."""
         with self._database.transaction() as connection:
-            of_schedules = "origin LIKE 'schedule %' AND ended_at < ?"
+            of_schedules = "origin NOT LIKE 'backfill %' AND ended_at < ?"
             for row in connection.execute(
                 f"SELECT origin, max(due_at) AS due_at FROM job WHERE {of_schedules} GROUP BY origin",
                 (_text(before),),
             ).fetchall():
                 connection.execute(
                     "UPDATE schedule SET purged_at = max(purged_at, ?) WHERE name = ?",
-                    (row["due_at"], row["origin"].removeprefix("schedule ")),
+                    (row["due_at"], row["origin"].partition(" ")[2]),
                 )
             return connection.execute(f"DELETE FROM job WHERE {of_schedules}", (_text(before),)).rowcount
 

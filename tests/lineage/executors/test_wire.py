@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from lineal.executors.wire import Line
+from lineal.executors.wire import MOST_DESCRIPTORS, Line
 
 
 @pytest.fixture
@@ -47,15 +47,16 @@ def test_what_was_said_before_the_end_is_heard_before_it(ends) -> None:
 
 def test_open_files_come_with_their_messages(ends) -> None:
     here, there = ends
-    reading, writing = os.pipe()
-    here.send("a pipe", writing)
-    os.close(writing)
+    pipes = [os.pipe() for _ in range(MOST_DESCRIPTORS)]
+    here.send("pipes", [writing for _, writing in pipes])
+    for _, writing in pipes:
+        os.close(writing)
 
-    assert there.receive() == "a pipe"
-    descriptor = there.take_descriptor()
-    os.write(descriptor, b"through it")
-    os.close(descriptor)
-
-    assert os.read(reading, 100) == b"through it"
-    assert not os.read(reading, 100)
-    os.close(reading)
+    assert there.receive() == "pipes"
+    for number, (reading, _) in enumerate(pipes):
+        descriptor = there.take_descriptor()
+        os.write(descriptor, f"through {number}".encode())
+        os.close(descriptor)
+        assert os.read(reading, 100) == f"through {number}".encode()
+        assert not os.read(reading, 100)
+        os.close(reading)

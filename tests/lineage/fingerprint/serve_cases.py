@@ -6,6 +6,7 @@ files.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -38,6 +39,7 @@ def main() -> None:
 
     import lineal.fingerprint  # noqa: F401
 
+    gc.freeze()  # so that collections in the forked processes do not copy what is shared
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a project prints is no answer
     for line in sys.stdin:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import resource
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
-
-from lineal.fingerprint import Fingerprint, FingerprintError
+import warm
+from in_memory import Files
 
 STAGE = "def stage(): return K\n"
 MOST_SECONDS, MOST_MEGABYTES = 60, 1_500
-
-Files = Mapping[str, str | bytes]
 
 
 def one(text: str) -> Files:
@@ -81,45 +75,25 @@ REFUSED: dict[str, tuple[Callable[[], Files], str]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def answer(fingerprint_of: Callable[..., Fingerprint]) -> Callable[[Files], str]:
-    """The number of units, or the error, found in a forked process within the time and the memory that there is."""
-
-    def ask(files: Files) -> str:
-        read, write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(read)
-            signal.alarm(MOST_SECONDS)
-            try:
-                found = str(len(fingerprint_of(files).covers))
-            except FingerprintError as error:
-                found = f"refused: {error}"
-            except BaseException as error:  # noqa: BLE001 - the test says what it was
-                found = f"raised {error!r}"
-            megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            os.write(write, json.dumps([found, megabytes]).encode())
-            os._exit(0)
-        os.close(write)
-        with os.fdopen(read) as stream:
-            data = stream.read()
-        os.waitpid(pid, 0)
-        found, megabytes = json.loads(data or '["it took too long, or died", 0]')
-        assert megabytes < MOST_MEGABYTES
-        return str(found)
-
-    return ask
+def answer(files: Files) -> str:
+    """The number of units, or the error, found by a process of its own within the time and the memory that there is."""
+    found, megabytes = warm.call("in_memory:units_of", files, MOST_SECONDS) or (
+        "it took too long, or died",
+        0,
+    )
+    assert megabytes < MOST_MEGABYTES
+    return str(found)
 
 
 @pytest.mark.parametrize("title", RIGHT)
-def test_strange_source_is_understood(title: str, answer: Callable[[Files], str]) -> None:
+def test_strange_source_is_understood(title: str) -> None:
     files, units = RIGHT[title]
 
     assert answer(files()) == str(units)
 
 
 @pytest.mark.parametrize("title", REFUSED)
-def test_impossible_source_is_refused_with_its_place(title: str, answer: Callable[[Files], str]) -> None:
+def test_impossible_source_is_refused_with_its_place(title: str) -> None:
     files, message = REFUSED[title]
 
     assert answer(files()).startswith(f"refused: {message}")

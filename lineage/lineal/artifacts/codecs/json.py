@@ -35,8 +35,7 @@ class JsonCodec(InMemoryCodec):
     def dump(self, value: Any, annotation: object) -> tuple[bytes, Description]:
         try:
             plain = shape_of(annotation).dump(value)
-            text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), check_circular=False)
-            data = text.encode("utf-8")
+            data = _ENCODER.encode(plain).encode("utf-8")
         except Misfit as misfit:
             raise UnsupportedValue(misfit.problem, misfit.hint, place_of(misfit.steps)) from None
         except RecursionError:
@@ -74,13 +73,14 @@ class JsonCodec(InMemoryCodec):
         return _described(value) | {"value": shown}
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
 _LARGE = 16 * 1024 * 1024
 """Above this size in bytes only the head of the text is shown: parsing takes ten times as much memory."""
 
 
 def _parsed(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise UnreadableValue("json", str(error) or type(error).__name__) from None
 
