@@ -12,6 +12,8 @@ import pytest
 from serving import Serving, end_what_is_left, jobs, process_of, wait_until
 from support import Project
 
+from lineal.api import open_project
+from lineal.graph.records import RunRecord, unseal_record
 from lineal.state import Job
 
 FLOW = """
@@ -109,9 +111,11 @@ def test_what_is_due_is_run_for_its_date(flow: Project, serve: Serve) -> None:
     job = run_of(flow, told["logical_date"])
     assert (job.state, job.run_id, job.starts) == ("succeeded", told["run_id"], 1)
     assert begun_at(flow, job) == ["first", "second"]
-    run = flow.json("show", told["run_id"]).document
-    assert (run["state"], run["trigger"]) == ("succeeded", "schedule often")
-    assert run["parameters"]["run_date"] == job.logical_date
+    files = open_project(flow.root).store.runs.find(told["run_id"])
+    assert files is not None and files.finished is not None
+    record = unseal_record(files.finished, RunRecord)
+    assert (record.state, record.trigger) == ("succeeded", "schedule often")
+    assert flow.json("show", record.run_id).document["parameters"]["run_date"] == job.logical_date
 
 
 def test_each_line_of_the_log_is_a_document_that_says_what_it_is_about(flow: Project, serve: Serve) -> None:
