@@ -108,11 +108,9 @@ def end_what_is_left(project: Project) -> None:
             os.kill(process, signal.SIGKILL)
 
 
-def wait_until(holds: Callable[[], object]) -> None:
+def wait_until(holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
     """For what another process does, and nobody tells."""
-    pause = threading.Event()
-    for _ in range(int(PATIENCE_SECONDS / 0.02)):
-        if holds():
-            return
-        pause.wait(0.02)
-    raise AssertionError("it never came about")
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it never came about"
+        time.sleep(0.02)

@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,9 @@ def test_what_is_due_is_run_for_its_date(flow: Project, serve: Serve) -> None:
     assert files is not None and files.finished is not None
     record = unseal_record(files.finished, RunRecord)
     assert (record.state, record.trigger) == ("succeeded", "schedule often")
-    assert flow.json("show", record.run_id).document["parameters"]["run_date"] == job.logical_date
+    assert flow.json("show", record.run_id).document["parameters"]["run_date"] == str(
+        datetime.fromisoformat(job.logical_date)
+    )
 
 
 def test_each_line_of_the_log_is_a_document_that_says_what_it_is_about(flow: Project, serve: Serve) -> None:
