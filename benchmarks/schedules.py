@@ -164,9 +164,9 @@ def serve(arguments: Sequence[str]) -> int:
     def noting(self: State, *given: Any) -> Any:
         settled = settle_all(self, *given)
         now = datetime.now(UTC)
+        late = [(now - job.due_at).total_seconds() for added in settled for job in added or ()]
         with open(os.environ["RECORDED"], "a") as notes:
-            for job in (job for added in settled for job in added or ()):
-                notes.write(f"{(now - job.due_at).total_seconds()}\n")
+            notes.writelines(f"{seconds}\n" for seconds in late)
         return settled
 
     State.settle_all = noting  # type: ignore[method-assign]

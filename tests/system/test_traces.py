@@ -177,6 +177,14 @@ def test_a_dead_collector_fails_no_run_and_is_told_once(flow: Project, kind: str
     assert took < 20  # two seconds are waited for; the rest is a loaded machine's
 
 
+def test_nonsense_in_the_variables_fails_no_run(flow: Project) -> None:
+    run = flow.json("run", OTEL_EXPORTER_OTLP_TIMEOUT="soon", **{ENDPOINT: "nowhere"})
+
+    assert run.code == 0
+    (warning,) = run.document["warnings"]
+    assert warning.startswith("traces are not complete: ") or "did not reach the collector" in warning
+
+
 def test_without_the_extra_a_collector_changes_nothing(flow: Project) -> None:
     flow.write("shadow/opentelemetry/__init__.py", "")
     with webhooks() as server:

@@ -13,6 +13,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from queue import Empty, Full, Queue
@@ -78,12 +79,16 @@ class _Tracing:
             self._problem = f"traces are not complete: {type(error).__name__}: {error}"
 
     def broke(self, error: BaseException) -> None:
-        if self._spans is not None:
-            self._spans.broke(error, self._request.clock.now())
+        with suppress(Exception):  # the error itself is what the user has to see
+            if self._spans is not None:
+                self._spans.broke(error, self._request.clock.now())
 
     def close(self) -> str:
         """See the spans off; what has to be said about that."""
-        problem = self._sender.close() if self._sender is not None else ""
+        try:
+            problem = self._sender.close() if self._sender is not None else ""
+        except Exception as error:  # noqa: BLE001
+            problem = f"traces are not complete: {type(error).__name__}: {error}"
         return self._problem or problem
 
     def _begin(self) -> None:
