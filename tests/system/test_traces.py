@@ -10,9 +10,9 @@ import time
 from typing import Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
-from receivers import Webhooks, silence, webhooks
+from collector import attributes, spans
+from receivers import silence, webhooks
+from serving import Serving, end_what_is_left
 from support import Project
 
 FLOW = """
@@ -78,22 +78,6 @@ def python(project: Project, code: str, **variables: str) -> Any:
     return json.loads(done.stdout)
 
 
-def spans(server: Webhooks) -> dict[str, Span]:
-    """The spans that have arrived, by their names."""
-    found: dict[str, Span] = {}
-    for request in server.all():
-        assert request.path == "/v1/traces"
-        document = ExportTraceServiceRequest.FromString(request.body)
-        for of_resource in document.resource_spans:
-            for of_scope in of_resource.scope_spans:
-                found.update((span.name, span) for span in of_scope.spans)
-    return found
-
-
-def attributes(span: Span) -> dict[str, str]:
-    return {each.key: each.value.string_value for each in span.attributes}
-
-
 @pytest.mark.parametrize("executor", ["process", "inline"])
 def test_a_trace_arrives_below_the_span_of_whoever_started_the_run(flow: Project, executor: str) -> None:
     with webhooks() as server:
@@ -127,6 +111,39 @@ def test_an_unchanged_run_is_traced_as_well(flow: Project) -> None:
     assert run.words("cache") == {"load": "hit", "train": "hit"}
     assert attributes(found["stage load"])["lineal.cache"] == "hit"
     assert attributes(found["run flow"])["lineal.run_id"] == run.document["run_id"]
+
+
+def test_a_job_has_a_trace_of_its_own_whatever_the_daemon_was_started_by(flow: Project) -> None:
+    flow.write("lineal.toml", '[[schedules]]\nname = "often"\nevery = "1s"\nwhen_running = "skip"\n')
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    with webhooks() as server:
+        endpoint = f"http://127.0.0.1:{server.port}"
+        daemon = Serving(flow, TRACEPARENT=parent, **{ENDPOINT: endpoint})
+        try:
+            told = daemon.until("succeeded")
+        finally:
+            daemon.kill()
+            end_what_is_left(flow)
+        run = spans(server)["run flow"]
+
+    assert run.parent_span_id == b""
+    assert attributes(run)["lineal.trigger"] == "schedule often"
+    assert told["run_id"]
+
+
+def test_what_a_job_could_not_send_is_in_the_log(flow: Project) -> None:
+    flow.write("lineal.toml", '[[schedules]]\nname = "often"\nevery = "1s"\nwhen_running = "skip"\n')
+    daemon = Serving(flow, **{ENDPOINT: "http://127.0.0.1:9"})
+    try:
+        ended = daemon.until("succeeded")
+    finally:
+        daemon.kill()
+        end_what_is_left(flow)
+
+    (warning,) = [
+        line for line in daemon.lines if line.get("job") == ended["job"] and "spans" in line["message"]
+    ]
+    assert (warning["level"], warning["run_id"]) == ("warning", ended["run_id"])
 
 
 def test_a_failure_is_in_the_trace(flow: Project) -> None:
