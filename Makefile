@@ -13,14 +13,15 @@ test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	$(BIN)/python -m compileall -q store lineage cli  # for the thousands of processes that the tests start
+	$(BIN)/python -m compileall -q store lineage cli web  # for the thousands of processes that the tests start
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Every crash point, every damaged byte, many more random programs: what make test takes a slice of.
 test-faults: $(VENV)/.test
 	LINEAL_TEST_DEEP=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/system/test_crashes.py tests/system/test_healing.py \
 		tests/system/test_memo.py tests/system/test_single_flight.py tests/system/test_random_kills.py tests/store/test_crash.py \
-		tests/lineage/engine/test_oracle.py tests/lineage/automation/test_oracle.py tests/system/test_serve_faults.py
+		tests/lineage/engine/test_oracle.py tests/lineage/automation/test_oracle.py tests/lineage/automation/test_daemon.py \
+		tests/system/test_flights_backfill.py tests/system/test_serve_faults.py
 
 # Bugs planted in copies of the tree: the suite that must catch each has to fail.
 test-planted: $(VENV)/.test
@@ -35,7 +36,7 @@ check: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m compileall -q store lineage cli
+	$(BIN)/python -m compileall -q store lineage cli web
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/artifacts.py
 	$(BIN)/python benchmarks/s3.py

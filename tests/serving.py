@@ -31,7 +31,17 @@ class Serving:
         folders = [str(project.root) for project in projects[1:]]
         self.process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "lineal_cli", "serve", "--json", "--log", "json", *options),
+                *(
+                    sys.executable,
+                    "-m",
+                    "lineal_cli",
+                    "serve",
+                    "--json",
+                    "--no-http",
+                    "--log",
+                    "json",
+                    *options,
+                ),
                 *([str(projects[0].root), *folders] if folders else []),
             ],
             cwd=projects[0].root,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PARTS = ("store", "lineage", "cli", "tests", "pyproject.toml")
+PARTS = ("store", "lineage", "cli", "web", "tests", "pyproject.toml")
 # Without Hypothesis' search for the smallest example: one is enough.
 PYTEST = (
     "import sys, pytest; from hypothesis import Phase, settings;"
@@ -45,7 +45,7 @@ def is_caught(patch: Path) -> bool:
             else:
                 shutil.copy(source, folder)
         subprocess.run(["git", "apply", str(patch)], cwd=folder, check=True)
-        paths = [str(Path(folder) / room) for room in ("store", "lineage", "cli")]
+        paths = [str(Path(folder) / room) for room in ("store", "lineage", "cli", "web")]
         words = tests.removeprefix("Caught by: ").split(maxsplit=2)
         done = subprocess.run(
             [sys.executable, "-c", PYTEST, "-q", "-x", "-p", "no:cacheprovider", *words],

@@ -242,3 +242,17 @@ def test_a_pipeline_that_takes_no_date_is_swept_and_not_dated(daily: Project) ->
     )
     swept = daily.json("backfill", "plain.py", "--sweep", "value=[1,2]").document
     assert [(run["logical_date"], run["state"]) for run in swept["runs"]] == 2 * [(None, "succeeded")]
+
+
+def test_stages_after_the_one_named_by_until_are_not_run(daily: Project) -> None:
+    daily.edit("pipe.py", "return load(run_date, rate)", "return told(load(run_date, rate))")
+    daily.edit(
+        "pipe.py",
+        "@pipeline",
+        '@stage(effect=True)\ndef told(text: str) -> str:\n    raise RuntimeError("nobody is to be told")\n\n\n@pipeline',
+    )
+    words = ("backfill", "--dates", "2013-01-01", "--until", "load")
+
+    assert daily.json(*words, "-n").document["stages"] == 1
+    assert daily.json(*words).document["state"] == "succeeded"
+    assert daily.json(*words).document["hits"] == 1

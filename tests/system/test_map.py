@@ -191,6 +191,16 @@ def test_force_names_one_item_or_all(fan: Project) -> None:
     assert sorted(fan.journal()) == ["train 1", "train 2", "train 3"]
 
 
+def test_who_forces_an_item_that_the_list_does_not_have_is_told(fan: Project) -> None:
+    fan.json("run")
+
+    told = fan.json("run", "--force", "train[9]").document["warnings"]
+
+    assert [text for text in told if "--force" in text] == [
+        "--force train[9] names nothing: train has 3 items"
+    ]
+
+
 def test_trace_leads_from_the_end_through_list_and_items_to_the_list_that_was_mapped_over(
     fan: Project,
 ) -> None:

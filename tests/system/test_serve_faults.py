@@ -69,7 +69,7 @@ class Machine:
             with (self.project.root / "log.txt").open("ab") as log:
                 self.daemons.append(
                     subprocess.Popen(
-                        [sys.executable, jumping.__file__, "serve", "--log", "json"],
+                        [sys.executable, jumping.__file__, "serve", "--no-http", "--log", "json"],
                         cwd=self.project.root,
                         env=self.project.environment(jumping.variables(self.clock, self.journal)),
                         stdin=subprocess.DEVNULL,

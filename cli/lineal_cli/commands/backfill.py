@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     "lineal backfill --resume 20261128-2015",
 )
 @click.argument("arguments", nargs=-1, metavar="[TARGET] [NAME=VALUE]...")
-@click.option("--from", "since", metavar="DATE", help="The first date.")
-@click.option("--to", "until", metavar="DATE", help="The last date.")
+@click.option("--from", "first", metavar="DATE", help="The first date.")
+@click.option("--to", "last", metavar="DATE", help="The last date.")
 @click.option("--every", metavar="TIME", help="The step from date to date: 1d (by default), 7d, 6h.")
 @click.option("--dates", metavar="DATE,...", default="", help="These dates.")
 @click.option(
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME=[VALUE,...]",
     help="Each of these values; of several parameters each combination.",
+)
+@click.option(
+    "--until", multiple=True, metavar="STAGE", help="Run this stage and what it needs, and nothing after it."
 )
 @click.option(
     "--missing",
@@ -62,12 +65,13 @@ if TYPE_CHECKING:
 def backfill(
     session: Session,
     arguments: tuple[str, ...],
-    since: str | None,
-    until: str | None,
+    first: str | None,
+    last: str | None,
     every: str | None,
     dates: str,
     schedule: str | None,
     sweeps: tuple[str, ...],
+    until: tuple[str, ...],
     which: Literal["missing", "failed"] | None,
     at_once: int,
     show: str | None,
@@ -101,12 +105,13 @@ def backfill(
         wanted = Wanted(
             target,
             assignments,
-            since,
-            until,
+            first,
+            last,
             every,
             [text.strip() for text in dates.split(",") if text.strip()],
             schedule,
             sweeps,
+            until,
             which or "all",
             reprocess,
             at_once,

@@ -46,20 +46,21 @@ _LOOK_SECONDS = 0.05
 class Wanted:
     """What a backfill is asked to do.
 
-    ``since`` and ``until`` are the first and the last date, ``every`` the step between them (by default a day), or the times are those of the
+    ``first`` and ``last`` are dates that both count, ``every`` the step between them (by default a day), or the times are those of the
     ``schedule``, whose pipeline and parameters count then; ``dates`` are single ones. ``sweeps`` are ``NAME=[VALUE, …]``: each combination is a
-    run of its own. ``which`` of the dates run: all, those without a succeeded run with these parameters, or those whose newest run has
+    run of its own. Stages after those named by ``until`` are not run. ``which`` of the dates run: all, those without a succeeded run with these parameters, or those whose newest run has
     failed. With ``reprocess`` every stage is executed again.
     """
 
     target: str | None = None
     assignments: Sequence[str] = ()
-    since: str | None = None
-    until: str | None = None
+    first: str | None = None
+    last: str | None = None
     every: str | None = None
     dates: Sequence[str] = ()
     schedule: str | None = None
     sweeps: Sequence[str] = ()
+    until: Sequence[str] = ()
     which: Which = "all"
     reprocess: bool = False
     at_once: int = 1
@@ -92,9 +93,10 @@ class Backfills:
                 data=job.parameters,
                 logical_date=_date_of(job.logical_date),
                 force=("*",) if wanted.reprocess else (),
+                until=wanted.until,
                 dry_run=True,
             )
-            found = [stage["cache"] for stage in document["stages"]]
+            found = [stage["cache"] for stage in document["stages"] if stage["cache"] is not None]
             stages += len(found)
             hits += found.count("hit")
             runs.append(_entry(job, None, "queued"))
@@ -258,7 +260,9 @@ class Backfills:
         for job in jobs:
             run = find_run(self._project.store, job.run_id) if job.run_id is not None else None
             if run is not None:
-                found = [stage.cache for stage in read_stages(self._project.store, run)]
+                found = [
+                    stage.cache for stage in read_stages(self._project.store, run) if stage.cache is not None
+                ]
                 stages += len(found)
                 hits += found.count("hit")
         return {
@@ -299,6 +303,7 @@ class Backfills:
             "assignments": list(wanted.assignments),
             "dates": [when.isoformat() for when in dates],
             "sweeps": sorted(wanted.sweeps),
+            "until": list(wanted.until),
             "which": wanted.which,
             **({"force": ["*"], "why": "a backfill that reprocesses"} if wanted.reprocess else {}),
         }
@@ -352,12 +357,12 @@ def _fits(run: RunRecord, recorded: Mapping[str, object]) -> bool:
 def _dates(wanted: Wanted, schedule: Schedule | None) -> list[datetime]:
     """The dates in order, each once."""
     found = {_read(text, "--dates") for text in wanted.dates}
-    if (wanted.since is None) != (wanted.until is None):
+    if (wanted.first is None) != (wanted.last is None):
         raise UsageError("--from and --to go together", "Both are part of the range.")
-    if wanted.since is not None and wanted.until is not None:
-        since, until = _read(wanted.since, "--from"), _read(wanted.until, "--to")
+    if wanted.first is not None and wanted.last is not None:
+        since, until = _read(wanted.first, "--from"), _read(wanted.last, "--to")
         if until < since:
-            raise UsageError(f"--to {wanted.until} is before --from {wanted.since}")
+            raise UsageError(f"--to {wanted.last} is before --from {wanted.first}")
         found.update(
             _ticks(schedule, since, until) if schedule is not None else _steps(since, until, wanted.every)
         )

@@ -56,6 +56,10 @@ def doctor_document(configuration: Configuration) -> Document:
     checks.make("threads", _check_threads)
     if configuration.alerts or (configuration.root / ".lineal" / "outbox").is_dir():
         checks.make("alerts", partial(_check_alerts, configuration))
+    if configuration.schedules:
+        from lineal.api.doctor_schedules import examine_schedules  # few projects have any
+
+        examine_schedules(checks, configuration)
     examine_store(checks, place, by_default=configuration.origins.get("store") == "default")
     examine_upstream(checks, place)
     examine_disks(checks, place, configuration.root)

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lineal.api.log import VARIABLE, Log, make_log
+from lineal.api.notices import facts_of
 from lineal.automation.launching import lock_path
 from lineal.automation.locks import held
 from lineal.errors import LinealError
@@ -45,7 +46,7 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
     """How the run ended, a note where it did not even begin, and its id."""
     from lineal.api import open_project
 
-    facts = _facts(job)
+    facts = facts_of(job)
     if job.origin.startswith("drill "):
         return *_drill(root, job, log), None
 
@@ -71,6 +72,7 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
             trigger=job.origin,
             force=tuple(options.get("force", ())),
             why=options.get("why"),
+            until=tuple(options.get("until", ())),
             listener=hear,
         )
     except KeyboardInterrupt:
@@ -103,17 +105,18 @@ def _drill(root: Path, job: Job, log: Log) -> tuple[JobState, str]:
         except LinealError as error:
             verdict = f"{type(error).__name__}: {error}"
         is_there = verdict in ("identical", "within_tolerance")
-        log(_now(), "info" if is_there else "error", f"reproduced: {verdict}", deployment=name, **_facts(job))
+        log(
+            _now(),
+            "info" if is_there else "error",
+            f"reproduced: {verdict}",
+            deployment=name,
+            **facts_of(job),
+        )
         if not is_there:
             lost.append(f"{name}: {verdict}")
     if lost:
         return "failed", "; ".join(lost)
     return "succeeded", f"{len(deployed)} reproduced" if deployed else "nothing is deployed under these names"
-
-
-def _facts(job: Job) -> dict[str, object]:
-    kind, _, name = job.origin.partition(" ")
-    return {kind: name, "logical_date": job.logical_date, "job": job.id}
 
 
 def _now() -> datetime:

@@ -8,42 +8,40 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from lineal.api.alerts_automation import AutomationAlerts
 from lineal.api.config import PROJECT_FILES, Configuration, find_root
 from lineal.api.job import DAEMON_LOCK, FILE, LOCKS
 from lineal.api.log import VARIABLE, Log, make_log
+from lineal.api.notices import log_notice
 from lineal.api.project import Project
 from lineal.api.sensors import Sensors, looker
 from lineal.automation.daemon import Daemon
 from lineal.automation.launching import Launcher, lock_path
 from lineal.automation.locks import held, holder
-from lineal.automation.notices import (
-    ClockSetBack,
-    Ended,
-    Fired,
-    Late,
-    Lost,
-    Missed,
-    Notice,
-    Started,
-    Stopping,
-)
+from lineal.automation.notices import Notice, Stepped, Tell
 from lineal.automation.schedule import Schedule
 from lineal.errors import LinealError, UsageError
-from lineal.state import Job, State
+from lineal.state import Job, State, StateUnavailable
 
 Document = dict[str, Any]
+Beside: TypeAlias = "Callable[[Sequence[Served], Log], AbstractContextManager[object]]"
+"""What goes on beside the scheduler, in threads of its own, for as long as things are fired."""
 _STANDBY_SECONDS = 1.0
 _RELOAD_SECONDS = 2.0
+_HELD_UP_SECONDS = 5.0
 
 
 class Served:
-    """One project that is looked after. ``load`` reads its configuration; ``options`` are what was given in place of it, as variables."""
+    """One project that is looked after. ``load`` reads its configuration; ``options`` are what was given in place of it, as variables.
+
+    ``listeners`` are told what happens, in the scheduler's thread, which waits for them. What other threads may look at is
+    ``root``, ``configuration``, ``schedules``, ``stands_by`` and `open_state`.
+    """
 
     def __init__(
         self,
@@ -64,10 +62,17 @@ class Served:
         self._held = ExitStack()
         self._daemon: Daemon | None = None
         self._sensors: Sensors | None = None
-        self._stands_by = False
+        self.listeners: list[Tell] = []
+        self.schedules = _schedules(self.configuration)
+        self.stands_by = False
         self._files: Mapping[str, object] | None = None  # those that the configuration was read from
         self._is_broken = False
         self._looked = 0.0
+        self._held_up_by = ""
+
+    def open_state(self) -> State:
+        """The project's state, for one thread."""
+        return State(self._folder / FILE)
 
     @property
     def running(self) -> list[Job]:
@@ -80,6 +85,18 @@ class Served:
 
     def step(self, *, reload: bool) -> float:
         """Do what is to be done; in so many seconds there may be more."""
+        started = time.monotonic()
+        try:
+            wait = self._step(reload=reload)
+            self._held_up_by = ""
+        except StateUnavailable as error:
+            if self._daemon is None:
+                raise
+            wait = self._hold_up(error)
+        self._tell_listeners(Stepped(_now(), time.monotonic() - started))
+        return wait
+
+    def _step(self, *, reload: bool) -> float:
         if self._daemon is None and not self._begin():
             return _STANDBY_SECONDS
         assert self._daemon is not None
@@ -93,6 +110,15 @@ class Served:
         self._alerts.look(self._daemon.waiting, _now())
         return wait
 
+    def _hold_up(self, error: StateUnavailable) -> float:
+        """The state cannot be used just now: the disk is full, say. What is due stays due."""
+        assert self._daemon is not None
+        self._daemon.doubt()
+        if self._held_up_by != str(error):
+            self._held_up_by = str(error)
+            self._log(_now(), "error", f"nothing is fired: {error}", project=self.root, hint=error.hint)
+        return _HELD_UP_SECONDS
+
     def close(self) -> None:
         if self._sensors is not None:
             self._sensors.close()
@@ -102,9 +128,13 @@ class Served:
         """Become the one daemon of the project; False as long as another one is."""
         lock = self._folder / DAEMON_LOCK
         with ExitStack() as stack:
-            if not stack.enter_context(held(lock)):
-                if not self._stands_by:
-                    self._stands_by = True
+            try:
+                is_alone = stack.enter_context(held(lock))
+            except OSError as error:
+                raise StateUnavailable(str(self._folder), error.strerror or str(error)) from error
+            if not is_alone:
+                if not self.stands_by:
+                    self.stands_by = True
                     self._log(
                         _now(),
                         "warning",
@@ -117,7 +147,7 @@ class Served:
             self._read(always=False)
             if self._is_broken:
                 return False
-            state = State(self._folder / FILE)
+            state = self.open_state()
             stack.callback(state.close)
             self._sensors = Sensors(
                 lambda event: looker(self.configuration)(event), self._cannot_look, time.monotonic
@@ -131,6 +161,7 @@ class Served:
             daemon = Daemon(state, launcher, self._sensors, self._tell, _Clock(), most_runs=self._most_runs)
             self._configure(daemon)
             self._daemon, self._held = daemon, stack.pop_all()
+        self.stands_by = False
         return True
 
     def _read(self, *, always: bool) -> bool:
@@ -155,14 +186,14 @@ class Served:
         return True
 
     def _configure(self, daemon: Daemon) -> None:
-        schedules = {table["name"]: Schedule.of(table) for table in self.configuration.schedules}
-        daemon.configure(schedules)
-        self._alerts.configure(self.configuration, schedules)
-        names = ", ".join(schedules)
+        self.schedules = _schedules(self.configuration)
+        daemon.configure(self.schedules)
+        self._alerts.configure(self.configuration, self.schedules)
+        names = ", ".join(self.schedules)
         self._log(
             _now(),
             "info",
-            f"looking after {len(schedules)} schedules: {names}" if names else "there are no schedules",
+            f"looking after {len(self.schedules)} schedules: {names}" if names else "there are no schedules",
             project=self.root,
         )
 
@@ -172,43 +203,14 @@ class Served:
     def _cannot_tell(self, problem: str) -> None:
         self._log(_now(), "warning", problem, project=self.root)
 
+    def _tell_listeners(self, notice: Notice) -> None:
+        for listener in self.listeners:
+            listener(notice)
+
     def _tell(self, notice: Notice) -> None:
+        self._tell_listeners(notice)
         self._alerts.hear(notice)
-        match notice:
-            case Fired(at, job):
-                self._log(
-                    at, "info", "skipped" if job.state == "skipped" else "due", note=job.note, **_facts(job)
-                )
-            case Missed(at, schedule, first, last):
-                self._log(
-                    at,
-                    "warning",
-                    "missed, and not caught up with",
-                    schedule=schedule,
-                    first=first.due_at.isoformat(),
-                    last=last.due_at.isoformat(),
-                )
-            case Started(at, job):
-                self._log(at, "info", "starting", **_facts(job))
-            case Ended(at, job):
-                level = (
-                    "info" if job.state == "succeeded" else "error" if job.state == "failed" else "warning"
-                )
-                self._log(at, level, job.state, run_id=job.run_id, note=job.note, **_facts(job))
-            case Lost(at, job):
-                self._log(
-                    at, "warning", "its process ended before the run did", state=job.state, **_facts(job)
-                )
-            case Stopping(at, job):
-                self._log(
-                    at, "warning", "stopping it, for a later one is due", run_id=job.run_id, **_facts(job)
-                )
-            case Late(at, job):
-                self._log(
-                    at, "warning", "late: it has not begun", due_at=job.due_at.isoformat(), **_facts(job)
-                )
-            case ClockSetBack(at, schedule):
-                self._log(at, "warning", "the clock was set back", schedule=schedule)
+        log_notice(notice, self._log)
 
 
 def serve_projects(
@@ -218,12 +220,13 @@ def serve_projects(
     most_runs: int,
     log_form: str,
     drain: bool,
+    beside: Beside | None = None,
 ) -> Document:
     """Look after the projects in those folders until SIGTERM or SIGINT; SIGHUP reads their configurations anew.
 
     Each comes with what reads its configuration; ``options`` are settings that stand over it, as variables. At most ``most_runs`` of each run at
     once. Runs that go on when it ends are the next daemon's; with ``drain`` they are waited for, and nothing new is begun: a
-    second signal ends that. `UsageError` for a project that is named twice or has no folder.
+    second signal ends that. What is ``beside`` it ends before that. `UsageError` for a project that is named twice or has no folder.
     """
     log = make_log(log_form)
     served = [
@@ -232,11 +235,12 @@ def serve_projects(
     with _signals() as told, ExitStack() as stack:
         for project in served:
             stack.callback(project.close)
-        while not told.ending:
-            reload, told.reload = told.reload, False
-            wait = min(project.step(reload=reload) for project in served)
-            told.woken.wait(wait)
-            told.woken.clear()
+        with beside(served, log) if beside is not None else nullcontext():
+            while not told.ending:
+                reload, told.reload = told.reload, False
+                wait = min(project.step(reload=reload) for project in served)
+                told.woken.wait(wait)
+                told.woken.clear()
         if drain and any(project.is_at_work() for project in served):
             log(_now(), "info", "waiting for runs to end")
             while any(project.is_at_work() for project in served) and told.ending < 2:
@@ -248,6 +252,10 @@ def serve_projects(
             {"origin": job.origin, "logical_date": job.logical_date, "run_id": job.run_id} for job in going_on
         ]
     }
+
+
+def _schedules(configuration: Configuration) -> Mapping[str, Schedule]:
+    return {table["name"]: Schedule.of(table) for table in configuration.schedules}
 
 
 def _distinct(
@@ -302,11 +310,6 @@ def _now() -> datetime:
 
 def _tell_stale(configuration: Configuration) -> None:
     Project(configuration).tell_stale()
-
-
-def _facts(job: Job) -> dict[str, object]:
-    kind, _, name = job.origin.partition(" ")
-    return {kind: name, "logical_date": job.logical_date, "job": job.id}
 
 
 def _identities(root: Path) -> dict[str, object]:

@@ -88,6 +88,11 @@ class Daemon:
         self._next = {}
         self._jobs.is_stale = True
 
+    def doubt(self) -> None:
+        """What is known here may not be what the state says: it is read anew with the next step."""
+        self._jobs.is_stale = True
+        self._next = {}
+
     def step(self) -> float:
         """Do what is to be done now; in so many seconds there may be more."""
         now = self._clock.now()

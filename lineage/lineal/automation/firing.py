@@ -60,10 +60,25 @@ def fire_event(
         return None
     if known.seen is None or not seen:
         return Firing(now)
+    return Firing(now, (_job_of_event(schedule, now, is_running=is_running, variant=seen),))
+
+
+def fire_call(
+    schedule: Schedule, known: ScheduleState, call: str, now: datetime, *, is_running: bool
+) -> Firing:
+    """The same for a schedule on a webhook, which was called: ``call`` tells that call from all others.
+
+    Each moves the schedule on, whatever the clock does, so that of two who fire at once the second has to look again.
+    """
+    handled_at = max(now, known.handled_at + timedelta(microseconds=1))
+    return Firing(handled_at, (_job_of_event(schedule, now, is_running=is_running, variant=call),))
+
+
+def _job_of_event(schedule: Schedule, now: datetime, *, is_running: bool, variant: str) -> NewJob:
     local = now.astimezone(schedule.timezone).replace(microsecond=0)
     passes = decide(schedule.when_running, is_running=is_running) == "pass over"
     tick = Tick(schedule.name, now, now, local, local + timedelta(days=schedule.logical_date_offset_days))
-    return Firing(now, (_job(schedule, tick, now, passes=passes, variant=seen),))
+    return _job(schedule, tick, now, passes=passes, variant=variant)
 
 
 def _job(schedule: Schedule, tick: Tick, now: datetime, *, passes: bool, variant: str = "") -> NewJob:

@@ -68,4 +68,10 @@ class ClockSetBack(Notice, frozen=True):
     schedule: str
 
 
+class Stepped(Notice, frozen=True):
+    """Whoever keeps the schedules has done what was to be done, in so many ``seconds``, or has seen that another one does."""
+
+    seconds: float
+
+
 Tell: TypeAlias = Callable[[Notice], None]

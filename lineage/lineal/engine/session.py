@@ -515,11 +515,19 @@ class _Session:
                 for stage_id in (node.id, *result.items.get(node.id, ()))
             ],
             outputs=self._outputs(result),
-            warnings=list(result.warnings),
+            warnings=[*result.warnings, *self._forced_in_vain(result)],
             git=self._git(git, has_executed=any(stage.attempts for stage in result.stages.values())),
             finished_at=finished_at.isoformat(),
             seconds=(finished_at - self._started_at).total_seconds(),
         )
+
+    def _forced_in_vain(self, result: RunResult) -> list[str]:
+        """What to say of items that were forced and that their lists do not have; only now it is known how long those are."""
+        return [
+            f"--force {name} names nothing: {stage} has {len(result.items[stage])} items"
+            for name in sorted(self._forced - result.stages.keys())
+            if (stage := name.partition("[")[0]) in result.items
+        ]
 
     def _git(self, state: GitState | None, *, has_executed: bool) -> Git | None:
         checkout = state.wait() if state is not None else None

@@ -184,7 +184,7 @@ class Distributions:
         """The folders whose modules are used in place: on the search path, with nothing installed in them, and those
         of editable installs. Lineal's own are left out.
         """
-        own = {"lineal", "lineal_store", "lineal_cli"}
+        own = {"lineal", "lineal_store", "lineal_cli", "lineal_web"}
         found = {
             folder.path: None for folder in self._list() if not folder.is_site and not own & folder.folders
         }

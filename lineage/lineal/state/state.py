@@ -205,6 +205,15 @@ class State:
         rows = self._database.rows("SELECT * FROM job WHERE id = ?", (job_id,))
         return _job(rows[0]) if rows else None
 
+    def find_call(self, origin: str, signed: str, key: str) -> Job | None:
+        """The job that a webhook was called for (`lineal.automation.calling`): with that hash, or with that ``key`` where it is not empty."""
+        rows = self._database.rows(
+            "SELECT * FROM job WHERE origin = ? AND (substr(variant, 1, ?) = ? OR (? != '' AND substr(variant, ?) = ?))"
+            " ORDER BY id LIMIT 1",
+            (origin, len(signed), signed, key, len(signed) + 2, key),
+        )
+        return _job(rows[0]) if rows else None
+
     def counts(self) -> dict[str, dict[str, int]]:
         """For each origin how many of its jobs are in which state."""
         found: dict[str, dict[str, int]] = {}

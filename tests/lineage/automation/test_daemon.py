@@ -104,8 +104,8 @@ class Machine:
         self.clock.time += passes
         for _ in range(50):
             before = len(self.told), len(self.began)
-            self.daemon.step()
-            if (len(self.told), len(self.began)) == before:
+            wait = self.daemon.step()
+            if wait > 0 and (len(self.told), len(self.began)) == before:
                 return
 
     def end(self, job: Job, state: str = "succeeded") -> None:
