@@ -21,7 +21,7 @@ test-faults: $(VENV)/.test
 	LINEAL_TEST_DEEP=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/system/test_crashes.py tests/system/test_healing.py \
 		tests/system/test_memo.py tests/system/test_single_flight.py tests/system/test_random_kills.py tests/store/test_crash.py \
 		tests/lineage/engine/test_oracle.py tests/lineage/automation/test_oracle.py tests/lineage/automation/test_daemon.py \
-		tests/system/test_flights_backfill.py
+		tests/system/test_flights_backfill.py tests/system/test_serve_faults.py
 
 # Bugs planted in copies of the tree: the suite that must catch each has to fail.
 test-planted: $(VENV)/.test

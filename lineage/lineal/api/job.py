@@ -81,6 +81,8 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
         note = f"{type(error).__name__}: {error}"
         log(_now(), "error", note, hint=error.hint, **facts)
         return "failed", note, None
+    for warning in document["warnings"]:
+        log(_now(), "warning", warning, run_id=document["run_id"], **facts)
     ended: JobState = document["state"] if document["state"] in ("succeeded", "cancelled") else "failed"
     return ended, "", document["run_id"]
 

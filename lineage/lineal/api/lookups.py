@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lineal.api.config import LOCAL_FILE, PROJECT_FILES
-from lineal.engine.memo import Identity, Question, Typed, identity_of, is_settled, surroundings
+from lineal.engine.memo import COLLECTORS, Identity, Question, Typed, identity_of, is_settled, surroundings
 
 if TYPE_CHECKING:
     from lineal.api.targets import Target
@@ -44,7 +44,8 @@ class Lookups:
             return None
         if not all(is_settled(identity, typed.at_ns) for identity in identities):
             return None
-        if any(b"alerts" in _read(path) for path in map(str, _settings(root))):
+        settings = map(str, _settings(root))
+        if any(map(os.environ.get, COLLECTORS)) or any(b"alerts" in _read(path) for path in settings):
             return None  # somebody else is to be told of runs
         return cls(typed, question, target, paths, surroundings())
 

@@ -65,7 +65,8 @@ class Served:
         self.listeners: list[Tell] = []
         self.schedules = _schedules(self.configuration)
         self.stands_by = False
-        self._files: Mapping[str, object] = {}
+        self._files: Mapping[str, object] | None = None  # those that the configuration was read from
+        self._is_broken = False
         self._looked = 0.0
         self._held_up_by = ""
 
@@ -102,7 +103,9 @@ class Served:
         now = time.monotonic()
         if reload or now - self._looked > _RELOAD_SECONDS:
             self._looked = now
-            self._reload(always=reload)
+            if self._read(always=reload):
+                self._configure(self._daemon)
+            self._daemon.holds = self._is_broken
         wait = self._daemon.step()
         self._alerts.look(self._daemon.waiting, _now())
         return wait
@@ -140,45 +143,51 @@ class Served:
                         process=holder(lock),
                     )
                 return False
+            # It may have changed since: whoever takes over with an older one would begin schedules anew.
+            self._read(always=False)
+            if self._is_broken:
+                return False
             state = self.open_state()
             stack.callback(state.close)
-            self._sensors = Sensors(looker(self.configuration), self._cannot_look, time.monotonic)
+            self._sensors = Sensors(
+                lambda event: looker(self.configuration)(event), self._cannot_look, time.monotonic
+            )
             launcher = Launcher(
                 [sys.executable, "-m", "lineal.api.job", str(self.root), str(self._folder)],
                 self.root,
                 self._folder / LOCKS,
                 self._variables,
             )
-            self._daemon = Daemon(
-                state, launcher, self._sensors, self._tell, _Clock(), most_runs=self._most_runs
-            )
-            self._held = stack.pop_all()
+            daemon = Daemon(state, launcher, self._sensors, self._tell, _Clock(), most_runs=self._most_runs)
+            self._configure(daemon)
+            self._daemon, self._held = daemon, stack.pop_all()
         self.stands_by = False
-        self._files = _identities(self.root)
-        self._configure()
         return True
 
-    def _reload(self, *, always: bool) -> None:
+    def _read(self, *, always: bool) -> bool:
+        """Read the configuration where its files have changed; whether there is a new one. One that cannot be used is told."""
         files = _identities(self.root)
         if files == self._files and not always:
-            return
+            return False
         self._files = files
         try:
             self.configuration = self._load()
-            self._configure()
         except LinealError as error:
+            self._is_broken = True
             self._log(
                 _now(),
                 "error",
-                f"the configuration cannot be used, the one before stays: {error}",
+                f"the configuration cannot be used, and no run begins until it can: {error}",
                 project=self.root,
                 hint=error.hint,
             )
+            return False
+        self._is_broken = False
+        return True
 
-    def _configure(self) -> None:
-        assert self._daemon is not None
+    def _configure(self, daemon: Daemon) -> None:
         self.schedules = _schedules(self.configuration)
-        self._daemon.configure(self.schedules)
+        daemon.configure(self.schedules)
         self._alerts.configure(self.configuration, self.schedules)
         names = ", ".join(self.schedules)
         self._log(
@@ -236,6 +245,7 @@ def serve_projects(
             log(_now(), "info", "waiting for runs to end")
             while any(project.is_at_work() for project in served) and told.ending < 2:
                 told.woken.wait(0.1)
+                told.woken.clear()
         going_on = [job for project in served for job in project.running if project.is_at_work()]
     return {
         "going_on": [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from lineal.automation.firing import Firing, fire, fire_event
 from lineal.automation.jobs import Jobs, Launcher
 from lineal.automation.notices import ClockSetBack, Fired, Missed, Tell
 from lineal.automation.schedule import Event, Schedule
-from lineal.state import Backfill, Job, ScheduleState, State
+from lineal.state import Backfill, Job, ScheduleState, Settlement, State
 
 DETACHED = "detached"
 """The option of backfills that are the daemon's to run, and not those of the command that asked for them."""
@@ -66,6 +66,15 @@ class Daemon:
         """The jobs that run, as far as the last step knows."""
         return self._jobs.under_way
 
+    @property
+    def holds(self) -> bool:
+        """With True no job begins; what is due waits."""
+        return self._jobs.holds
+
+    @holds.setter
+    def holds(self, holds: bool) -> None:
+        self._jobs.holds = holds
+
     def configure(self, schedules: Mapping[str, Schedule]) -> None:
         """From now on look after these schedules."""
         self._known = self._state.take_up(
@@ -117,47 +126,51 @@ class Daemon:
 
     def _fire(self, now: datetime) -> None:
         seen = self._sensors.seen()
+        due: list[tuple[str, Firing, str | None]] = []
         for name, schedule in self._schedules.items():
             known = self._known[name]
             if known.paused_at is not None:
                 self._next[name] = _FAR
             elif isinstance(schedule.when, Event):
                 if name in seen and seen[name] != known.seen:
-                    firing = fire_event(
-                        schedule, known, seen[name], now, is_running=self._jobs.has_any_of(schedule.origin)
-                    )
-                    self._settle(name, firing, now, seen=seen[name])
+                    is_running = self._jobs.has_any_of(schedule.origin)
+                    firing = fire_event(schedule, known, seen[name], now, is_running=is_running)
+                    if firing is not None:
+                        due.append((name, firing, seen[name]))
             elif self._next.get(name, now) <= now:
                 firing = fire(schedule, known, now, is_running=self._jobs.has_any_of(schedule.origin))
-                if self._settle(name, firing, now):
-                    self._next[name] = now
-                    continue
+                if firing is not None:
+                    due.append((name, firing, None))
                 upcoming = schedule.next_tick(now)
                 self._next[name] = upcoming.fires_at if upcoming is not None else _FAR
+        if due:
+            self._settle(due, now)
 
-    def _settle(self, name: str, firing: Firing | None, now: datetime, *, seen: str | None = None) -> bool:
-        """Make it so, in the state; whether the schedule has to be looked at again."""
-        if firing is None:
-            return False
-        known = self._known[name]
-        added = self._state.settle(
-            name, firing.handled_at, firing.jobs, now, before=known.handled_at, seen=seen
-        )
-        if added is None:  # another process was first
-            self._known = self._state.schedules()
-            return True
-        self._known[name] = replace(
-            known, handled_at=firing.handled_at, seen=known.seen if seen is None else seen
-        )
-        if firing.set_back:
-            self._tell(ClockSetBack(now, name))
-        if firing.passed_over is not None:
-            self._tell(Missed(now, name, *firing.passed_over))
-        for job in added:
-            if job.state == "queued":
-                self._jobs.take(job)
-            self._tell(Fired(now, job))
-        return firing.more or firing.set_back
+    def _settle(self, due: Sequence[tuple[str, Firing, str | None]], now: datetime) -> None:
+        """Make it so, in the state: at once, for hundreds may be due at midnight."""
+        settlements = [
+            Settlement(name, firing.handled_at, firing.jobs, self._known[name].handled_at, seen)
+            for name, firing, seen in due
+        ]
+        settled = self._state.settle_all(settlements, now)
+        for (name, firing, seen), added in zip(due, settled, strict=True):
+            if added is None:  # another process was first
+                self._jobs.is_stale = True
+                continue
+            before = self._known[name]
+            self._known[name] = replace(
+                before, handled_at=firing.handled_at, seen=before.seen if seen is None else seen
+            )
+            if firing.set_back:
+                self._tell(ClockSetBack(now, name))
+            if firing.passed_over is not None:
+                self._tell(Missed(now, name, *firing.passed_over))
+            for job in added:
+                if job.state == "queued":
+                    self._jobs.take(job)
+                self._tell(Fired(now, job))
+            if firing.more or firing.set_back:
+                self._next[name] = now
 
 
 def _is_the_daemons(origin: str, backfills: Mapping[str, Backfill]) -> bool:

@@ -33,7 +33,7 @@ class Launcher(Protocol):
 class Jobs:
     """The jobs of a state, as far as they are one's own: ``mine`` says that of their origins. At most ``most_runs`` run at once.
 
-    ``schedules`` are those that there are now.
+    ``schedules`` are those that there are now. As long as it ``holds``, no job begins.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Jobs:
         self._state, self._launcher, self._tell = state, launcher, tell
         self._mine, self._most_runs = mine, most_runs
         self.schedules: Mapping[str, Schedule] = {}
+        self.holds = False
         self._backfills: Mapping[str, Backfill] = {}
         self._jobs: dict[int, Job] = {}  # those that have not ended
         self._offered: set[int] = set()  # those that processes were started for here
@@ -107,7 +108,7 @@ class Jobs:
             self.is_stale = True
         for job in found.stop:
             self._stop(job, now)
-        for job in found.start:
+        for job in () if self.holds else found.start:
             self._start(job, now)
         for job in self.waiting:
             if job.origin.startswith("schedule ") and now - job.due_at > LATE and job.id not in self._late:

@@ -30,7 +30,10 @@ _MAGIC = f"lineal memo 1 {VERSION} {sys.version_info[0]}.{sys.version_info[1]}\n
 _DIGEST_BYTES = 32
 _MOST_FILES = 256
 _MOST_BYTES = 1 << 26
+COLLECTORS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+"""The variables that name a collector of traces, which is told of every run."""
 _VARIABLES = (
+    *COLLECTORS,
     # who asks, and where the user's own files are; how dates and numbers are written
     *("HOME", "XDG_CACHE_HOME", "LOGNAME", "USER", "LNAME", "USERNAME"),
     *("LANG", "LC_ALL", "LC_NUMERIC", "LC_TIME", "TZ"),

@@ -5,7 +5,7 @@ loses this file loses no result: schedules go on from the moment at which they a
 """
 
 from lineal.state.database import StateUnavailable
-from lineal.state.state import UNDER_WAY, Backfill, Job, JobState, NewJob, ScheduleState, State
+from lineal.state.state import UNDER_WAY, Backfill, Job, JobState, NewJob, ScheduleState, Settlement, State
 
 __all__ = [
     "UNDER_WAY",
@@ -14,6 +14,7 @@ __all__ = [
     "JobState",
     "NewJob",
     "ScheduleState",
+    "Settlement",
     "State",
     "StateUnavailable",
 ]

@@ -71,6 +71,16 @@ class Job(Struct, frozen=True):
     ended_at: datetime | None
 
 
+class Settlement(Struct, frozen=True):
+    """A schedule is due for ``jobs``, and settled until ``handled_at`` by that, where it was until ``before``. ``seen`` is what an event fires for."""
+
+    name: str
+    handled_at: datetime
+    jobs: Sequence[NewJob]
+    before: datetime
+    seen: str | None = None
+
+
 class Backfill(Struct, frozen=True):
     """Many jobs that were asked for at once. ``options`` say what for, in the words of who asked."""
 
@@ -133,6 +143,15 @@ class State:
             rows = connection.execute("SELECT * FROM schedule").fetchall()
         return {row["name"]: _schedule(row) for row in rows if row["name"] in timings}
 
+    def settle_all(self, settlements: Iterable[Settlement], now: datetime) -> list[list[Job] | None]:
+        """Add the jobs that schedules are due for, and note how far they are settled by that, all at once.
+
+        For each the jobs that are new; None, and nothing is done for it, where another process has moved the schedule on, or it is
+        paused.
+        """
+        with self._database.transaction() as connection:
+            return [_settled(connection, each, now) for each in settlements]
+
     def settle(
         self,
         name: str,
@@ -143,20 +162,8 @@ class State:
         before: datetime,
         seen: str | None = None,
     ) -> list[Job] | None:
-        """Add the ``jobs`` that a schedule is due for, and note that it is settled up to ``handled_at``, both or neither.
-
-        The jobs that are new; None, and nothing is done, where another process has moved the schedule on from ``before``, or
-        it is paused.
-        """
-        with self._database.transaction() as connection:
-            row = connection.execute("SELECT * FROM schedule WHERE name = ?", (name,)).fetchone()
-            if row is None or row["handled_at"] != _text(before) or row["paused_at"] is not None:
-                return None
-            connection.execute(
-                "UPDATE schedule SET handled_at = ?, seen = coalesce(?, seen) WHERE name = ?",
-                (_text(handled_at), seen, name),
-            )
-            return _added(connection, jobs, now)
+        """The same for one schedule."""
+        return self.settle_all([Settlement(name, handled_at, jobs, before, seen)], now)[0]
 
     def pause(self, name: str, by: str, now: datetime) -> bool:
         """Fire nothing of that schedule until `resume`; False where it is unknown or paused already."""
@@ -356,6 +363,17 @@ class State:
 
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)  # sorts before all others
+
+
+def _settled(connection: sqlite3.Connection, it: Settlement, now: datetime) -> list[Job] | None:
+    row = connection.execute("SELECT * FROM schedule WHERE name = ?", (it.name,)).fetchone()
+    if row is None or row["handled_at"] != _text(it.before) or row["paused_at"] is not None:
+        return None
+    connection.execute(
+        "UPDATE schedule SET handled_at = ?, seen = coalesce(?, seen) WHERE name = ?",
+        (_text(it.handled_at), it.seen, it.name),
+    )
+    return _added(connection, it.jobs, now)
 
 
 def _added(connection: sqlite3.Connection, jobs: Iterable[NewJob], now: datetime) -> list[Job]:

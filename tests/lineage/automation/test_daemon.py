@@ -148,6 +148,17 @@ def test_what_is_due_is_started_and_ends(machine: Machine) -> None:
     assert machine.told[-1].job.state == "succeeded"
 
 
+def test_as_long_as_it_holds_what_is_due_waits(machine: Machine) -> None:
+    machine.daemon.holds = True
+    machine.step(HOUR)
+    machine.step(HOUR)
+    assert (machine.began, machine.kinds().count(Fired)) == ([], 2)
+
+    machine.daemon.holds = False
+    machine.step()
+    assert machine.dates() == ["2026-11-28T13:00"]
+
+
 def test_parameters_and_target_are_the_schedules(tmp_path: Path) -> None:
     fields = {
         "pipeline": "flights.py:flights",

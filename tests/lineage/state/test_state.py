@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lineal.state import Backfill, Job, NewJob, State
+from lineal.state import Backfill, Job, NewJob, Settlement, State
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -86,6 +86,25 @@ def test_of_two_that_settle_the_same_one_does(state: State, other: State) -> Non
     assert state.settle("nightly", NOON + HOUR, [nightly()], NOON + HOUR, before=NOON)
     assert other.settle("nightly", NOON + HOUR, [nightly()], NOON + HOUR, before=NOON) is None
     assert len(other.jobs()) == 1
+
+
+def test_of_many_that_are_settled_at_once_each_stands_for_itself(state: State, other: State) -> None:
+    state.take_up({"a": "", "b": "", "c": ""}, NOON)
+    other.settle("b", NOON + HOUR, [], NOON + HOUR, before=NOON)
+
+    settled = state.settle_all(
+        [Settlement(name, NOON + HOUR, [NewJob(f"schedule {name}", "", NOON)], NOON) for name in "abc"],
+        NOON + HOUR,
+    )
+
+    assert [added and [job.origin for job in added] for added in settled] == [
+        ["schedule a"],
+        None,
+        ["schedule c"],
+    ]
+    assert {name: known.handled_at for name, known in other.schedules().items()} == dict.fromkeys(
+        "abc", NOON + HOUR
+    )
 
 
 def test_a_date_is_added_once_even_where_a_schedule_went_back(state: State) -> None:
