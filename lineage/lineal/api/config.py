@@ -449,6 +449,8 @@ def _one_event(table: Mapping[str, Any]) -> Iterator[str]:
         yield f"{told}; one of path, ref, pipeline and webhook is needed"
     elif ("secret" in table) != (kinds == ["webhook"]):
         yield "secret signs a webhook" if "secret" in table else "a webhook needs a secret to be signed with"
+    elif "by" in table and kinds != ["path"]:
+        yield "by says how data at a path is compared"
 
 
 def _one_schedule(table: Mapping[str, Any]) -> Iterator[str]:
@@ -479,7 +481,14 @@ _SCHEDULE = _Table(
         "cron": _Value('a cron expression such as "30 2 * * mon-fri"', (str,), check=_cron),
         "every": _TIME_SPAN,
         "on": _Table(
-            {"path": _TEXT, "ref": _TEXT, "pipeline": _TEXT, "webhook": _NAME, "secret": _VARIABLE},
+            {
+                "path": _TEXT,
+                "ref": _TEXT,
+                "pipeline": _TEXT,
+                "webhook": _NAME,
+                "secret": _VARIABLE,
+                "by": _one_of("listing", "content"),
+            },
             check=_one_event,
         ),
         "timezone": _Value('a time zone such as "Europe/Berlin"', (str,), check=_zone),

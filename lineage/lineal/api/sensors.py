@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lineal.api.config import Configuration
 from lineal.api.project import Project
 from lineal.automation.schedule import Event
+from lineal_store.digest import Digest
 
 POLL_SECONDS = 15.0
 _AT_ONCE = 4
@@ -80,38 +81,78 @@ class Sensors:
 
 def looker(configuration: Configuration) -> Callable[[Event], str]:
     """What looks at the events of a project, from any thread."""
+    known: dict[Event, tuple[str, str]] = {}  # how data was listed last, and the hash of its content then
 
     def look(event: Event) -> str:
         if event.kind == "path":
-            return _listing(configuration.root, event.of)
+            data = Data.at(configuration.root, event.of)
+            listing = data.listing()
+            if event.by == "listing" or not listing:
+                return listing
+            if known.get(event, ("", ""))[0] != listing:  # it is read only where it may be another one
+                known[event] = listing, data.content()
+            return known[event][1]
         project = Project(configuration)  # each time: what a store has read once it may remember
         return project.digest_of(event.of) if event.kind == "ref" else project.newest_run(event.of)
 
     return look
 
 
-def _listing(root: Path, url: str) -> str:
-    """The files at a path, a pattern or below a folder, as a hash of their names, sizes and versions; empty where there are none."""
-    from fsspec.core import url_to_fs
+class Data(NamedTuple):
+    """The files at a path, under a pattern, or below a folder; ``files`` by their names, as the file ``system`` tells of them."""
 
-    if "://" not in url:
-        url = str(root / url)
-    system, path = url_to_fs(url, use_listings_cache=False)
-    system.invalidate_cache()
-    try:
-        if any(letter in path for letter in "*?["):
-            found = list(system.glob(path, detail=True).values())
-        elif system.isdir(path):
-            found = list(system.find(path, detail=True).values())
-        else:
-            found = [system.info(path)]
-    except FileNotFoundError:
-        return ""
-    files = sorted(_version(info) for info in found if info["type"] == "file")
-    return hashlib.sha256("\n".join(files).encode("utf-8", "surrogateescape")).hexdigest() if files else ""
+    system: Any
+    files: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def at(cls, root: Path, url: str) -> Data:
+        """What there is now; a path without a scheme is relative to ``root``."""
+        from fsspec.core import url_to_fs
+
+        system, path = url_to_fs(url if "://" in url else str(root / url), use_listings_cache=False)
+        system.invalidate_cache()
+        try:
+            if any(letter in path for letter in "*?["):
+                found = list(system.glob(path, detail=True).values())
+            elif system.isdir(path):
+                found = list(system.find(path, detail=True).values())
+            else:
+                found = [system.info(path)]
+        except FileNotFoundError:
+            found = []
+        return cls(system, {info["name"]: info for info in found if info["type"] == "file"})
+
+    def listing(self) -> str:
+        """A hash of names, sizes and versions; empty where there are no files."""
+        return _hash(repr([name, *_version(info)]) for name, info in self.files.items())
+
+    def content(self) -> str:
+        """A hash of names and of all that is in the files."""
+        return _hash(repr([name, self._digest(name)]) for name in self.files)
+
+    def _digest(self, name: str) -> str:
+        with self.system.open(name, "rb") as stream:
+            return str(Digest.of_stream(stream)[0])
 
 
-def _version(info: Mapping[str, Any]) -> str:
-    """A file's name with all by which a change of it shows."""
-    keys = ("ETag", "etag", "checksum", "md5Hash", "ino", "mtime", "LastModified", "last_modified", "updated")
-    return repr([info["name"], info["size"], *(str(info[key]) for key in keys if info.get(key) is not None)])
+def _version(info: Mapping[str, Any]) -> list[str]:
+    """All of a file by which a change of it shows."""
+    # What local files were "created" at, is when they were last changed in any way.
+    keys = (
+        "ETag",
+        "etag",
+        "checksum",
+        "md5Hash",
+        "ino",
+        "mtime",
+        "created",
+        "LastModified",
+        "last_modified",
+        "updated",
+    )
+    return [str(info["size"]), *(str(info[key]) for key in keys if info.get(key) is not None)]
+
+
+def _hash(lines: Iterable[str]) -> str:
+    text = "\n".join(sorted(lines))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest() if text else ""

@@ -23,12 +23,14 @@ class Event:
     """Something that happens at no time known beforehand.
 
     ``kind`` says what ``of`` is: a ``path`` where there is new data, a ``ref`` that moves, a ``pipeline`` that succeeds, the name of a
-    ``webhook`` that is called with a signature. ``secret`` is the variable with the webhook's key, as ``${NAME}``.
+    ``webhook`` that is called with a signature. ``secret`` is the variable with the webhook's key, as ``${NAME}``. Data is new ``by`` how it is
+    listed, or only where its content is another.
     """
 
     kind: Literal["path", "ref", "pipeline", "webhook"]
     of: str
     secret: str | None = None
+    by: Literal["listing", "content"] = "listing"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.of}"
@@ -220,6 +222,6 @@ def _when(table: Mapping[str, Any]) -> When:
         return Cron.parse(table["cron"])
     if "every" in table:
         return Every.parse(table["every"])
-    secret = table["on"].get("secret")
-    [(kind, of)] = [(kind, of) for kind, of in table["on"].items() if kind != "secret"]
-    return Event(kind, of, secret)
+    on = table["on"]
+    [(kind, of)] = [(kind, of) for kind, of in on.items() if kind not in ("secret", "by")]
+    return Event(kind, of, on.get("secret"), on.get("by", "listing"))

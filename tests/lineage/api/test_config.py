@@ -485,6 +485,7 @@ def test_every_key_of_a_schedule_is_read(project: Path) -> None:
             "on = { path = 'a', ref = 'b' }",
             "schedules[1].on: path and ref are two events; one of path, ref, pipeline and webhook is needed",
         ),
+        ("on = { ref = 'a', by = 'content' }", "schedules[1].on: by says how data at a path is compared"),
         ("on = { webhook = 'a' }", "schedules[1].on: a webhook needs a secret to be signed with"),
         ("on = { ref = 'a', secret = '${B}' }", "schedules[1].on: secret signs a webhook"),
     ],

@@ -59,6 +59,23 @@ def test_another_file_and_another_name_are_seen_and_what_lies_beside_is_not(fold
     assert look(folder, "path", "raw/*.csv") != first
 
 
+def test_by_content_a_file_that_was_only_touched_is_the_same(folder: Path) -> None:
+    (folder / "raw").mkdir()
+    file = folder / "raw" / "a.csv"
+    look = looker(open_project(folder).configuration)
+    event = Event("path", "raw/*", by="content")
+    assert look(event) == ""
+
+    seen = []
+    for text, at in (("1", 1), ("1", 2), ("2", 2), ("1", 3)):
+        file.write_text(text)
+        os.utime(file, (at, at))
+        seen.append(look(event))
+
+    assert seen[0] == seen[1] == seen[3]
+    assert seen[2] not in ("", seen[0])
+
+
 # -- what Lineal made -------------------------------------------------------------------------
 
 PIPELINE = """
