@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -143,10 +144,10 @@ def _managed(backfills: Backfills, **asked: str | None) -> dict[str, Any] | None
 class _Told:
     """One line on stderr for each run that has ended."""
 
-    def __call__(self, notice: Notice) -> None:
+    def __call__(self, notice: Notice, counts: Mapping[str, int]) -> None:
         from lineal.automation.notices import Ended, Lost
         from lineal_cli.render.backfill import render_ended
 
         if isinstance(notice, Ended | Lost):
-            print_text(render_ended(notice.job, lost=isinstance(notice, Lost)), err=True)
+            print_text(render_ended(notice.job, counts, lost=isinstance(notice, Lost)), err=True)
             sys.stderr.flush()

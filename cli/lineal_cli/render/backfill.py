@@ -54,10 +54,15 @@ def render_backfill(document: Mapping[str, Any]) -> str:
     )
 
 
-def render_ended(job: Job, *, lost: bool) -> str:
+def render_ended(job: Job, counts: Mapping[str, int], *, lost: bool) -> str:
+    """One line: how a run ended, and how far the backfill is by that."""
+    total = sum(counts.values())
+    left = sum(counts.get(word, 0) for word in ("queued", "starting", "running"))
     what = " ".join(filter(None, (job.logical_date.removesuffix("T00:00:00"), job.variant)))
     word = "its process was killed, it waits again" if lost and job.state == "queued" else job.state
-    return f"{clean(what)}  {paint(word, _COLOURS.get(job.state, 'dim'))}  {clean(job.run_id or '')}"
+    failed = f", {counts['failed']} failed" if counts.get("failed") else ""
+    far = paint(f"{total - left:>{len(str(total))}} of {total}{failed}", "dim")
+    return f"{far}  {clean(what)}  {paint(word, _COLOURS.get(job.state, 'dim'))}  {clean(job.run_id or '')}".rstrip()
 
 
 def _summary(document: Mapping[str, Any]) -> str:

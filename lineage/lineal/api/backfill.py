@@ -68,17 +68,18 @@ class Wanted:
 
 
 class Backfills:
-    """The backfills of one project. ``variables`` are settings for the processes of jobs; ``tell`` is told what happens, ``shown`` how far one is."""
+    """The backfills of one project. ``variables`` are settings for the processes of jobs; ``tell`` is told what happens, and how many jobs of
+    the backfill are in which state then.
+    """
 
     def __init__(
         self,
         project: Project,
         variables: Mapping[str, str],
         *,
-        tell: Callable[[Notice], None] = lambda notice: None,
-        shown: Callable[[Backfill, Mapping[str, int]], None] = lambda backfill, counts: None,
+        tell: Callable[[Notice, Mapping[str, int]], None] = lambda notice, counts: None,
     ) -> None:
-        self._project, self._variables, self._tell, self._shown = project, variables, tell, shown
+        self._project, self._variables, self._tell = project, variables, tell
         self._folder = project.configuration.state
 
     def preview(self, wanted: Wanted) -> Document:
@@ -185,10 +186,14 @@ class Backfills:
             self._folder / LOCKS,
             {**os.environ, **self._variables, VARIABLE: "quiet"},
         )
+
+        def tell(notice: Notice) -> None:
+            self._tell(notice, state.counts().get(backfill.origin, {}))
+
         jobs = Jobs(
             state,
             launcher,
-            self._tell,
+            tell,
             lambda origin, _: origin == backfill.origin,
             most_runs=backfill.most_at_once,
         )
@@ -202,7 +207,6 @@ class Backfills:
                 if jobs.is_stale or seen != version:
                     version = seen
                     jobs.read(_now())
-                    self._shown(backfill, state.counts().get(backfill.origin, {}))
                 jobs.step(_now())
                 is_open = state.backfills()[backfill.id].state == "open"
                 if not jobs.is_stale and not jobs.under_way and not (is_open and jobs.waiting):
