@@ -25,6 +25,7 @@ from lineal.api.checks import Checks, Found, failed, ok, warning
 from lineal.api.config import PROJECT_FILES, Configuration
 from lineal.api.doctor_stores import examine_disks, examine_store, examine_upstream
 from lineal.api.targets import find_pipelines, resolve
+from lineal.api.tracing import collectors, is_traced
 from lineal.errors import LinealError, StoreUnavailable
 from lineal.version import VERSION
 
@@ -54,6 +55,8 @@ def doctor_document(configuration: Configuration) -> Document:
     checks.make("pipelines", partial(_check_pipelines, configuration))
     checks.make("namespace", partial(_check_namespace, configuration))
     checks.make("threads", _check_threads)
+    if collectors():
+        checks.make("traces", _check_traces)
     if configuration.alerts or (configuration.root / ".lineal" / "outbox").is_dir():
         checks.make("alerts", partial(_check_alerts, configuration))
     if configuration.schedules:
@@ -197,6 +200,16 @@ def _check_threads() -> Found:
     told = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if os.environ.get(name)]
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return ok(f"{count} processors; {' '.join(told) or 'no variable such as OMP_NUM_THREADS is set'}")
+
+
+def _check_traces() -> Found:
+    named = ", ".join(collectors())  # and not their values, which may have a key in them
+    if not is_traced():
+        return warning(
+            f"{named} names a collector, and what sends to it is not installed: no run is traced",
+            f"{_pip()} 'lineal[otel]'",
+        )
+    return ok(f"runs are traced, to what {named} names")
 
 
 # --- the project -----------------------------------------------------------------------------------

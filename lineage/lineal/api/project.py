@@ -18,7 +18,7 @@ from lineal.api.given import Given
 from lineal.api.lookups import Lookups
 from lineal.api.nearest import did_you_mean
 from lineal.api.targets import Target, import_folders, load_module, pick_pipeline, put_first, resolve
-from lineal.engine.memo import COLLECTORS
+from lineal.api.tracing import is_traced
 from lineal.errors import LinealError, NotFound, StoreUnavailable, UsageError
 from lineal.events import Listener, ignore
 from lineal.fingerprint import loader
@@ -215,7 +215,7 @@ class Project:
 
     def execute(self, request: RunRequest) -> RunRecord:
         """Run it, and have those told of it whom the configuration names, and the collector of traces."""
-        if _is_traced():
+        if is_traced():
             from lineal.api.otel import execute_traced
 
             return execute_traced(request, self._execute)
@@ -743,17 +743,6 @@ def _known_executor(name: str) -> str:
     elif name not in ("process", "inline"):
         raise UsageError(f"there is no executor {name}", "Use process, inline or dask://host:8786.")
     return name
-
-
-def _is_traced() -> bool:
-    """Whether a collector of traces is named, and there is what sends them."""
-    if not any(map(os.environ.get, COLLECTORS)):
-        return False
-    from importlib.util import find_spec
-
-    with suppress(ModuleNotFoundError):
-        return None not in map(find_spec, ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"))
-    return False
 
 
 def _share(option: str, text: str) -> float:

@@ -237,6 +237,22 @@ def test_thread_variables_are_told(project: Path, monkeypatch: pytest.MonkeyPatc
     assert "OMP_NUM_THREADS=3" in examine(project)["threads"]["detail"]
 
 
+def test_a_collector_that_nothing_can_send_to_is_a_warning(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "traces" not in examine(project)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://key@collector:4318")
+    assert examine(project)["traces"]["state"] == "ok"
+
+    monkeypatch.setattr("lineal.api.doctor.is_traced", lambda: False)
+    check = examine(project)["traces"]
+    assert (check["state"], "lineal[otel]" in str(check["hint"]), "key" in str(check)) == (
+        "warning",
+        True,
+        False,
+    )
+
+
 # --- the project -----------------------------------------------------------------------------------
 
 
