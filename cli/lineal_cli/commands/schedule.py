@@ -61,7 +61,7 @@ def simulate(
     return Answer(document, lambda: render_simulation(document))
 
 
-@command("lineal schedule pause nightly")
+@command("lineal schedule pause nightly", "lineal schedule pause nightly --json")
 @click.argument("name")
 def pause(session: Session, name: str) -> Answer:
     """Fire nothing of the schedule called NAME until it is resumed; what runs goes on."""
@@ -71,7 +71,7 @@ def pause(session: Session, name: str) -> Answer:
     return Answer(document, lambda: render_paused(document))
 
 
-@command("lineal schedule resume nightly")
+@command("lineal schedule resume nightly", "lineal schedule resume nightly --json")
 @click.argument("name")
 def resume(session: Session, name: str) -> Answer:
     """Fire the schedule called NAME again; what was due meanwhile is caught up with as its catch_up says."""

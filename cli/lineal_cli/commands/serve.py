@@ -63,9 +63,9 @@ def serve(
     no_http: bool,
     drain: bool,
 ) -> Answer:
-    """Look after the schedules of this project, or of those in the folders PROJECT, until SIGTERM or Ctrl-C.
+    """Fire schedules, until told to end.
 
-    Each date of a schedule is run once, whatever is killed or started twice. Runs are processes of their own: they go on when this
+    It looks after the schedules of this project, or of those in the folders PROJECT, until SIGTERM or Ctrl-C. Each date of a schedule is run once, whatever is killed or started twice. Runs are processes of their own: they go on when this
     one ends, and the next `lineal serve` looks after them. It reads the configuration anew when that changes.
 
     By HTTP it answers GET /health, /ready and /metrics, and POST /hooks/NAME for schedules on webhooks.

@@ -50,6 +50,8 @@ def test_each_schedule_is_listed_with_its_next_tick() -> None:
         "end": None,
         "logical_date_offset": "0d",
         "parameters": {},
+        "reproduce": [],
+        "state": None,
         "next": {
             "schedule": "nightly",
             "fires_at": "2026-03-29T01:00:00+00:00",
@@ -139,5 +141,5 @@ def test_an_unknown_schedule_is_not_found() -> None:
 
 
 def test_without_schedules_there_is_nothing_to_tell() -> None:
-    assert schedules_document(configured(), NOW) == {"schedules": []}
+    assert schedules_document(configured(), NOW) == {"schedules": [], "daemon": None}
     assert simulated(configured()) == {"ticks": [], "passed_over": [], "by_event": [], "cut": None}

@@ -70,7 +70,7 @@ def test_a_state_that_cannot_even_be_opened_ends_the_command(served: Served) -> 
         served.step(reload=False)
 
 
-def test_a_configuration_that_is_broken_later_leaves_the_one_before(
+def test_a_configuration_that_is_broken_later_is_told_and_the_schedules_stay(
     served: Served, lines: Lines, tmp_path: Path
 ) -> None:
     served.step(reload=False)
@@ -78,7 +78,7 @@ def test_a_configuration_that_is_broken_later_leaves_the_one_before(
 
     served.step(reload=True)
     assert list(served.schedules) == ["nightly"]
-    assert "the one before stays" in lines.errors()[0]
+    assert "hour: '25' is not a number" in lines.errors()[0]
 
     (tmp_path / "lineal.toml").write_text(CONFIGURATION.replace("nightly", "daily"))
     served.step(reload=True)

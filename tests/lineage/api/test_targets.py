@@ -160,7 +160,11 @@ def test_a_module_is_found_below_the_root_its_src_and_the_current_folder(project
     assert at(project, "local:f", folder=project / "here") == Target("local", project / "here", here, "f")
 
 
-def test_an_installed_module_is_found_without_being_imported(project: Path) -> None:
+def test_an_installed_module_is_found_without_being_imported(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "wsgiref"]:
+        monkeypatch.delitem(sys.modules, name)  # another test's library has it
     assert at(project, "wsgiref.simple_server:f") == Target("wsgiref.simple_server", project, None, "f")
     assert "wsgiref" not in sys.modules
 
