@@ -6,7 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import s3_servers
+from depth import one_of
+from hypothesis import settings
 from s3_servers import Server
+
+# No deadlines: on a machine that has other things to do, an example that is slow once is no mistake.
+settings.register_profile("of this suite", max_examples=one_of(40, 500), deadline=None)
+settings.load_profile("of this suite")
 
 
 @pytest.fixture(scope="session")

@@ -86,9 +86,9 @@ def backfill(
     detach: bool,
     listing: bool,
 ) -> Answer:
-    """Run a pipeline for many dates, for many parameters, or for both; what was done before are hits.
+    """Run a pipeline for many dates or parameters.
 
-    Each date runs once. Ctrl-C pauses it; a backfill that was killed goes on where it was when it is asked for again in the
+    What was done before are hits. Each date runs once. Ctrl-C pauses it; a backfill that was killed goes on where it was when it is asked for again in the
     same words, or with --resume.
     """
     from lineal.api.backfill import Backfills, Wanted
