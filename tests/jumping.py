@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[0] == "serve":
         from lineal_cli.app import main as command
 
-        serve.Launcher = _launcher  # type: ignore[assignment, misc]
+        job.Launcher = _launcher  # type: ignore[assignment, misc]
         return command(list(arguments))
     job._run = _note
     root, folder, job_id, token = arguments

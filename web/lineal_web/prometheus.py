@@ -220,9 +220,7 @@ class _Standing(Collector):
             ):
                 for labels, many in _by_origin(mine, schedules).items():
                     gauge.add_metric([name, *labels], many)
-            due = [
-                each.due_at for each in jobs if each.state == "queued" and each.origin.startswith("schedule ")
-            ]
+            due = [each.due_at for each in jobs if each.state == "queued" and each.kind == "schedule"]
             lag.add_metric([name], max(0.0, (now - min(due, default=now)).total_seconds()))
             for known, each in schedules.items():
                 tick = each.next_tick(now) if known not in paused else None

@@ -122,5 +122,4 @@ class AutomationAlerts:
 
 
 def _schedule_of(job: Job) -> str | None:
-    kind, _, name = job.origin.partition(" ")
-    return name if kind == "schedule" else None
+    return job.name if job.kind == "schedule" else None

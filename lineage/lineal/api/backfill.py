@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,14 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from msgspec.structs import replace
+
 from lineal.api.given import Given
-from lineal.api.job import DAEMON_LOCK, FILE, LOCKS
+from lineal.api.job import DAEMON_LOCK, FILE, launcher_of
 from lineal.api.log import VARIABLE
 from lineal.api.nearest import did_you_mean
 from lineal.artifacts.values import encode_value
 from lineal.automation.daemon import DETACHED
 from lineal.automation.jobs import Jobs
-from lineal.automation.launching import Launcher
 from lineal.automation.locks import holder
 from lineal.automation.notices import Notice
 from lineal.automation.schedule import Event, Schedule
@@ -123,8 +123,7 @@ class Backfills:
                     now,
                     user_name(),
                 )
-                origin = backfill.origin
-                state.add_backfill(backfill, [_of(job, origin) for job in jobs], now)
+                state.add_backfill(backfill, [replace(job, origin=backfill.origin) for job in jobs], now)
             else:
                 state.set_backfill(backfill.id, "open", now)
             if not detach:
@@ -179,36 +178,28 @@ class Backfills:
 
     def _see_to(self, state: State, backfill: Backfill) -> None:
         """Run the jobs of a backfill, until all have ended or it is paused and none runs any more; Ctrl-C pauses it."""
-        command = [sys.executable, "-m", "lineal.api.job", str(self._project.root), str(self._folder)]
-        launcher = Launcher(
-            command,
-            self._project.root,
-            self._folder / LOCKS,
-            {**os.environ, **self._variables, VARIABLE: "quiet"},
-        )
 
         def tell(notice: Notice) -> None:
             self._tell(notice, state.counts().get(backfill.origin, {}))
 
         jobs = Jobs(
             state,
-            launcher,
+            launcher_of(self._project.configuration, {**os.environ, **self._variables, VARIABLE: "quiet"}),
             tell,
             lambda origin, _: origin == backfill.origin,
             most_runs=backfill.most_at_once,
         )
-        version = -1
         with _interruptible() as pressed:
             while True:
+                jobs.find_changes(_now())
+                is_open = jobs.backfills[backfill.id].state == "open"
                 if pressed.is_set():
-                    state.set_backfill(backfill.id, "paused", _now())
+                    if is_open:
+                        state.set_backfill(backfill.id, "paused", _now())
+                        jobs.is_stale = True
+                        continue
                     jobs.interrupt(_now())
-                seen = state.version()
-                if jobs.is_stale or seen != version:
-                    version = seen
-                    jobs.read(_now())
                 jobs.step(_now())
-                is_open = state.backfills()[backfill.id].state == "open"
                 if not jobs.is_stale and not jobs.under_way and not (is_open and jobs.waiting):
                     break
                 time.sleep(_LOOK_SECONDS)
@@ -220,7 +211,7 @@ class Backfills:
             backfill = self._known(state, backfill_id)
             state.set_backfill(backfill.id, to, _now())
             if to == "cancelled":
-                launcher = Launcher([], self._project.root, self._folder / LOCKS, {})
+                launcher = launcher_of(self._project.configuration, {})
                 for job in state.jobs(states=UNDER_WAY, origin=backfill.origin):
                     launcher.stop(job)
             return self._document(state, backfill.id)
@@ -367,6 +358,8 @@ def _dates(wanted: Wanted, schedule: Schedule | None) -> list[datetime]:
         since, until = _read(wanted.first, "--from"), _read(wanted.last, "--to")
         if until < since:
             raise UsageError(f"--to {wanted.last} is before --from {wanted.first}")
+        if until.time() == datetime.min.time():  # a date, all of which counts
+            until += timedelta(days=1, microseconds=-1)
         found.update(
             _ticks(schedule, since, until) if schedule is not None else _steps(since, until, wanted.every)
         )
@@ -382,9 +375,8 @@ def _steps(since: datetime, until: datetime, every: str | None) -> Iterator[date
         step = timedelta(0)
     if step < timedelta(minutes=1):
         raise UsageError(f"--every {every} is no step", "Give days, hours or minutes: 1d, 7d, 6h.")
-    last = until + timedelta(days=1, microseconds=-1) if until.time() == datetime.min.time() else until
     for _ in range(MOST + 1):
-        if since > last:
+        if since > until:
             return
         yield since
         since += step
@@ -400,10 +392,9 @@ def _ticks(schedule: Schedule, since: datetime, until: datetime) -> Iterator[dat
     zone = schedule.timezone
     offset = timedelta(days=schedule.logical_date_offset_days)
     first = since.replace(tzinfo=zone)
-    last = until + timedelta(days=1, microseconds=-1) if until.time() == datetime.min.time() else until
     for tick in itertools.islice(schedule.ticks(first - offset - timedelta(days=1)), MOST + 3000):
         named = tick.logical_date.replace(tzinfo=None)
-        if named > last.replace(tzinfo=None):
+        if named > until.replace(tzinfo=None):
             return
         if named >= since.replace(tzinfo=None):
             yield tick.logical_date
@@ -447,12 +438,6 @@ def _due(when: datetime | None, place: int) -> datetime:
     base = when if when is not None else datetime.combine(date(1970, 1, 1), datetime.min.time())
     base = base if base.tzinfo is not None else base.replace(tzinfo=UTC)
     return base.astimezone(UTC) + timedelta(microseconds=place)
-
-
-def _of(job: NewJob, origin: str) -> NewJob:
-    from msgspec.structs import replace
-
-    return replace(job, origin=origin)
 
 
 def _entry(job: Job | NewJob, run_id: str | None, state: str, note: str = "") -> Document:

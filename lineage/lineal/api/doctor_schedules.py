@@ -120,13 +120,12 @@ def _of_state(configuration: Configuration, names: list[str], now: datetime) -> 
         f"{name} (by {known[name].paused_by})" for name in names if name in known and known[name].paused_at
     ]
     late = Counter(
-        job.origin.removeprefix("schedule ")
+        job.name
         for job in waiting
-        if job.origin.startswith("schedule ")
-        and now - job.due_at > LATE  # drills wait until nothing else runs
+        if job.kind == "schedule" and now - job.due_at > LATE  # drills wait until nothing else runs
     )
     broken = Counter(
-        "backfills" if job.origin.startswith("backfill ") else job.origin.partition(" ")[2]
+        "backfills" if job.kind == "backfill" else job.name
         for job in ended
         if job.ended_at is not None and now - job.ended_at < _LATELY
     )

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from lineal.api.config import Configuration
 from lineal.api.log import VARIABLE, Log, make_log
 from lineal.api.notices import facts_of
-from lineal.automation.launching import lock_path
+from lineal.automation.launching import Launcher, lock_path
 from lineal.automation.locks import held
 from lineal.errors import LinealError
 from lineal.events import Event, RunStarted, StageChanged
@@ -24,6 +26,13 @@ from lineal.state import Job, JobState, State
 LOCKS = "jobs"
 FILE = "state.sqlite"
 DAEMON_LOCK = "daemon.lock"
+
+
+def launcher_of(configuration: Configuration, variables: Mapping[str, str]) -> Launcher:
+    """What starts the processes of a project's jobs, with that environment, and finds those that others have started."""
+    folder = configuration.state
+    command = [sys.executable, "-m", "lineal.api.job", str(configuration.root), str(folder)]
+    return Launcher(command, configuration.root, folder / LOCKS, variables)
 
 
 def run_job(root: Path, folder: Path, job_id: int, token: str, log: Log) -> int:
@@ -47,7 +56,7 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
     from lineal.api import open_project
 
     facts = facts_of(job)
-    if job.origin.startswith("drill "):
+    if job.kind == "drill":
         return *_drill(root, job, log), None
 
     def hear(event: Event) -> None:
@@ -60,9 +69,8 @@ def _run(root: Path, state: State, job: Job, token: str, log: Log) -> tuple[JobS
                 level = "error" if became == "failed" else "warning"
                 log(event.at, level, said, run_id=event.run_id, stage=event.stage, state=became, **facts)
 
-    kind, _, name = job.origin.partition(" ")
-    options = state.backfills()[name].options if kind == "backfill" else {}
-    swept = json.loads(job.variant) if kind == "backfill" and job.variant else []
+    options = state.backfills()[job.name].options if job.kind == "backfill" else {}
+    swept = json.loads(job.variant) if job.kind == "backfill" and job.variant else []
     try:
         document = open_project(root).run(
             job.target,

@@ -48,8 +48,7 @@ def log_notice(notice: Notice, log: Log) -> None:
 
 def facts_of(job: Job) -> dict[str, object]:
     """What a job is, for a line about it."""
-    kind, _, name = job.origin.partition(" ")
-    return {kind: name, "logical_date": job.logical_date, "job": job.id}
+    return {job.kind: job.name, "logical_date": job.logical_date, "job": job.id}
 
 
 _LEVELS: dict[str, Level] = {"succeeded": "info", "failed": "error"}

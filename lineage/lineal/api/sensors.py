@@ -79,11 +79,12 @@ class Sensors:
             self._problems.pop(name, None)
 
 
-def looker(configuration: Configuration) -> Callable[[Event], str]:
-    """What looks at the events of a project, from any thread."""
+def looker(configured: Callable[[], Configuration]) -> Callable[[Event], str]:
+    """What looks at the events of a project, as it is ``configured`` then, from any thread."""
     known: dict[Event, tuple[str, str]] = {}  # how data was listed last, and the hash of its content then
 
     def look(event: Event) -> str:
+        configuration = configured()
         if event.kind == "path":
             data = Data.at(configuration.root, event.of)
             listing = data.listing()

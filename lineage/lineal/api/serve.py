@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,13 +14,13 @@ from typing import Any, TypeAlias
 
 from lineal.api.alerts_automation import AutomationAlerts
 from lineal.api.config import PROJECT_FILES, Configuration, find_root
-from lineal.api.job import DAEMON_LOCK, FILE, LOCKS
+from lineal.api.job import DAEMON_LOCK, FILE, LOCKS, launcher_of
 from lineal.api.log import VARIABLE, Log, make_log
 from lineal.api.notices import log_notice
 from lineal.api.project import Project
 from lineal.api.sensors import Sensors, looker
 from lineal.automation.daemon import Daemon
-from lineal.automation.launching import Launcher, lock_path
+from lineal.automation.launching import lock_path
 from lineal.automation.locks import held, holder
 from lineal.automation.notices import Notice, Stepped, Tell
 from lineal.automation.schedule import Schedule
@@ -149,15 +148,8 @@ class Served:
                 return False
             state = self.open_state()
             stack.callback(state.close)
-            self._sensors = Sensors(
-                lambda event: looker(self.configuration)(event), self._cannot_look, time.monotonic
-            )
-            launcher = Launcher(
-                [sys.executable, "-m", "lineal.api.job", str(self.root), str(self._folder)],
-                self.root,
-                self._folder / LOCKS,
-                self._variables,
-            )
+            self._sensors = Sensors(looker(lambda: self.configuration), self._cannot_look, time.monotonic)
+            launcher = launcher_of(self.configuration, self._variables)
             daemon = Daemon(state, launcher, self._sensors, self._tell, _Clock(), most_runs=self._most_runs)
             self._configure(daemon)
             self._daemon, self._held = daemon, stack.pop_all()

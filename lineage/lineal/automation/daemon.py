@@ -54,7 +54,6 @@ class Daemon:
         self._next: dict[str, datetime] = {}  # when each is to be looked at again
         self._last = datetime.min.replace(tzinfo=UTC)
         self._purged_at = self._last
-        self._version = 0
 
     @property
     def waiting(self) -> list[Job]:
@@ -99,10 +98,8 @@ class Daemon:
         if now < self._last:
             self._next = {}
         self._last = now
-        version = self._state.version()
-        if self._jobs.is_stale or version != self._version:
-            self._version = version
-            self._read(now)
+        if self._jobs.find_changes(now):
+            self._read()
         self._fire(now)
         self._jobs.step(now)
         if now - self._purged_at > _PURGES:
@@ -115,14 +112,13 @@ class Daemon:
 
     # -- parts --------------------------------------------------------------------------------
 
-    def _read(self, now: datetime) -> None:
-        """Look at what other processes have changed: jobs, and pauses."""
+    def _read(self) -> None:
+        """Look at how far schedules are, and whether somebody has paused them."""
         known = self._state.schedules()
         for name in self._schedules:
             if known.get(name) != self._known.get(name):
                 self._next.pop(name, None)
         self._known = known
-        self._jobs.read(now)
 
     def _fire(self, now: datetime) -> None:
         seen = self._sensors.seen()

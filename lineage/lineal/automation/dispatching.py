@@ -59,7 +59,7 @@ def dispatch(
         if origin not in running:
             first.append(jobs[0])
     first.sort(key=lambda job: (job.due_at, job.id))
-    drills = [job for job in first if job.origin.startswith("drill ")]
+    drills = [job for job in first if job.kind == "drill"]
     for job in first:
         if room > 0 and job not in drills:
             start.append(job)

@@ -49,13 +49,14 @@ class Jobs:
         self._mine, self._most_runs = mine, most_runs
         self.schedules: Mapping[str, Schedule] = {}
         self.holds = False
-        self._backfills: Mapping[str, Backfill] = {}
+        self.backfills: Mapping[str, Backfill] = {}
         self._jobs: dict[int, Job] = {}  # those that have not ended
         self._offered: set[int] = set()  # those that processes were started for here
         self._stopped: set[int] = set()
         self._late: set[int] = set()
         self.is_stale = True
         """What is known here is not what the state says."""
+        self._version = 0
 
     @property
     def waiting(self) -> list[Job]:
@@ -73,15 +74,19 @@ class Jobs:
         """Look after a job that was just added."""
         self._jobs[job.id] = job
 
-    def read(self, now: datetime) -> None:
-        """Find out what other processes have done: jobs that have come, begun, or ended."""
-        self.is_stale = False
-        self._backfills = self._state.backfills()
+    def find_changes(self, now: datetime) -> bool:
+        """Find out what other processes have done: jobs that have come, begun, or ended. Whether there may be anything new."""
+        version = self._state.version()
+        if not self.is_stale and version == self._version:
+            return False
+        self._version, self.is_stale = version, False
+        self.backfills = self._state.backfills()
         found = self._state.jobs(states=("queued", "starting", "running"))
-        jobs = {job.id: job for job in found if self._mine(job.origin, self._backfills)}
+        jobs = {job.id: job for job in found if self._mine(job.origin, self.backfills)}
         for job_id in self._jobs.keys() - jobs.keys():
             self._end(job_id, now)
         self._jobs = jobs
+        return True
 
     def step(self, now: datetime) -> None:
         """Take back what nobody is at work on, and begin whatever may be."""
@@ -99,9 +104,7 @@ class Jobs:
     # -- parts --------------------------------------------------------------------------------
 
     def _dispatch(self, waiting: list[Job], now: datetime) -> None:
-        own = {
-            name: each for name, each in self._backfills.items() if self._mine(each.origin, self._backfills)
-        }
+        own = {name: each for name, each in self.backfills.items() if self._mine(each.origin, self.backfills)}
         found = dispatch(waiting, self.under_way, self.schedules, own, most=self._most_runs)
         if found.drop:
             self._state.drop([job.id for job in found.drop], "cancelled", now, "a later one was due")
@@ -111,7 +114,7 @@ class Jobs:
         for job in () if self.holds else found.start:
             self._start(job, now)
         for job in self.waiting:
-            if job.origin.startswith("schedule ") and now - job.due_at > LATE and job.id not in self._late:
+            if job.kind == "schedule" and now - job.due_at > LATE and job.id not in self._late:
                 self._late.add(job.id)
                 self._tell(Late(now, job))
 

@@ -70,6 +70,16 @@ class Job(Struct, frozen=True):
     begun_at: datetime | None
     ended_at: datetime | None
 
+    @property
+    def kind(self) -> str:
+        """``schedule``, ``drill`` or ``backfill``."""
+        return self.origin.partition(" ")[0]
+
+    @property
+    def name(self) -> str:
+        """What the schedule is called, or the id of the backfill."""
+        return self.origin.partition(" ")[2]
+
 
 class Settlement(Struct, frozen=True):
     """A schedule is due for ``jobs``, and settled until ``handled_at`` by that, where it was until ``before``. ``seen`` is what an event fires for."""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lineal.api import open_project
-from lineal.api.sensors import POLL_SECONDS, Sensors, looker
+from lineal.api.sensors import POLL_SECONDS, Data, Sensors, looker
 from lineal.automation.schedule import Event
 
 
@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def look(folder: Path, kind: Any, of: str) -> str:
-    return looker(open_project(folder).configuration)(Event(kind, of))
+    return looker(lambda: open_project(folder).configuration)(Event(kind, of))
 
 
 # -- data -------------------------------------------------------------------------------------
@@ -62,7 +62,7 @@ def test_another_file_and_another_name_are_seen_and_what_lies_beside_is_not(fold
 def test_by_content_a_file_that_was_only_touched_is_the_same(folder: Path) -> None:
     (folder / "raw").mkdir()
     file = folder / "raw" / "a.csv"
-    look = looker(open_project(folder).configuration)
+    look = looker(lambda: open_project(folder).configuration)
     event = Event("path", "raw/*", by="content")
     assert look(event) == ""
 
@@ -74,6 +74,22 @@ def test_by_content_a_file_that_was_only_touched_is_the_same(folder: Path) -> No
 
     assert seen[0] == seen[1] == seen[3]
     assert seen[2] not in ("", seen[0])
+
+
+def test_content_is_read_only_where_the_listing_has_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "a.csv").write_text("1")
+    look, event, read = (
+        looker(lambda: open_project(folder).configuration),
+        Event("path", "a.csv", by="content"),
+        [],
+    )
+    monkeypatch.setattr(Data, "content", lambda data: str(read.append(data) or len(read)))
+
+    assert [look(event) for _ in range(3)] == ["1", "1", "1"]
+    (folder / "a.csv").write_text("22")
+    assert look(event) == "2"
 
 
 # -- what Lineal made -------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from lineal.artifacts.codecs.protocol import (
     Description,
     UnreadableValue,
     UnsupportedValue,
+    check_plain_frame,
     class_name,
     described_columns,
 )
@@ -48,11 +49,7 @@ class PandasCodec:
     executes_code = False
 
     def encode(self, value: Any, annotation: object, path: Path) -> Description:
-        if type(value) not in (pd.DataFrame, pd.Series):
-            raise UnsupportedValue(
-                f"{class_name(type(value))} would come back as a plain DataFrame or Series",
-                "Convert it, or name the class itself in the annotation.",
-            )
+        check_plain_frame(value, (pd.DataFrame, pd.Series))
         frame = value if isinstance(value, pd.DataFrame) else value.to_frame(name="values")
         repeated = frame.columns[frame.columns.duplicated()]
         if len(repeated):

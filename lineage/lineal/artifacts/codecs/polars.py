@@ -23,7 +23,7 @@ from lineal.artifacts.codecs.protocol import (
     Description,
     UnreadableValue,
     UnsupportedValue,
-    class_name,
+    check_plain_frame,
     described_columns,
 )
 
@@ -43,11 +43,7 @@ class PolarsCodec:
     executes_code = False
 
     def encode(self, value: Any, annotation: object, path: Path) -> Description:
-        if type(value) not in (pl.DataFrame, pl.Series):
-            raise UnsupportedValue(
-                f"{class_name(type(value))} would come back as a plain DataFrame or Series",
-                "Convert it, or name the class itself in the annotation.",
-            )
+        check_plain_frame(value, (pl.DataFrame, pl.Series))
         frame = value if isinstance(value, pl.DataFrame) else value.to_frame()
         if frame.height and not frame.width:
             raise UnsupportedValue(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -92,6 +92,15 @@ class UnreadableValue(LinealError):
 
     def __str__(self) -> str:
         return f"the bytes cannot be read as {self.codec}: {self.problem}"
+
+
+def check_plain_frame(value: object, kinds: Sequence[type[Any]]) -> None:
+    """Refuse a subclass of a library's frame or series: what it holds besides would be dropped. `UnsupportedValue`."""
+    if type(value) not in kinds:
+        raise UnsupportedValue(
+            f"{class_name(type(value))} would come back as a plain DataFrame or Series",
+            "Convert it, or name the class itself in the annotation.",
+        )
 
 
 def class_name(kind: object) -> str:
