@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         RunExists,
         StoreUnavailable,
     )
+    from lineal_store.identity import Identity
     from lineal_store.protocols import Backend, ObjectInfo, Upload
     from lineal_store.refs import Refs
     from lineal_store.runs import RunFiles, Runs
@@ -48,6 +49,7 @@ __all__ = [
     "Digest",
     "DigestMismatch",
     "Filed",
+    "Identity",
     "InvalidName",
     "LinealError",
     "ObjectInfo",
@@ -72,6 +74,7 @@ _HOMES = {
     "actions": ("Actions", "Filed", "Retirement"),
     "blobs": ("Blob", "Blobs"),
     "digest": ("Digest",),
+    "identity": ("Identity",),
     "protocols": ("Backend", "ObjectInfo", "Upload"),
     "refs": ("Refs",),
     "runs": ("RunFiles", "Runs"),

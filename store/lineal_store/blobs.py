@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from lineal_store import durable
 from lineal_store.digest import Digest
 from lineal_store.errors import BlobMissing, CorruptRecord, DigestMismatch, ObjectMissing, StoreUnavailable
+from lineal_store.identity import LARGE_BYTES, Identity, identity_of
 from lineal_store.protocols import Backend, ObjectInfo, Upload
 
 if TYPE_CHECKING:
+    from lineal_store.spooled import Written
     from lineal_store.upstream import Upstream
 
 _PREFIX = "blobs/"
@@ -39,8 +44,10 @@ class Blobs:
     """The blobs of one store.
 
     What is read is hashed and compared with its name; a local file once per identity (device, inode, size, mtime
-    and ctime) and process, so that an edit through a hard link is seen, and a second read is free. What this store
-    lacks is read from ``upstream``. ``origin`` is the backend behind the copies that ``backend`` keeps, where it does.
+    and ctime) and process, so that an edit through a hard link is seen, and a second read is free. A large one that this
+    process has written with ``writer``, or another has told of (``known``, ``trust``), is not hashed as long as it has the
+    identity of then. What this store lacks is read from ``upstream``. ``origin`` is the backend behind the copies that
+    ``backend`` keeps, where it does.
     """
 
     def __init__(
@@ -56,7 +63,22 @@ class Blobs:
         # Read where they lie; else each process has copies of its own.
         self._in_place = not backend.remote and backend.local_path(_PREFIX[:-1]) is not None
         self._clock = clock_nanoseconds
-        self._verified: dict[Digest, tuple[int, ...]] = {}
+        self._verified: dict[Digest, Identity] = {}
+        self._written: dict[Path, Written] = {}
+
+    @contextmanager
+    def writer(self, path: Path) -> Iterator[BinaryIO]:
+        """The new file ``path`` in ``backend.spool()``, as a stream to write to and not to seek in.
+
+        Given to ``put_many`` or ``mend`` as it then is, it is not read again for its digest.
+        """
+        from lineal_store.spooled import SpooledFile  # a run of hits writes nothing large
+
+        file = SpooledFile(path, flush=self._in_place)
+        with io.BufferedWriter(file, _COPY_BYTES) as stream:
+            yield stream
+        if file.written is not None:
+            self._written[path] = file.written
 
     def put(self, data: bytes) -> Digest:
         """Keep ``data``; durable on return."""
@@ -68,7 +90,7 @@ class Blobs:
         A Path lies in ``backend.spool()`` and is consumed. What the store holds at the right size is not written
         again; a blob of the wrong size is replaced. OSError when a source cannot be read: nothing is kept then.
         """
-        contents = [(_blob_of(source), source) for source in sources]
+        contents = [(self._blob_of(source), source) for source in sources]
         # A file is looked for before it is sent; small contents are sent, and looked at where they were there.
         sizes = self.sizes({blob.digest for blob, source in contents if not isinstance(source, bytes)})
         wrong = _of_other_size(contents, sizes)
@@ -80,7 +102,7 @@ class Blobs:
 
     def mend(self, sources: Sequence[bytes | Path]) -> Sequence[Blob]:
         """Keep contents as ``put_many`` does, and replace what lies under their digests where its bytes are wrong."""
-        contents = [(_blob_of(source), source) for source in sources]
+        contents = [(self._blob_of(source), source) for source in sources]
         held = self._backend.find({name_of(blob.digest) for blob, _ in contents})
         damaged = {parse_name(name) for name, info in held.items() if self._is_damaged(info)}
         self._create(contents, whole={parse_name(name) for name in held} - damaged, damaged=damaged)
@@ -144,6 +166,15 @@ class Blobs:
             return f"cannot be read: {error.strerror}"
         return None if actual == digest else f"holds {size} bytes of {actual}"
 
+    @property
+    def known(self) -> Mapping[Digest, Identity]:
+        """Large blobs that are not hashed when they are read, and the identities of the files that were found to hold them."""
+        return {digest: one for digest, one in self._verified.items() if one.size_bytes >= LARGE_BYTES}
+
+    def trust(self, known: Mapping[Digest, Identity]) -> None:
+        """Take the word of another process on this machine, which says it is ``known`` to it."""
+        self._verified.update(known)
+
     # -- writing ----------------------------------------------------------------------------------------------------
 
     def _create(
@@ -168,7 +199,33 @@ class Blobs:
                 sent.append((blob, source))
         uploads = [Upload(name_of(blob.digest), source, blob.digest in damaged) for blob, source in sent]
         made = self._backend.create(uploads) if uploads else []
+        for (blob, source), new in zip(sent, made, strict=True):
+            written = None if isinstance(source, bytes) else self._written.pop(source, None)
+            if written is not None and new and self._in_place:
+                self._remember(blob.digest, written.identity)
         return there + [one for one, new in zip(sent, made, strict=True) if not new]
+
+    def _blob_of(self, source: bytes | Path) -> Blob:
+        if isinstance(source, bytes):
+            return Blob(Digest.of(source), len(source))
+        written = self._written.get(source)
+        if written is not None and written.identity == identity_of(source):
+            return Blob(written.digest, written.identity.size_bytes)
+        return Blob(*Digest.of_file(source))
+
+    def _remember(self, digest: Digest, written: Identity) -> None:
+        """Trust the file under ``digest``, which had the identity ``written`` when its digest was that, and got its name since.
+
+        Nothing but what names it may have changed it. From here on the times are others after any change, since the clock has
+        moved on; where it moves in long steps the file is not trusted.
+        """
+        path = self._backend.local_path(name_of(digest))
+        assert path is not None  # read in place
+        with suppress(OSError):  # who reads it is told
+            identity = identity_of(path)
+            unchanged = identity._replace(changed_ns=written.changed_ns) == written
+            if unchanged and durable.wait_for_tick(identity.changed_ns, str(self._backend.spool())):
+                self._verified[digest] = identity
 
     def _is_damaged(self, info: ObjectInfo) -> bool:
         """Whether the blob holds other bytes than its name says; it is read unless its place says their hash."""
@@ -241,7 +298,7 @@ class Blobs:
 
     def _check_file(self, digest: Digest, stream: BinaryIO) -> None:
         """DigestMismatch unless ``stream``, a local file, holds the blob; leaves it at its start."""
-        identity = _identity(stream)
+        identity = identity_of(stream.fileno())
         if self._verified.get(digest) == identity:
             return
         begun = self._clock()
@@ -249,8 +306,8 @@ class Blobs:
         if actual != digest:
             raise DigestMismatch(digest, actual, f"{self._backend.url}/{name_of(digest)}")
         stream.seek(0)
-        *_, modified, changed = identity
-        if _identity(stream) == identity and max(modified, changed) < begun - _CLOCK_STEP_NANOSECONDS:
+        settled = max(identity.modified_ns, identity.changed_ns) < begun - _CLOCK_STEP_NANOSECONDS
+        if settled and identity_of(stream.fileno()) == identity:
             self._verified[digest] = identity
 
     def _unreadable(self, digest: Digest, error: OSError) -> StoreUnavailable:
@@ -283,14 +340,3 @@ def _linked(source: Path, path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _blob_of(source: bytes | Path) -> Blob:
-    if isinstance(source, bytes):
-        return Blob(Digest.of(source), len(source))
-    return Blob(*Digest.of_file(source))
-
-
-def _identity(stream: BinaryIO) -> tuple[int, ...]:
-    status = os.fstat(stream.fileno())
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

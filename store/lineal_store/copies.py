@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from lineal_store import durable
+from lineal_store.identity import Identity, identity_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -51,7 +52,7 @@ class Copies:
         self._objects = os.path.join(self._folder, "objects", "")
         self._temporaries = os.path.join(self._folder, "tmp", "")
         self._spool = os.path.join(self._folder, "spool", "")
-        self._verified: dict[str, tuple[int, ...]] = {}
+        self._verified: dict[str, Identity] = {}
         self._undroppable: set[str] = set()
         self._counting_process = 0
         self._bytes_until_trim = 0.0
@@ -182,7 +183,7 @@ class Copies:
 
     def _is_right(self, name: str, file: _File) -> bool:
         """Whether ``file`` holds that object; leaves it at its start."""
-        identity = _identity(file)
+        identity = identity_of(file.fileno())
         if self._verified.get(name) == identity:
             return True
         begun, running = self._clock(), _hash(name)
@@ -191,8 +192,8 @@ class Copies:
         file.seek(0)
         if _header(name, running) != file.header():
             return False
-        *_, modified, changed = identity
-        if _identity(file) == identity and max(modified, changed) < begun - _CLOCK_STEP_NANOSECONDS:
+        settled = max(identity.modified_ns, identity.changed_ns) < begun - _CLOCK_STEP_NANOSECONDS
+        if settled and identity_of(file.fileno()) == identity:
             self._verified[name] = identity
         return True
 
@@ -380,11 +381,6 @@ def _files(folder: str) -> Iterator[tuple[int, int, str]]:
                 with suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
                     yield status.st_mtime_ns, _occupied(status.st_size), entry.path
-
-
-def _identity(file: _File) -> tuple[int, ...]:
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _is_file(path: str) -> bool:

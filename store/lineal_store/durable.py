@@ -1,4 +1,4 @@
-# ruff: noqa: PTH101, PTH102, PTH104, PTH108, PTH112
+# ruff: noqa: PTH101, PTH102, PTH104, PTH108, PTH112, PTH116
 """The few primitives by which anything becomes durable on a local disk; no other module writes there.
 
 A batch costs two waits for the disk, whatever its size: write every temporary, one flush, link or rename each to its
@@ -15,15 +15,21 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 FEW = 8
 READ_ONLY = 0o444
 
 _COPY_BYTES = 1 << 20
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MOST_MILLISECONDS_OF_A_TICK = 20  # Linux counts in steps of 1 to 10
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_CLOEXEC
 
 
@@ -45,11 +51,25 @@ def temporary_name() -> str:
     return f".tmp-{os.getpid()}-{os.urandom(8).hex()}"
 
 
+def create_file(path: str) -> int:
+    """A descriptor of the new file ``path``, to write and to read, which nobody else may write to."""
+    return os.open(path, _CREATE, READ_ONLY)
+
+
+def write_all(descriptor: int, data: Buffer) -> int:
+    """Write all of ``data``; its size in bytes."""
+    left = memoryview(data).cast("B")
+    size = len(left)
+    while left:
+        left = left[os.write(descriptor, left) :]
+    return size
+
+
 def write_temporary(path: str, data: bytes) -> None:
     """Write ``data`` to the new, read-only file ``path``; nothing is flushed yet."""
-    descriptor = os.open(path, _CREATE, READ_ONLY)
+    descriptor = create_file(path)
     try:
-        _write_all(descriptor, data)
+        write_all(descriptor, data)
     finally:
         os.close(descriptor)
 
@@ -57,10 +77,10 @@ def write_temporary(path: str, data: bytes) -> None:
 def copy_temporary(source: str, path: str) -> None:
     """Copy the file ``source`` to the new, read-only file ``path``; nothing is flushed yet."""
     with open(source, "rb", buffering=0) as stream:
-        descriptor = os.open(path, _CREATE, READ_ONLY)
+        descriptor = create_file(path)
         try:
             while chunk := stream.read(_COPY_BYTES):
-                _write_all(descriptor, chunk)
+                write_all(descriptor, chunk)
         finally:
             os.close(descriptor)
 
@@ -103,16 +123,23 @@ def make_directory(path: str) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
 
 
+def wait_for_tick(moment_ns: int, directory: str) -> bool:
+    """Wait until what is changed is noted with a later time than ``moment_ns``, by the clock of the file system of ``directory``.
+
+    That is a matter of milliseconds; False where the clock's steps are longer. The directory's own times change.
+    """
+    for _ in range(_MOST_MILLISECONDS_OF_A_TICK):
+        os.utime(directory)
+        if os.stat(directory).st_ctime_ns > moment_ns:
+            return True
+        time.sleep(0.001)
+    return False
+
+
 def remove(path: str) -> None:
     """Delete the file ``path``; fine when it is gone."""
     with suppress(FileNotFoundError):
         os.unlink(path)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    left = memoryview(data)
-    while left:
-        left = left[os.write(descriptor, left) :]
 
 
 def _flush(paths: Collection[str], volume: int, flags: int) -> None:

@@ -2,18 +2,29 @@ from __future__ import annotations
 
 import errno
 import os
+import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
 
-from lineal_store import Blob, BlobMissing, CorruptRecord, Digest, DigestMismatch, Store, StoreUnavailable
+from lineal_store import (
+    Blob,
+    BlobMissing,
+    CorruptRecord,
+    Digest,
+    DigestMismatch,
+    Store,
+    StoreUnavailable,
+    durable,
+)
 from lineal_store.backends.caching import CachingBackend
 from lineal_store.backends.local import LocalBackend
 from lineal_store.backends.memory import MemoryBackend
 from lineal_store.blobs import Blobs, name_of
+from lineal_store.identity import LARGE_BYTES
 from lineal_store.protocols import Backend, Upload
 
 
@@ -336,3 +347,202 @@ def test_a_copy_of_this_process_is_a_link_to_the_cached_one_and_outlives_it(
 
     assert path.read_bytes() == b"data"
     assert shared.fetch(digest).read_bytes() == b"data"
+
+
+# -- what has been written need not be read again --------------------------------------------------------------------
+
+LARGE = bytes(range(256)) * (LARGE_BYTES // 256) + b"the end"
+
+
+def written(blobs: Blobs, backend: Backend, data: bytes = LARGE) -> Digest:
+    """The digest of ``data``, kept by way of a writer."""
+    return blobs.mend([spool_by_writer(blobs, backend, data)])[0].digest
+
+
+def spool_by_writer(blobs: Blobs, backend: Backend, data: bytes = LARGE) -> Path:
+    path = backend.spool() / "written"
+    with blobs.writer(path) as stream:
+        stream.write(data)
+    return path
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    path.chmod(0o444)
+
+
+def flip_a_bit_and_restore_the_times(path: Path) -> None:
+    before = path.stat()
+    flip_a_bit(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def cut_short(path: Path) -> None:
+    path.chmod(0o644)
+    os.truncate(path, LARGE_BYTES)
+
+
+def extend(path: Path) -> None:
+    path.chmod(0o644)
+    with path.open("ab") as stream:
+        stream.write(b"more")
+
+
+def replace_by_a_copy(path: Path) -> None:
+    before = path.stat()
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes()[:-1] + b"?")
+    os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
+    copy.replace(path)
+
+
+CHANGES = pytest.mark.parametrize(
+    "change",
+    [flip_a_bit, flip_a_bit_and_restore_the_times, cut_short, extend, replace_by_a_copy],
+    ids=lambda change: change.__name__,
+)
+
+
+def test_what_a_writer_wrote_is_kept_as_what_it_is(store: Store) -> None:
+    for data in (LARGE, b"small", b""):
+        digest = written(store.blobs, store.backend, data)
+
+        assert digest == Digest.of(data)
+        assert store.blobs.read(digest) == data
+        assert store.blobs.fetch(digest).read_bytes() == data
+
+
+def test_what_this_process_wrote_itself_is_never_hashed_again(
+    local: LocalBackend, hashed: list[object]
+) -> None:
+    blobs = Blobs(local)
+    digest = written(blobs, local)
+
+    blobs.fetch(digest)
+    blobs.open(digest).close()
+
+    assert hashed == []
+
+
+@CHANGES
+def test_whatever_changes_it_from_then_on_is_found(
+    local: LocalBackend, change: Callable[[Path], None]
+) -> None:
+    blobs = Blobs(local)
+    digest = written(blobs, local)
+
+    change(Path(local.url, name_of(digest)))
+
+    for use in (blobs.fetch, blobs.open, blobs.read):
+        with pytest.raises(DigestMismatch):
+            use(digest)
+    assert blobs.mend([LARGE])[0].digest == digest
+    assert blobs.fetch(digest).read_bytes() == LARGE
+
+
+@CHANGES
+def test_what_changes_it_before_it_is_kept_changes_its_name(
+    local: LocalBackend, change: Callable[[Path], None]
+) -> None:
+    blobs = Blobs(local)
+    path = spool_by_writer(blobs, local)
+    durable.wait_for_tick(path.stat().st_ctime_ns, str(local.spool()))
+    change(path)
+    content = path.read_bytes()
+
+    digest = blobs.mend([path])[0].digest
+
+    assert digest == Digest.of(content) != Digest.of(LARGE)
+    assert blobs.read(digest) == content
+
+
+def test_what_is_changed_while_it_gets_its_name_is_not_trusted(local: LocalBackend) -> None:
+    class Meddling(LocalBackend):
+        def create(self, uploads: Sequence[Upload]) -> Sequence[bool]:
+            made = super().create(uploads)
+            for upload in uploads:
+                flip_a_bit(Path(self.url, upload.name))
+            return made
+
+    meddling = Meddling(local.url)
+    blobs = Blobs(meddling)
+    digest = written(blobs, meddling)
+
+    assert blobs.known == {}
+    with pytest.raises(DigestMismatch):
+        blobs.fetch(digest)
+
+
+def test_where_the_clock_of_changes_moves_in_long_steps_nothing_is_trusted(
+    local: LocalBackend, hashed: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(durable, "wait_for_tick", lambda moment_ns, directory: False)
+    blobs = Blobs(local)
+
+    blobs.fetch(written(blobs, local))
+
+    assert blobs.known == {}
+    assert len(hashed) == 1
+
+
+def test_what_another_had_written_before_is_hashed_when_it_is_read(
+    local: LocalBackend, hashed: list[object]
+) -> None:
+    written(Blobs(local), local)
+    blobs = Blobs(local)
+    digest = written(blobs, local)
+    del hashed[:]
+
+    blobs.fetch(digest)
+
+    assert len(hashed) == 1
+
+
+def test_the_word_of_another_process_is_taken(local: LocalBackend, hashed: list[object]) -> None:
+    writer, reader = Blobs(local), Blobs(local)
+    digest = written(writer, local)
+
+    reader.trust(pickle.loads(pickle.dumps(writer.known)))
+    reader.fetch(digest)
+
+    assert list(writer.known) == list(reader.known) == [digest]
+    assert hashed == []
+
+
+@CHANGES
+def test_the_word_of_another_process_is_no_longer_true_of_what_was_changed(
+    local: LocalBackend, change: Callable[[Path], None]
+) -> None:
+    writer, reader = Blobs(local), Blobs(local)
+    digest = written(writer, local)
+    reader.trust(writer.known)
+
+    change(Path(local.url, name_of(digest)))
+
+    with pytest.raises(DigestMismatch):
+        reader.fetch(digest)
+
+
+def test_of_small_blobs_nobody_is_told(local: LocalBackend) -> None:
+    path = local.local_path(name_of(Blobs(local).put(b"data")))
+    assert path is not None
+    blobs = Blobs(local, clock_nanoseconds=long_after(path))
+    blobs.fetch(Digest.of(b"data"))
+
+    assert blobs.known == {}
+
+
+def test_a_writer_that_fails_leaves_nothing_that_is_known(local: LocalBackend) -> None:
+    blobs = Blobs(local)
+    path = local.spool() / "written"
+
+    with pytest.raises(ZeroDivisionError), blobs.writer(path) as stream:
+        stream.write(LARGE)
+        1 / 0  # noqa: B018
+
+    assert list(blobs.list()) == []
+    assert blobs.put_many([path])[0].digest == Digest.of(LARGE)
+    assert blobs.known == {}

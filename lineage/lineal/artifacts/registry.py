@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, BinaryIO
 
 from lineal.artifacts.annotations import class_of, required, says_nothing, spelled, union_members
 from lineal.artifacts.codecs.protocol import (
     Codec,
     Description,
     InMemoryCodec,
+    StreamCodec,
     UnreadableValue,
     UnsupportedValue,
     class_name,
@@ -40,14 +43,22 @@ class EncodedInMemory:
     description: Description
 
 
-def encode(value: object, annotation: object, path: Path) -> Encoded:
-    """Write ``value`` as canonical bytes to ``path``, which does not exist yet.
+def encode(
+    value: object,
+    annotation: object,
+    path: Path,
+    writer: Callable[[Path], AbstractContextManager[BinaryIO]] | None = None,
+) -> Encoded:
+    """Write ``value`` as canonical bytes to ``path``, which does not exist yet, by what ``writer`` opens there if it can.
 
     Raises `UnsupportedValue` where the value is not what ``annotation`` declares, or is of a kind that
     would not come back equal and of the same type. What lies at ``path`` after an error is of no use.
     """
     codec, wanted = _chosen(value, annotation)
-    return Encoded(codec.name, path, codec.encode(value, wanted, path))
+    if writer is None or not isinstance(codec, StreamCodec):
+        return Encoded(codec.name, path, codec.encode(value, wanted, path))
+    with writer(path) as stream:
+        return Encoded(codec.name, path, codec.write(value, wanted, stream))
 
 
 def encode_in_memory(value: object, annotation: object) -> EncodedInMemory | None:

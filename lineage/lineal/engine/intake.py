@@ -180,7 +180,8 @@ class Intake:
     def _copy(self, path: Path) -> Digest:
         """Copy the file into the store; what is hashed is the copy, so that name and bytes agree."""
         with self._spooled() as spooled:
-            shutil.copyfile(path, spooled)
+            with path.open("rb") as source, self._store.blobs.writer(spooled) as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
             return self._store.blobs.put_many([spooled])[0].digest
 
     def _take_remote(self, url: str) -> Digest:
@@ -188,7 +189,7 @@ class Intake:
 
         try:
             with self._spooled() as spooled:
-                with fsspec.open(url, "rb") as remote, spooled.open("wb") as local:
+                with fsspec.open(url, "rb") as remote, self._store.blobs.writer(spooled) as local:
                     shutil.copyfileobj(remote, local, 1 << 20)
                 return self._store.blobs.heal(spooled) if self._keep else Digest.of_file(spooled)[0]
         except (ImportError, ValueError) as error:

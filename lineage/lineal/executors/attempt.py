@@ -346,9 +346,10 @@ def _put(
                 path = store.backend.spool() / f"{envelope.attempt_id}-{name}"
                 spooled.append(path)
                 if small is None:
-                    encoded[name] = encode(part, port.annotation, path)
+                    encoded[name] = encode(part, port.annotation, path, store.blobs.writer)
                 else:
-                    path.write_bytes(small.data)
+                    with store.blobs.writer(path) as stream:
+                        stream.write(small.data)
                     encoded[name] = Encoded(small.codec, path, small.description)
             return _kept(encoded, store)
     finally:

@@ -35,6 +35,7 @@ from lineal.executors.wire import (
     Wanted,
     log_of,
 )
+from lineal_store import Digest, Identity
 
 _TICK_SECONDS = 0.1  # between two looks at what attempts write, and at those that are to end
 _MEMORY_SECONDS = 0.25  # between two looks at what attempts use
@@ -76,6 +77,7 @@ class ProcessExecutor:
         self._queue: deque[_Attempt] = deque()  # of those, the ones without a worker
         self._reports: deque[Report] = deque()
         self._has_outcome = False  # among the reports
+        self._known: dict[Digest, Identity] = {}
         self._read_at = self._measured_at = self._counted_at = 0.0
         self._oom_kills: int | None = None
 
@@ -160,7 +162,7 @@ class ProcessExecutor:
         while self._queue and self._spares:
             worker, attempt = self._spares.popleft(), self._queue[0]
             try:
-                worker.line.send(attempt.order)
+                worker.line.send(replace_fields(attempt.order, known=self._known_of(attempt.order)))
             except OSError:  # it has died; the zygote will say so
                 self._leave(worker)
                 continue
@@ -177,6 +179,11 @@ class ProcessExecutor:
                     self._waiting_since = self._monotonic()
                 line.send(Wanted(missing))
                 self._wanted += missing
+
+    def _known_of(self, order: Order) -> dict[Digest, Identity]:
+        """What workers have found out about the inputs of an attempt, so that the next one need not hash them as well."""
+        inputs = map(Digest.parse, order.inputs) if self._known else ()
+        return {digest: self._known[digest] for digest in inputs if digest in self._known}
 
     def _listen(self, timeout_seconds: float) -> None:
         """Take what comes in time, and look after the attempts."""
@@ -294,6 +301,7 @@ class ProcessExecutor:
                 self._reports.append(message)
             elif isinstance(message, Outcome) and attempt is not None and not attempt.is_stopped:
                 self._leave(worker)
+                self._known.update(message.known)
                 self._finish(attempt, message)
 
     def _exited(self, pid: int, status: int) -> None:

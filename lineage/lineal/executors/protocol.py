@@ -15,7 +15,7 @@ from lineal.errors import StoreUnavailable
 from lineal.events import Failure
 from lineal.graph.records import Output, SideProduct
 from lineal.stages.wiring import CollectionKind
-from lineal_store import Place
+from lineal_store import Digest, Identity, Place
 
 
 class Given(Struct, frozen=True):
@@ -132,7 +132,8 @@ class Outcome(Struct, frozen=True):
     once is the engine's part. ``lost`` is the digest of an input that could not be read; ``raised`` the names of the
     exception's classes as `class_name` gives them, nearest first; ``unavailable`` is why the store could not be used; ``seconds`` is the whole of the
     attempt, ``work_seconds`` what the stage's function took of it; ``log`` the local file with all that the attempt wrote. Where it is
-    not ``repeatable``, another attempt of this run could not end otherwise.
+    not ``repeatable``, another attempt of this run could not end otherwise. ``known`` are blobs that need not be hashed again
+    on that machine, as `lineal_store.Blobs.trust` takes them.
     """
 
     attempt_id: str
@@ -148,6 +149,7 @@ class Outcome(Struct, frozen=True):
     log: str | None = None
     repeatable: bool = True
     observed: Observations | None = None
+    known: Mapping[Digest, Identity] = field(default_factory=dict)
 
 
 class Begun(Struct, frozen=True):

@@ -22,6 +22,7 @@ from lineal.artifacts.lists import entries_of, listed
 from lineal.artifacts.values import encode_value
 from lineal.executors.protocol import Begun, Captured, Envelope, Executor, Given, Held, Hidden, Outcome, Setup
 from lineal_store import Digest, Store, open_store
+from lineal_store.identity import LARGE_BYTES
 
 STAGES = """
 import os
@@ -71,6 +72,12 @@ def start() -> int:
 @stage
 def name_and_size(source: File) -> list[str | int]:
     return [source.path.name, len(source.path.read_bytes())]
+
+
+@stage
+def count_read(source: File) -> int:
+    with open("/proc/self/io") as counts:  # what this process has read so far, on Linux
+        return int(counts.readline().split()[1])
 
 
 @stage
@@ -504,6 +511,18 @@ class ExecutorTests:
         path.write_bytes(b"41")
 
         assert bench.attempt("add", a=held, b=1).lost == held.digest
+
+    def test_what_an_attempt_wrote_and_was_damaged_since_is_not_given_to_the_next(
+        self, bench: Workbench
+    ) -> None:
+        made = bench.attempt("write", text="x" * 2 * LARGE_BYTES).outputs["result"].digest
+        path = bench.store.blobs.fetch(Digest.parse(made))
+        before = path.stat()
+        path.chmod(0o644)
+        path.write_bytes(b"x" * (2 * LARGE_BYTES - 1) + b"y")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+        assert bench.attempt("name_and_size", source=Held(made, "file")).lost == made
 
     def test_every_attempt_has_exactly_one_outcome(self, bench: Workbench) -> None:
         ids = [bench.submit("add", a=number, b=1) for number in range(6)]

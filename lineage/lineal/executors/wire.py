@@ -7,13 +7,14 @@ import pickle
 import socket
 import struct
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from lineal.events import Failure
-from lineal.executors.protocol import Envelope
+from lineal.executors.protocol import Argument, Envelope, Held, Items
+from lineal_store import Digest, Identity
 
 KILL_GRACE_SECONDS = 2.0
 """What is asked to end has so long until it is killed."""
@@ -158,14 +159,29 @@ class Exited(Struct, frozen=True):
 class Order(Struct, frozen=True):
     """An envelope as a pickle: it may name classes of the project, and only the worker imports for it.
 
-    ``scratch`` is the folder to work in, whatever the envelope says.
+    ``scratch`` is the folder to work in, whatever the envelope says. ``inputs`` are the digests of artifacts that it takes from
+    the store, and ``known`` what others have found out about them, as `lineal_store.Blobs.trust` takes it.
     """
 
     attempt_id: str
     scratch: str
     resources: Mapping[str, float]
     envelope: bytes
+    inputs: Sequence[str] = ()
+    known: Mapping[Digest, Identity] = field(default_factory=dict)
 
     @classmethod
     def of(cls, envelope: Envelope) -> Order:
-        return cls(envelope.attempt_id, envelope.scratch, dict(envelope.resources), pickle.dumps(envelope))
+        inputs = [digest for digest in _held(envelope.arguments.values()) if digest not in envelope.carried]
+        return cls(
+            envelope.attempt_id, envelope.scratch, dict(envelope.resources), pickle.dumps(envelope), inputs
+        )
+
+
+def _held(arguments: Iterable[Argument]) -> Iterator[str]:
+    """The digests of the artifacts among ``arguments`` whose bytes do not come along."""
+    for argument in arguments:
+        if isinstance(argument, Items):
+            yield from _held(item for _, item in argument.items)
+        elif isinstance(argument, Held) and argument.inline is None:
+            yield argument.digest

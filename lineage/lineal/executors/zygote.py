@@ -277,7 +277,10 @@ def _work(
             envelope: Envelope = pickle.loads(order.envelope)
             if envelope.scratch != order.scratch:
                 envelope = replace_fields(envelope, scratch=order.scratch)
+            store.blobs.trust(order.known)
             outcome = perform(envelope, stage_named, store, observer)
+            if store.blobs.known:
+                outcome = replace_fields(outcome, known=store.blobs.known)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(order.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
         store.backend.discard_spool()  # it is of no use to anybody after this

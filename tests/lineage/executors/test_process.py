@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import psutil
@@ -9,8 +10,9 @@ import pytest
 from msgspec.structs import replace
 
 from lineal.executors.process import ProcessExecutor
-from lineal.executors.protocol import Begun, Outcome
+from lineal.executors.protocol import Begun, Held, Outcome
 from lineal.executors.testing import IsolatedExecutorTests, Make, Workbench
+from lineal_store.identity import LARGE_BYTES
 
 
 class TestProcessExecutor(IsolatedExecutorTests):
@@ -107,6 +109,20 @@ class TestProcessExecutor(IsolatedExecutorTests):
 
         assert (outcome.failure.kind, outcome.failure.type) == ("killed", "NotBegun")
         assert "when it is imported" in outcome.failure.hint
+
+    @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="who has read how much is told by Linux")
+    def test_what_a_worker_has_written_the_next_does_not_hash(self, bench) -> None:
+        text = "x" * 2 * LARGE_BYTES
+        made = bench.attempt("write", text=text).outputs["result"]
+        given = bench.held(b"y" * len(text), "file")
+
+        of_a_worker, of_the_engine = (
+            int(bench.bytes_of(bench.attempt("count_read", source=held)))
+            for held in (Held(made.digest, "file"), given)
+        )
+
+        assert of_a_worker < LARGE_BYTES
+        assert of_the_engine >= len(text)
 
     def test_an_attempt_is_reported_as_begun_before_it_ends(self, bench) -> None:
         attempt_id = bench.submit("add", a=1, b=1)

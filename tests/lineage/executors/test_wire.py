@@ -7,7 +7,9 @@ import socket
 
 import pytest
 
-from lineal.executors.wire import MOST_DESCRIPTORS, Line
+from lineal.executors.protocol import Envelope, Given, Held, Items
+from lineal.executors.wire import MOST_DESCRIPTORS, Line, Order
+from lineal_store import Digest
 
 
 @pytest.fixture
@@ -60,3 +62,28 @@ def test_open_files_come_with_their_messages(ends) -> None:
         assert os.read(reading, 100) == f"through {number}".encode()
         assert not os.read(reading, 100)
         os.close(reading)
+
+
+def test_an_order_names_what_is_taken_from_the_store() -> None:
+    taken, inside, carried, told = (
+        str(Digest.of(name)) for name in (b"taken", b"inside", b"carried", b"told")
+    )
+    envelope = Envelope(
+        "attempt-1",
+        "stage",
+        "module",
+        "stage",
+        "scratch",
+        {
+            "number": Given(1),
+            "taken": Held(taken, "numpy"),
+            "told": Held(told, "json", inline=b"1"),
+            "several": Items(
+                "list", ((0, Items("list", ((0, Held(inside, "file")),))), (1, Held(carried, "bytes")))
+            ),
+        },
+        seed=0,
+        carried={carried: b"carried"},
+    )
+
+    assert list(Order.of(envelope).inputs) == [taken, inside]

@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from lineal.artifacts.codecs.protocol import (
     Description,
+    StreamCodec,
     UnreadableValue,
     UnsupportedValue,
     described_columns,
@@ -32,7 +33,7 @@ _SCHEMA = b"lineal.schema"
 """Metadata of the file: the table's exact Arrow schema, and the values of its ordered dictionaries, as JSON."""
 
 
-class ArrowCodec:
+class ArrowCodec(StreamCodec):
     """Parquet: row groups of 131,072 rows, LZ4, one NaN, dictionaries unfolded.
 
     How a table is chunked, what lies under nulls, and in which order an unordered dictionary came are not part
@@ -43,12 +44,12 @@ class ArrowCodec:
     suffix = ".parquet"
     executes_code = False
 
-    def encode(self, value: Any, annotation: object, path: Path) -> Description:
+    def write(self, value: Any, annotation: object, stream: BinaryIO) -> Description:
         if type(value) is not pa.Table:
             raise UnsupportedValue(
                 f"{type(value).__name__} is no pyarrow.Table", "Return pyarrow.table(value)."
             )
-        write_canonical(value, path)
+        write_canonical(value, stream)
         types = {field.name: str(field.type) for field in value.schema}
         return {"rows": value.num_rows} | described_columns(types)
 
@@ -59,7 +60,7 @@ class ArrowCodec:
         return preview_of_parquet(self.name, path, limit)
 
 
-def write_canonical(table: Any, path: Path) -> None:
+def write_canonical(table: Any, stream: BinaryIO) -> None:
     """Write ``table`` as canonical Parquet. Raises `UnsupportedValue` for what Parquet cannot bring back."""
     names = table.column_names
     repeated = (
@@ -82,7 +83,7 @@ def write_canonical(table: Any, path: Path) -> None:
     )
     try:
         with pq.ParquetWriter(
-            path,
+            stream,
             stored,
             version="2.6",
             data_page_version="1.0",

@@ -10,7 +10,13 @@ from typing import Any, BinaryIO, get_args
 
 import numpy as np
 
-from lineal.artifacts.codecs.protocol import Description, UnreadableValue, UnsupportedValue, class_name
+from lineal.artifacts.codecs.protocol import (
+    Description,
+    StreamCodec,
+    UnreadableValue,
+    UnsupportedValue,
+    class_name,
+)
 
 MAPPED_BYTES = 64 << 20
 """Files from this size on are mapped. Each holds a file open as long as its array lives, and of those a process has a
@@ -19,7 +25,7 @@ thousand or so; smaller ones are read in a hundredth of a second."""
 _PART_BYTES = 16 << 20
 
 
-class NumpyCodec:
+class NumpyCodec(StreamCodec):
     """``.npy`` in C order, with its byte order, with zeros between the fields of records, and with one NaN.
 
     Memory order is not kept: it is how an array lies, not what it holds. A large array is not read but mapped, copy on
@@ -30,7 +36,7 @@ class NumpyCodec:
     suffix = ".npy"
     executes_code = False
 
-    def encode(self, value: Any, annotation: object, path: Path) -> Description:
+    def write(self, value: Any, annotation: object, stream: BinaryIO) -> Description:
         if type(value) not in (np.ndarray, np.memmap):
             raise UnsupportedValue(
                 f"{class_name(type(value))} would come back as a plain numpy.ndarray",
@@ -39,8 +45,7 @@ class NumpyCodec:
         _refuse_unportable(value.dtype)
         _refuse_other_dtype(value.dtype, annotation)
         array = canonical_array(np.asarray(value))
-        with path.open("wb") as stream:
-            _write(array, stream)
+        _write(array, stream)
         return {"shape": list(array.shape), "dtype": _dtype_text(array.dtype)}
 
     def decode(self, path: Path, annotation: object) -> Any:

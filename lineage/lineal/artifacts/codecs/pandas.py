@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 import pyarrow as pa
@@ -24,6 +24,7 @@ from lineal.artifacts.codecs.arrow import (
 from lineal.artifacts.codecs.pandas_columns import Filled, from_arrow, to_arrow
 from lineal.artifacts.codecs.protocol import (
     Description,
+    StreamCodec,
     UnreadableValue,
     UnsupportedValue,
     check_plain_frame,
@@ -36,7 +37,7 @@ _LAYOUT = b"lineal.pandas"
 """Metadata of the file: how its columns make a frame or a series again, as JSON."""
 
 
-class PandasCodec:
+class PandasCodec(StreamCodec):
     """Parquet as of the arrow codec, with what a table does not say beside it.
 
     Kept are the index with its names and frequency, the labels of columns, every dtype (categories with their
@@ -48,7 +49,7 @@ class PandasCodec:
     suffix = ".parquet"
     executes_code = False
 
-    def encode(self, value: Any, annotation: object, path: Path) -> Description:
+    def write(self, value: Any, annotation: object, stream: BinaryIO) -> Description:
         check_plain_frame(value, (pd.DataFrame, pd.Series))
         frame = value if isinstance(value, pd.DataFrame) else value.to_frame(name="values")
         repeated = frame.columns[frame.columns.duplicated()]
@@ -62,7 +63,7 @@ class PandasCodec:
         if isinstance(value, pd.Series):
             layout["name"] = _plain(value.name, "the name of the series")
         metadata = {_LAYOUT: json.dumps(layout).encode(), b"pandas": _for_others(frame, layout)}
-        write_canonical(pa.table(arrays, metadata=metadata), path)
+        write_canonical(pa.table(arrays, metadata=metadata), stream)
         dtypes = {str(label): str(dtype) for label, dtype in frame.dtypes.items()}
         return {"class": class_name(type(value)), "rows": len(frame)} | described_columns(dtypes)
 

@@ -7,27 +7,28 @@ import pickletools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lineal.artifacts.canonical_pickle import dump
 from lineal.artifacts.codecs.protocol import (
     MAX_DESCRIPTION_BYTES,
     Description,
+    StreamCodec,
     UnreadableValue,
     UnsupportedValue,
     class_name,
 )
 
 
-class PickleCodec:
+class PickleCodec(StreamCodec):
     """A canonical pickle, protocol 5. Reading one runs what it names."""
 
     name = "pickle"
     suffix = ".pickle"
     executes_code = True
 
-    def encode(self, value: Any, annotation: object, path: Path) -> Description:
-        return pickled(value, path)
+    def write(self, value: Any, annotation: object, stream: BinaryIO) -> Description:
+        return pickled(value, stream)
 
     def decode(self, path: Path, annotation: object) -> Any:
         return unpickled(self.name, path)
@@ -36,7 +37,7 @@ class PickleCodec:
         return preview_of_pickle(self.name, path)
 
 
-def pickled(value: object, path: Path) -> Description:
+def pickled(value: object, stream: BinaryIO) -> Description:
     """Write the pickle and say what it is of.
 
     ``names`` are the classes and functions in it that belong to no library known to us: when they change,
@@ -44,8 +45,7 @@ def pickled(value: object, path: Path) -> Description:
     """
     _refuse_local(value)
     try:
-        with path.open("wb") as stream:
-            names = dump(value, stream)
+        names = dump(value, stream)
     except RecursionError:
         raise UnsupportedValue(
             f"{class_name(type(value))} is nested too deeply to be pickled",

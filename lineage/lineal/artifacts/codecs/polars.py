@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import polars as pl
 import pyarrow as pa
@@ -21,6 +21,7 @@ from lineal.artifacts.codecs.arrow import (
 )
 from lineal.artifacts.codecs.protocol import (
     Description,
+    StreamCodec,
     UnreadableValue,
     UnsupportedValue,
     check_plain_frame,
@@ -31,7 +32,7 @@ _LAYOUT = b"lineal.polars"
 """Metadata of the file: whether it is a frame or a series, and the Arrow schema of its exact dtypes, as JSON."""
 
 
-class PolarsCodec:
+class PolarsCodec(StreamCodec):
     """Parquet as of the arrow codec, Categorical and Enum as text at every depth, with the dtypes beside it.
 
     How a frame is chunked, which of its columns are known to be sorted, and the numbers of categories are not part
@@ -42,7 +43,7 @@ class PolarsCodec:
     suffix = ".parquet"
     executes_code = False
 
-    def encode(self, value: Any, annotation: object, path: Path) -> Description:
+    def write(self, value: Any, annotation: object, stream: BinaryIO) -> Description:
         check_plain_frame(value, (pl.DataFrame, pl.Series))
         frame = value if isinstance(value, pl.DataFrame) else value.to_frame()
         if frame.height and not frame.width:
@@ -53,7 +54,7 @@ class PolarsCodec:
         plain = to_arrow(
             frame.cast({name: _without_categories(dtype) for name, dtype in frame.schema.items()})
         )
-        write_canonical(plain.replace_schema_metadata({_LAYOUT: json.dumps(layout)}), path)
+        write_canonical(plain.replace_schema_metadata({_LAYOUT: json.dumps(layout)}), stream)
         dtypes = {name: str(dtype) for name, dtype in frame.schema.items()}
         return {"class": f"polars.{layout['class']}", "rows": frame.height} | described_columns(dtypes)
 

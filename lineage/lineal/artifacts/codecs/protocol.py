@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from lineal.errors import LinealError
 
@@ -62,6 +62,18 @@ class InMemoryCodec:
 
     def decode(self, path: Path, annotation: object) -> Any:
         return self.load(path.read_bytes(), annotation)
+
+
+class StreamCodec:
+    """A codec that writes its bytes from the first to the last, so that they can be digested on their way."""
+
+    def write(self, value: Any, annotation: object, stream: BinaryIO) -> Description:
+        """Write to ``stream`` what `encode` writes to its file; raises the same."""
+        raise NotImplementedError
+
+    def encode(self, value: Any, annotation: object, path: Path) -> Description:
+        with path.open("wb") as stream:
+            return self.write(value, annotation, stream)
 
 
 class UnsupportedValue(LinealError):

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lineal.artifacts.codecs.pickle import pickled, preview_of_pickle, unpickled
-from lineal.artifacts.codecs.protocol import Description
+from lineal.artifacts.codecs.protocol import Description, StreamCodec
 
 
-class SklearnCodec:
+class SklearnCodec(StreamCodec):
     """A canonical pickle, which is what joblib calls an uncompressed file. Reading one runs what it names."""
 
     name = "sklearn"
     suffix = ".joblib"
     executes_code = True
 
-    def encode(self, value: Any, annotation: object, path: Path) -> Description:
-        facts = pickled(value, path)
+    def write(self, value: Any, annotation: object, stream: BinaryIO) -> Description:
+        facts = pickled(value, stream)
         features = getattr(value, "n_features_in_", None)
         if isinstance(features, int):
             facts["features"] = features
