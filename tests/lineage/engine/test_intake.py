@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -142,14 +143,14 @@ def test_a_file_that_is_written_to_while_it_is_read_is_refused(
 ) -> None:
     path = root / "raw.bin"
     path.write_bytes(b"a" * LARGE)
-    copy = intake_module.shutil.copyfile
+    copy = intake_module.shutil.copyfileobj
 
-    def copy_and_append(source: Path, target: Path) -> None:
-        copy(source, target)
+    def copy_and_append(source: BinaryIO, target: BinaryIO, length: int) -> None:
+        copy(source, target, length)
         with path.open("ab") as file:
             file.write(b"more")
 
-    monkeypatch.setattr(intake_module.shutil, "copyfile", copy_and_append)
+    monkeypatch.setattr(intake_module.shutil, "copyfileobj", copy_and_append)
 
     with pytest.raises(SourceUnavailable, match=r"raw.bin: it is being written to"):
         take(store, root, "raw.bin")
