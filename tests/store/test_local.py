@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import multiprocessing
 import os
 import shutil
 import stat
+import weakref
 from collections.abc import Callable, Iterator
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -414,3 +416,20 @@ def test_what_need_not_last_is_created_once_and_may_say_the_same_under_many_name
         "a/3": b"other",
         "a/x": b"other",
     }
+
+
+def test_what_was_looked_for_in_vain_keeps_nothing_of_its_caller(local: LocalBackend) -> None:
+    class Value:
+        pass
+
+    def look() -> weakref.ref[Value]:
+        value = Value()
+        local.find(["absent"])
+        local.read_many(["absent"])
+        return weakref.ref(value)
+
+    gc.disable()
+    try:
+        assert look()() is None
+    finally:
+        gc.enable()

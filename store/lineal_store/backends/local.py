@@ -94,9 +94,9 @@ class LocalBackend:
                 try:
                     found[name] = _read(self._root + name)
                 except OSError as error:
-                    absent = error
                     if not _says_absent(error):
                         raise
+                    absent = error.with_traceback(None)  # it has this frame, and what all callers hold
             if absent is not None and not found:
                 self._check_absent(absent)
         return found
@@ -119,9 +119,9 @@ class LocalBackend:
                 try:
                     status = os.stat(self._root + name, follow_symlinks=False)
                 except OSError as error:
-                    absent = error
                     if not _says_absent(error):
                         raise
+                    absent = error.with_traceback(None)  # it has this frame, and what all callers hold
                 else:
                     if stat.S_ISREG(status.st_mode):
                         found[name] = _info(name, status)
