@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -230,3 +231,59 @@ def test_bytes_that_are_damaged_are_not_handed_out(healthy: Project) -> None:
     assert got.error["kind"] == "corrupt"
     assert got.error["hint"]
     assert not (healthy.root / "report.bin").exists()
+
+
+MEDDLING = """
+import hashlib
+import hashlib
+import os
+from lineal import File, output, pipeline, stage
+
+
+@stage
+def make() -> File:
+    path = output("large.bin")
+    path.write_bytes(bytes(range(256)) * 8192)
+    return File(path)
+
+
+@stage
+def meddle(large: File) -> int:
+    path = os.path.realpath(large)
+    before = os.stat(path)
+    os.chmod(path, 0o644)
+    with open(path, "r+b") as stream:
+        stream.seek(1_000_000)
+        stream.write(b"wrong")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    return before.st_size
+
+
+@stage
+def use(large: File, size: int) -> str:
+    content = large.open("rb").read()
+    return f"{len(content) - size} {hashlib.sha256(content).hexdigest()}"
+
+
+@pipeline
+def meddling() -> str:
+    large = make()
+    return use(large, meddle(large))
+"""
+
+
+@pytest.mark.parametrize("executor", ["process", "inline"])
+def test_what_is_done_to_a_large_result_in_the_same_run_is_found_by_the_next_who_takes_it(
+    project: Project, executor: str
+) -> None:
+    project.write("meddling.py", MEDDLING)
+    right = hashlib.sha256(bytes(range(256)) * 8192).hexdigest()
+
+    run = project.json("run", "--executor", executor)
+
+    assert run.code == 0
+    made = run.stages["make"]["outputs"]["result"]["digest"]
+    assert (made, run.stages["make"]["attempts"]) == (f"sha256:{right}", 2)
+    got = project.command("get", run.document["outputs"]["result"], "-o", "used.json")
+    assert got.code == 0
+    assert (project.root / "used.json").read_text() == f'"0 {right}"'

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,8 +180,10 @@ class ProcessExecutor:
                 line.send(Wanted(missing))
                 self._wanted += missing
 
-    def _known_of(self, order: Order) -> dict[Digest, Identity]:
+    def _known_of(self, order: Order) -> Mapping[Digest, Identity]:
         """What workers have found out about the inputs of an attempt, so that the next one need not hash them as well."""
+        if order.inputs is None:
+            return self._known
         inputs = map(Digest.parse, order.inputs) if self._known else ()
         return {digest: self._known[digest] for digest in inputs if digest in self._known}
 

@@ -160,28 +160,30 @@ class Order(Struct, frozen=True):
     """An envelope as a pickle: it may name classes of the project, and only the worker imports for it.
 
     ``scratch`` is the folder to work in, whatever the envelope says. ``inputs`` are the digests of artifacts that it takes from
-    the store, and ``known`` what others have found out about them, as `lineal_store.Blobs.trust` takes it.
+    the store, or None where a list in the store names more of them; ``known`` is what others have found out about them, as
+    `lineal_store.Blobs.trust` takes it.
     """
 
     attempt_id: str
     scratch: str
     resources: Mapping[str, float]
     envelope: bytes
-    inputs: Sequence[str] = ()
+    inputs: Sequence[str] | None = ()
     known: Mapping[Digest, Identity] = field(default_factory=dict)
 
     @classmethod
     def of(cls, envelope: Envelope) -> Order:
-        inputs = [digest for digest in _held(envelope.arguments.values()) if digest not in envelope.carried]
+        held = list(_held(envelope.arguments.values()))
+        named = [one.digest for one in held if one.inline is None and one.digest not in envelope.carried]
+        inputs = None if any(one.type == "list" for one in held) else named
         return cls(
             envelope.attempt_id, envelope.scratch, dict(envelope.resources), pickle.dumps(envelope), inputs
         )
 
 
-def _held(arguments: Iterable[Argument]) -> Iterator[str]:
-    """The digests of the artifacts among ``arguments`` whose bytes do not come along."""
+def _held(arguments: Iterable[Argument]) -> Iterator[Held]:
     for argument in arguments:
-        if isinstance(argument, Items):
+        if isinstance(argument, Held):
+            yield argument
+        elif isinstance(argument, Items):
             yield from _held(item for _, item in argument.items)
-        elif isinstance(argument, Held) and argument.inline is None:
-            yield argument.digest
