@@ -15,12 +15,14 @@ import pytest
 
 from lineal_store import CorruptRecord, Digest, Store, durable, open_store
 from lineal_store.blobs import name_of
+from lineal_store.identity import LARGE_BYTES
 from lineal_store.protocols import Upload
 
 KEY = "0" * 31 + "a"
 RUN = "20261122-173120-4f9ac2"
 BLOBS = [b"", b"small", b"x" * 30_000]
 LARGE = b"from the spool " * 2000
+WRITTEN = b"by a writer, " * (LARGE_BYTES // 13 + 1)
 HEALED = b"healed"
 CALLS = ("open", "write", "chmod", "mkdir", "link", "rename", "fsync", "unlink")
 
@@ -36,7 +38,10 @@ def write(path: Path) -> None:
     store = open_store(path)
     spooled = store.backend.spool() / "large"
     spooled.write_bytes(LARGE)
-    blobs = store.blobs.put_many([*BLOBS, spooled])
+    written = store.backend.spool() / "written"
+    with store.blobs.writer(written) as stream:
+        stream.write(WRITTEN)
+    blobs = store.blobs.put_many([*BLOBS, spooled, written])
     healed = store.blobs.heal(HEALED)
     named = [str(blob.digest) for blob in blobs] + [str(healed)]
     store.actions.publish([(KEY, "\n".join(named).encode())])
@@ -48,7 +53,7 @@ def write(path: Path) -> None:
 def check(path: Path) -> int:
     """The store opens and is true as far as it goes; how many of its five kinds of things it holds."""
     store = open_store(path, create=False)
-    expected = {Digest.of(data): data for data in [*BLOBS, LARGE, HEALED]}
+    expected = {Digest.of(data): data for data in [*BLOBS, LARGE, WRITTEN, HEALED]}
     found = {blob.digest for blob in store.blobs.list()}
     assert found <= expected.keys()
     healed = Digest.of(HEALED)
@@ -129,12 +134,12 @@ def test_a_writer_killed_at_any_system_call_leaves_a_true_store(scratch: Path, t
         assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
         if not torn or turn % 4 == 0:
             write(path)
-            assert check(path) == 8
+            assert check(path) == 9
         shutil.rmtree(path)
 
     assert len(reached) > 60
     assert reached == sorted(reached)
-    assert (reached[0], reached[-1]) == (1, 8)
+    assert (reached[0], reached[-1]) == (1, 9)
 
 
 def test_making_a_store_can_be_killed_at_any_system_call(scratch: Path) -> None:

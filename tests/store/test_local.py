@@ -433,3 +433,20 @@ def test_what_was_looked_for_in_vain_keeps_nothing_of_its_caller(local: LocalBac
         assert look()() is None
     finally:
         gc.enable()
+
+
+def test_what_is_changed_after_a_tick_was_waited_for_is_noted_with_a_later_time(local: LocalBackend) -> None:
+    path = local.spool() / "file"
+    path.write_bytes(b"data")
+    before = path.stat().st_ctime_ns
+
+    assert durable.wait_for_tick(before, str(local.spool()))
+    path.chmod(0o600)
+
+    assert path.stat().st_ctime_ns > before
+
+
+def test_a_clock_that_does_not_move_on_is_not_waited_for_for_long(local: LocalBackend) -> None:
+    in_an_hour = local.spool().stat().st_ctime_ns + 3600 * 10**9
+
+    assert not durable.wait_for_tick(in_an_hour, str(local.spool()))
