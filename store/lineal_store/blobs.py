@@ -195,6 +195,7 @@ class Blobs:
                 there.append((blob, source))
                 if not isinstance(source, bytes):
                     source.unlink()
+                    self._written.pop(source, None)
             else:
                 sent.append((blob, source))
         uploads = [Upload(name_of(blob.digest), source, blob.digest in damaged) for blob, source in sent]

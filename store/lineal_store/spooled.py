@@ -6,10 +6,9 @@ import hashlib
 import io
 import os
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lineal_store import durable
 from lineal_store.digest import Digest
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What a file held when it had been written: true of it as long as it has this identity."""
 
     digest: Digest
