@@ -5,6 +5,8 @@ That is most of what such an answer costs; what it means is said in docs/plan-me
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code; every error has been reported by then."""
+    # What is left when the process ends goes with it: to look for cycles in it would take longer than many a run.
+    atexit.register(gc.freeze)
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if arguments[:1] in (["run"], ["status"]):
         try:

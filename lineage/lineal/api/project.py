@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
 
 from lineal.api.config import Configuration, load_configuration
 from lineal.api.given import Given
@@ -67,7 +68,7 @@ class Project:
         except StoreUnavailable:
             by_default = self.configuration.origins.get("store") == "default"
             if by_default and not os.path.lexists(self.configuration.store):
-                return open_store(replace(self.configuration.place, url="memory://nothing-yet"))
+                return open_store(self.configuration.place._replace(url="memory://nothing-yet"))
             raise
 
     # -- running ------------------------------------------------------------------------------

@@ -7,14 +7,12 @@ import fnmatch
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import to_builtins
+from msgspec import Struct, field, to_builtins
 from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import Directory, File, Secret
@@ -79,8 +77,7 @@ _CLUSTER_SLOTS = (
 _ITEM = re.compile(r"(.+)\[\d+\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Struct, frozen=True):
     """The project's code, and what is known of it; ``remembered`` is kept from one process to the next."""
 
     fingerprinter: Fingerprinter
@@ -93,8 +90,7 @@ class Code:
         return cls(Fingerprinter(sources, distributions=Distributions(), cache=remembered), remembered)
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
+class RunRequest(Struct, frozen=True):
     """What to run, and how. ``force``, ``only`` and ``until`` hold stage names, ids or globs.
 
     ``module`` declares the pipeline: its importable name, also where it is what runs as ``__main__``. ``is_cached``
@@ -330,14 +326,18 @@ class _Session:
     def _preview_context(self) -> RunContext:
         """Of a run that executes nothing: no folder is made for it."""
         nowhere = Digest.of(b"")
-        scratch = Path(tempfile.gettempdir()) / f"lineal-{self._run_id}"
-        return RunContext(self._run_id, nowhere, nowhere, user_name(), scratch, self._checkpoints)
+        return RunContext(self._run_id, nowhere, nowhere, user_name(), self._scratch_elsewhere(), self._checkpoints)
 
     def _scratch(self) -> Path:
         folder = self._local / "scratch" / self._run_id
         with contextlib.suppress(OSError):
             folder.parent.mkdir(parents=True, exist_ok=True)
             return folder
+        return self._scratch_elsewhere()
+
+    def _scratch_elsewhere(self) -> Path:
+        import tempfile  # takes milliseconds, and an ordinary run needs none of it
+
         return Path(tempfile.gettempdir()) / f"lineal-{self._run_id}"
 
     def _runner(
