@@ -68,6 +68,7 @@ from lineal_store.blobs import name_of
 if TYPE_CHECKING:
     from lineal.engine.grounds import Asking
     from lineal.engine.observation import Judge
+    from lineal.executors.early import Early
     from lineal_store.claims import Claims
 
 
@@ -99,7 +100,8 @@ class RunRequest(Struct, frozen=True):
     With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
     own, bounds the whole run. ``limits`` are sizes of concurrency groups. ``check_share`` of the hits, none to all (0 to 1), are
     executed again and compared. ``why`` is recorded with results that ``force`` supersedes, ``trigger`` with the run. ``asking`` is given where a run
-    that finds everything done may be kept as the answer to the same question.
+    that finds everything done may be kept as the answer to the same question. ``early`` is where a process executor looks for its zygote; the
+    caller closes it.
     """
 
     graph: Graph
@@ -128,6 +130,7 @@ class RunRequest(Struct, frozen=True):
     is_cached: bool = False
     notes: Sequence[str] = ()
     asking: Asking | None = None
+    early: Early | None = None
 
 
 def preview_run(request: RunRequest) -> RunRecord:
@@ -219,6 +222,8 @@ class _Session:
 
         def begin() -> Mapping[str, float]:
             if self._request.is_cached:
+                if self._request.early is not None:  # which imports the project while this process does
+                    self._request.early.prepare(self._setup())
                 raise CodeNeeded("a stage has to be executed")
             mend_code(self._store, self._request.sources)
             self._claims_of().beat()  # first: a run that has begun and shows no sign of life is lost
@@ -326,7 +331,9 @@ class _Session:
     def _preview_context(self) -> RunContext:
         """Of a run that executes nothing: no folder is made for it."""
         nowhere = Digest.of(b"")
-        return RunContext(self._run_id, nowhere, nowhere, user_name(), self._scratch_elsewhere(), self._checkpoints)
+        return RunContext(
+            self._run_id, nowhere, nowhere, user_name(), self._scratch_elsewhere(), self._checkpoints
+        )
 
     def _scratch(self) -> Path:
         folder = self._local / "scratch" / self._run_id
@@ -430,7 +437,7 @@ class _Session:
             )
         from lineal.executors.process import ProcessExecutor  # a run of hits needs none of them
 
-        return ProcessExecutor(setup, self._slots)
+        return ProcessExecutor(setup, self._slots, early=self._request.early)
 
     def _setup(self) -> Setup:
         sources = self._request.sources
