@@ -666,7 +666,7 @@ class Project:
         """
         place = resolve(target, self.configuration)
         if early is not None and (executes or self._has_no_results):
-            early.start(str(self.root))
+            early.start(str(self.root))  # before all that is imported from here on
         from lineal.api.graphs import CodeNeeded, GraphCache, Surroundings
         from lineal.engine.session import Code
 

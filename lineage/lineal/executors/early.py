@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from lineal.executors import threads
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from lineal.executors.process import Zygote
@@ -66,13 +66,16 @@ class Early:
             self._zygote, self._variables = start_zygote(root, variables), variables
 
     def _suits(self, setup: Setup) -> bool:
-        """Whether it was started in the environment that ``setup`` wants. Numbers of threads are nothing that an interpreter looks at:
-        it takes them over before it imports any library that does.
+        """Whether it began as ``setup`` wants. Variables that importing the project has set in the engine's process since (scikit-learn sets
+        some) are no hindrance: it is told of them before it imports that, or sets them itself as it does.
         """
-        if self._setup is not None:
-            return self._setup == setup
-        now, then = dict(setup.variables), dict(self._variables)
-        for name in threads.VARIABLES:
-            now.pop(name, None)
-            then.pop(name, None)
-        return now == then
+        began_alike = _read_at_start(self._variables) == _read_at_start(setup.variables)
+        return began_alike and (
+            self._setup is None or replace(self._setup, variables=setup.variables) == setup
+        )
+
+
+def _read_at_start(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those that an interpreter, or the system on its behalf, looks at when it starts, and not again."""
+    names = ("PYTHON", "LD_", "DYLD_", "MALLOC_", "LC_", "LANG", "TZ")
+    return {name: value for name, value in variables.items() if name.startswith(names)}

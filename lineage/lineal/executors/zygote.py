@@ -61,7 +61,8 @@ def main(fd: int) -> None:
         setup: Setup = line.receive()
     except EOFError:
         return
-    os.environ.update(setup.variables)  # it may have been started before all of them were known
+    os.environ.clear()  # it may have been started before all of them were known
+    os.environ.update(setup.variables)
     store = open_store(setup.store, create=False)
     try:
         observer = _import_project(setup)

@@ -61,15 +61,35 @@ def test_one_that_has_begun_to_import_the_project_does_too(early: Early, bench: 
 
 
 def test_stages_find_the_variables_that_were_settled_after_it_was_started(
-    early: Early, bench: Workbench
+    early: Early, bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("GONE", "yes")
     early.start(setup_of(bench).root)
+    process = started(early)
+    monkeypatch.delenv("GONE")
+    monkeypatch.setenv("MODE", "fast")
+    setup_of(bench)
 
-    assert bench.bytes_of(bench.attempt("variables", names=["OMP_NUM_THREADS"])) == b'["1"]'
+    found = bench.attempt("variables", names=["OMP_NUM_THREADS", "MODE", "GONE"])
+
+    assert bench.bytes_of(found) == b'["1","fast",null]'
+    assert bench.executor._zygote is process
 
 
-@pytest.mark.parametrize("change", [{"MODE": "fast"}, {"PYTHONHASHSEED": "7"}])
-def test_another_environment_takes_another_zygote(
+def test_what_importing_the_project_has_set_here_it_has_set_there(
+    early: Early, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early.prepare(setup_of(bench))
+    process = started(early)
+    monkeypatch.setenv("MODE", "fast")
+    setup_of(bench)
+
+    assert bench.bytes_of(bench.attempt("add", a=1, b=2)) == b"3"
+    assert bench.executor._zygote is process
+
+
+@pytest.mark.parametrize("change", [{"PYTHONHASHSEED": "7"}, {"LC_ALL": "de_DE.UTF-8"}])
+def test_other_variables_that_python_reads_when_it_starts_take_another_zygote(
     early: Early, bench: Workbench, change: dict[str, str]
 ) -> None:
     setup = setup_of(bench)
