@@ -9,9 +9,8 @@ import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from lineal_store import durable
 from lineal_store.digest import Digest
@@ -32,8 +31,7 @@ _CLOCK_STEP_NANOSECONDS = 2_000_000_000
 _COPY_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """Content that a store holds: its digest, and its size."""
 
     digest: Digest

@@ -8,7 +8,8 @@ there is anything else to do, and what was gathered is written at once (group co
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from lineal.engine.cache import Asked
 from lineal.engine.clock import Clock
@@ -22,8 +23,7 @@ _LONGEST_SECONDS = 0.25
 _DEAREST_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """A result to be filed. ``contents`` are what it names and what is not durable yet, by digest.
 
     ``key`` is that of the action that was executed, also where the result is filed under another; ``retire`` are the
@@ -37,8 +37,7 @@ class Made:
     retire: tuple[int, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """A result that is durable: ``outputs`` are those of the first one that was filed under its key.
 
     ``other_run`` is the run that was first and made other bytes, if one was. Of what may not be filed any more, since
