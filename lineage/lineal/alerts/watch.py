@@ -56,7 +56,7 @@ class Watch:
         self._usual_seconds = usual_seconds
         self._run_id: str | None = None
         self._state = "running"
-        self._told: set[tuple[str, str, str]] = set()
+        self._told: set[tuple[str, str]] = set()
         self._stages: dict[str, StageChanged] = {}
         self._tails: dict[str, _Tail] = {}
         self._times = _Times([alert for alert in alerts if "slow" in alert.on])
@@ -76,7 +76,10 @@ class Watch:
                     self._times.end(event.stage)
                 if event.state == "up_for_retry" and self._is_wanted("retry"):
                     failed = self._failed_stage(event)
-                    self._tell_of("retry", event.stage, event.at, failed.failure.type, failed=[failed])
+                    happening = self._of_stage(
+                        "retry", event.stage, event.at, failed.failure.type, failed=[failed]
+                    )
+                    self._tell_once(happening, event.at)
                 elif event.other_bytes is not None:
                     self.found("nondeterminism", event.stage, {event.stage: event.other_bytes}, event.at)
             case OutputCaptured():
@@ -103,7 +106,8 @@ class Watch:
         """Tell what was ``found`` of a stage: sentences, by whom each is about."""
         notes = [f"{name}: {sentence}" for name, sentence in found.items()]
         what = "\n".join(sorted(set(found.values()))) if occasion == "schema_drift" else ""
-        self._tell_of(occasion, stage, at, what, notes=notes)
+        if self._is_wanted(occasion):
+            self._tell_once(self._of_stage(occasion, stage, at, what, notes=notes), at)
 
     def broke(self, problem: str, at: datetime) -> None:
         """The run ended ``at`` that time without having finished, for a ``problem`` that is no stage's."""
@@ -126,21 +130,11 @@ class Watch:
     def _is_wanted(self, occasion: Occasion) -> bool:
         return any(occasion in alert.on for alert in self._alerts)
 
-    def _tell_of(
-        self,
-        occasion: Occasion,
-        stage: str,
-        at: datetime,
-        what: str,
-        *,
-        failed: Sequence[FailedStage] = (),
-        notes: Sequence[str] = (),
-    ) -> None:
+    def _tell_once(self, happening: Happening, at: datetime) -> None:
         """Tell of a stage; of many items of a list, and many attempts, the first in a run."""
-        mark = (occasion, call_of(stage), what)
-        if mark not in self._told and self._is_wanted(occasion):
+        mark = happening.occasion, happening.reason
+        if mark not in self._told:
             self._told.add(mark)
-            happening = self._of_stage(occasion, stage, at, what, failed=failed, notes=notes)
             self._teller.tell(self._alerts, happening, at)
 
     def _of_stage(

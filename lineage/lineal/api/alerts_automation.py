@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -44,7 +45,7 @@ class AutomationAlerts:
         """Something happened."""
         if not self._alerts or self._configuration is None:
             return
-        try:
+        with self._told_of_problems("an alert could not be written down"):
             match notice:
                 case Missed(at, name, first, last):
                     since = f"from {first.due_at:%Y-%m-%d %H:%M} on " if first != last else ""
@@ -58,8 +59,6 @@ class AutomationAlerts:
                         self._about(_schedule_of(job) or job.origin), parameters=dict(job.parameters)
                     )
                     Watch(about, self._alerts, self._configuration.root).broke(job.note, at)
-        except Exception as error:  # noqa: BLE001 — whatever is wrong with an alert, the schedules are not
-            self._problem(f"an alert could not be written down: {type(error).__name__}: {error}")
 
     def look(self, waiting: Sequence[Job], now: datetime) -> None:
         """What is late by now, and what has grown old: looked for once a minute, at most."""
@@ -68,7 +67,7 @@ class AutomationAlerts:
         if self._looked is not None and timedelta(0) <= now - self._looked < _EVERY:
             return
         self._looked = now
-        try:
+        with self._told_of_problems("an alert could not be written down"):
             for job in waiting:
                 name = _schedule_of(job)
                 if name is not None and name in self._schedules:
@@ -85,8 +84,6 @@ class AutomationAlerts:
                     )
             for problem in deliver_waiting(self._configuration.root):
                 self._problem(problem)
-        except Exception as error:  # noqa: BLE001
-            self._problem(f"an alert could not be written down: {type(error).__name__}: {error}")
         if self._looking is None or not self._looking.is_alive():
             self._looking = threading.Thread(
                 target=self._look_for_stale, args=(self._configuration,), name="lineal-stale", daemon=True
@@ -99,10 +96,16 @@ class AutomationAlerts:
         return Teller(self._configuration.root)
 
     def _look_for_stale(self, configuration: Configuration) -> None:
-        try:
+        with self._told_of_problems("cannot look for what has grown old"):
             self._tell_stale(configuration)
+
+    @contextmanager
+    def _told_of_problems(self, what: str) -> Iterator[None]:
+        """Whatever is wrong with an alert, the schedules are not."""
+        try:
+            yield
         except Exception as error:  # noqa: BLE001
-            self._problem(f"cannot look for what has grown old: {type(error).__name__}: {error}")
+            self._problem(f"{what}: {type(error).__name__}: {error}")
 
     def _about(self, name: str) -> About:
         configuration, schedule = self._configuration, self._schedules.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,13 +31,25 @@ class Waits:
     """One small file in ``folder`` for each action that waits, by its key.
 
     They are kept on this machine alone, and losing one costs a delay: nothing here raises where the folder cannot be used.
+    The folder is listed once: what others leave behind later is theirs to wait for.
     """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         self._folder, self._clock = folder, clock
+        self._keys: set[str] | None = None
 
     def find(self, key: str) -> Wait | None:
         """The wait that was left behind for that action, unless it is over."""
+        return self._read(key) if key in self._listed() else None
+
+    def _listed(self) -> set[str]:
+        if self._keys is None:
+            self._keys = set()
+            with suppress(OSError):
+                self._keys.update(name.removesuffix(".json") for name in os.listdir(self._folder))
+        return self._keys
+
+    def _read(self, key: str) -> Wait | None:
         try:
             with open(f"{self._folder}/{key}.json", "rb") as note:
                 kept: Any = json.load(note)
@@ -58,10 +71,11 @@ class Waits:
             "delay_seconds": wait.left_seconds,
             "failure": asdict(wait.failure),
         }
+        self._listed().add(key)
         with suppress(OSError):
             write_note(self._path(key), json.dumps(kept).encode())
             for path in self._folder.glob("*.json"):
-                if self.find(path.stem) is None:  # an action that nobody asked for again
+                if self._read(path.stem) is None:  # an action that nobody asked for again
                     path.unlink(missing_ok=True)
 
     def forget(self, key: str) -> None:

@@ -99,7 +99,7 @@ class _Interruptible:
 
     def __enter__(self) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._before = _set_handler(signal.SIGINT, signal.default_int_handler)
             self._is_inside = True
 
     def interrupt(self) -> None:
@@ -114,4 +114,8 @@ class _Interruptible:
                 with self._lock:  # whoever presses just now has done so before the handler is another
                     self._is_inside = False
             finally:
-                signal.signal(signal.SIGINT, self._before)
+                _set_handler(signal.SIGINT, self._before)
+
+
+_set_handler: Any = getattr(sys.modules.get("_signal"), "signal", signal.signal)
+"""`signal.signal` without its search for names of what it takes and returns, which costs ten times the call."""

@@ -347,11 +347,26 @@ def taking_note(log: AccessLog) -> Iterator[None]:
     if not _installed:  # an audit hook stays for the life of the process
         sys.addaudithook(_hook)
         _installed = True
+    environ: Any = os.environ
+    starting: Any = sys.modules["_posixsubprocess"]
+    plain, start = environ._data, starting.fork_exec
+    watched = _Variables(plain)
+    watched.log = log
+
+    def fork_exec(*arguments: Any, **options: Any) -> Any:
+        log.started_process()
+        return start(*arguments, **options)
+
     before, _log = _log, log
+    environ._data = os.environb._data = watched  # type: ignore[attr-defined]
+    starting.fork_exec = fork_exec  # `multiprocessing` starts processes without an event, other than by fork
     try:
-        with _watched_environment(log), _watched_spawning(log):
-            yield
+        yield
     finally:
+        starting.fork_exec = start
+        plain.clear()
+        plain.update(dict.items(watched))
+        environ._data = os.environb._data = plain  # type: ignore[attr-defined]
         _log = before
 
 
@@ -378,37 +393,3 @@ class _Variables(dict[bytes, bytes]):
     def __setitem__(self, key: bytes, value: bytes) -> None:
         self.log.variable_set(key)
         super().__setitem__(key, value)
-
-
-@contextmanager
-def _watched_environment(log: AccessLog) -> Iterator[None]:
-    environ: Any = os.environ
-    plain: dict[bytes, bytes] = environ._data
-    watched = _Variables(plain)
-    watched.log = log
-    environ._data = watched
-    os.environb._data = watched  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        plain.clear()
-        plain.update(dict.items(watched))
-        environ._data = os.environb._data = plain  # type: ignore[attr-defined]
-
-
-@contextmanager
-def _watched_spawning(log: AccessLog) -> Iterator[None]:
-    """`multiprocessing` starts processes without an event, other than by fork."""
-    starting: Any = sys.modules["_posixsubprocess"]
-
-    start = starting.fork_exec
-
-    def fork_exec(*arguments: Any, **options: Any) -> Any:
-        log.started_process()
-        return start(*arguments, **options)
-
-    starting.fork_exec = fork_exec
-    try:
-        yield
-    finally:
-        starting.fork_exec = start

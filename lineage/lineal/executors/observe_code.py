@@ -218,7 +218,7 @@ class Counted:
         self._settled: set[int] = set()
         self._running: dict[
             int, list[weakref.ref[FunctionType]]
-        ] = {}  # the functions that run a copy of ours
+        ] = {}  # by place, those that run a copy of ours
         self._armed = False
         self._aside = _Aside()
 
@@ -269,32 +269,29 @@ class Counted:
             self._entered.update(place for place, (now, before) in enumerate(pairs) if now != before)
 
     def _copy(self, places: set[int]) -> None:
-        self._settled |= places
-        codes = [self._codes[place] for place in places]
-        known = {id(code): self._running.pop(id(code)) for code in codes if id(code) in self._running}
-        for code in codes:
-            if id(code) in known:  # nothing but code made it, so that nothing else can have come to run it
-                self._replace(
-                    code, [function for each in known[id(code)] if (function := each()) is not None]
-                )
-        strangers = {id(code): code for code in codes if id(code) not in known}
+        strangers: dict[int, int] = {}  # by the address of the code
+        for place in places:
+            known = self._running.pop(place, None)
+            if known is None:
+                strangers[id(self._codes[place])] = place
+            else:  # nothing but the copy's making had it run, so that nothing else can have come to run it
+                self._replace(place, [function for each in known if (function := each()) is not None])
         if not strangers:
             return
         found: dict[int, list[FunctionType]] = {}
         for function in functions_where(lambda code: id(code) in strangers):
-            found.setdefault(id(function.__code__), []).append(function)
-        for address, functions in found.items():
-            self._replace(strangers[address], functions)
+            found.setdefault(strangers[id(function.__code__)], []).append(function)
+        for place, functions in found.items():
+            self._replace(place, functions)
+        self._settled.update(strangers.values() - found.keys())
 
-    def _replace(self, code: CodeType, functions: list[FunctionType]) -> None:
-        """Have ``functions`` run a copy of ``code`` that counts from the start."""
-        copy = code.replace()
+    def _replace(self, place: int, functions: list[FunctionType]) -> None:
+        """Have ``functions`` run a copy of the code at ``place`` that counts from the start, in its place here."""
+        copy = self._codes[place].replace()
         for function in functions:
             function.__code__ = copy
-        self._running[id(copy)] = [weakref.ref(function) for function in functions]
-        self._codes.append(copy)
-        self._counters.append(_counter(copy))
-        self._before.append(_FRESH)
+        self._running[place] = [weakref.ref(function) for function in functions]
+        self._codes[place], self._counters[place], self._before[place] = copy, _counter(copy), _FRESH
 
 
 # -- anywhere -------------------------------------------------------------------------------------

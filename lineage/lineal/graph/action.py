@@ -8,12 +8,13 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import xxhash
 
-from lineal.graph.records import Action, CoveredUnit, Input, Manifest
+from lineal.graph.records import Action, CoveredUnit, Input, Manifest, to_bytes
 from lineal_store.canonical import encode
 
 Reason = Literal["new", "code", "input", "parameter", "environment", "schema"]
 
 _DOMAIN = b"lineal action 1\0"
+_SCALARS = frozenset({type(None), bool, int, float, str})
 
 
 def action_key(action: Action) -> str:
@@ -22,9 +23,11 @@ def action_key(action: Action) -> str:
     The key only says where to look: a result is accepted when the action stored in it equals the
     one asked for, so that a collision costs a rerun and is never a wrong hit.
     """
-    hasher = xxhash.xxh3_128(_DOMAIN)
-    hasher.update(encode(msgspec.to_builtins(action, order="sorted")))
-    return str(hasher.hexdigest())
+    if all(type(value) in _SCALARS for value in action.parameters.values()):
+        encoded = to_bytes(action)
+    else:  # bytes are hashed as text here
+        encoded = encode(msgspec.to_builtins(action, order="sorted"))
+    return str(xxhash.xxh3_128_hexdigest(_DOMAIN + encoded))
 
 
 def seed_of(action: Action) -> int:
@@ -34,7 +37,7 @@ def seed_of(action: Action) -> int:
         "parameters": action.parameters,
         "inputs": {port: taken.digest for port, taken in action.inputs.items()},
     }
-    return int(xxhash.xxh3_64(b"lineal seed 1\0" + encode(asked)).intdigest())
+    return int(xxhash.xxh3_64(b"lineal seed 1\0" + to_bytes(asked)).intdigest())
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -79,8 +79,10 @@ class History:
         First by the components that differ, then by the units of code, for which manifests are read. ``seen`` is
         what is looked at of an earlier action, where not all of this one is known.
         """
-        keys = list(self._known().get(stage_id, ()))[:_RELATIVES_COMPARED]
-        results = self.find_results(keys)
+        known = self._known().get(stage_id)
+        if not known:
+            return None
+        results = self.find_results(list(known)[:_RELATIVES_COMPARED])
         apart = {key: distance(seen(result.action), action) for key, result in results.items()}
         tied = [key for key in results if apart[key] == min(apart.values())]
         self._read_manifests(results[key].manifest for key in tied)

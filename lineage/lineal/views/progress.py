@@ -88,7 +88,8 @@ class Family:
 
     @property
     def ended(self) -> int:
-        return sum(number for word, number in self.words.items() if word not in _GOING_ON)
+        get = self.words.get  # asked at each change of each member
+        return self.total - get("running", 0) - get("queued", 0) - get("to be retried", 0)
 
     def left(self, now: float) -> float | None:
         """The seconds until all have ended, at the pace so far; None as long as there is none."""

@@ -175,11 +175,11 @@ class LocalBackend:
 
     def _write(self, upload: Upload, temporaries: MutableSequence[str]) -> str | None:
         """The complete file that is to get the name, not yet flushed; None when the name is taken."""
-        if not upload.replace and _exists(self._root + upload.name):
-            return None
         source = upload.source
         if isinstance(source, bytes) and _is_short_lived(upload):
-            return self._write_twin(source)
+            return self._write_twin(source)  # the link tells whether the name is taken
+        if not upload.replace and _exists(self._root + upload.name):
+            return None
         if not isinstance(source, bytes) and source.lstat().st_nlink == 1:
             durable.make_read_only(str(source))
             return str(source)
