@@ -14,9 +14,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 Document = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(NamedTuple):
     """The settings given as options; `open` makes a project of them."""
 
     store: str | None = None
@@ -76,8 +74,7 @@ class Session:
         return os.path.normpath(Path.cwd() / Path(self.store).expanduser())
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A command's document, the same as text for people, and the code to exit with."""
 
     document: Document

@@ -5,6 +5,7 @@ That is most of what such an answer costs; what it means is said in docs/plan-me
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 import time
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Next to nothing here is ever part of a cycle. Python would go through all of it again and again, at a tenth of the time
         # of a run of many small stages; what stages run in processes of their own finds Python as it is.
         gc.set_threshold(_OBJECTS_BEFORE_COLLECTION, 10, 10)
+        atexit.register(gc.freeze)  # nor in what is left at the end, which goes with the process
         arguments = sys.argv[1:]
     arguments = list(arguments)
     if arguments[:1] in (["run"], ["status"]):

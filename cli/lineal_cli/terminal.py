@@ -11,10 +11,10 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, TextIO
 
 import click
+from msgspec.structs import replace
 
 from lineal.events import ExecutionStarted
 from lineal.views.progress import Board, Notice

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from lineal_store.errors import CorruptRecord, InvalidName, StoreUnavailable
 from lineal_store.protocols import Backend, Upload
@@ -22,8 +22,7 @@ _READ_AT_ONCE = 1000
 _ROUNDS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Filed:
+class Filed(NamedTuple):
     """An action result as it lies in the store: the key, its generation (from 0), the record's bytes."""
 
     key: str
@@ -31,8 +30,7 @@ class Filed:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Retirement:
+class Retirement(NamedTuple):
     """Why a generation is no longer offered as a hit: one of REASONS, by whom, and when (aware UTC).
 
     ``why`` is what they said about it, if anything.

@@ -7,9 +7,8 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from lineal_store.digest import Digest
 from lineal_store.errors import BlobMissing, CorruptRecord, DigestMismatch, ObjectMissing, StoreUnavailable
@@ -27,8 +26,7 @@ _CLOCK_STEP_NANOSECONDS = 2_000_000_000
 _COPY_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(NamedTuple):
     """Content that a store holds: its digest, and its size."""
 
     digest: Digest

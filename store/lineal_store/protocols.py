@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from lineal_store.errors import InvalidName
 
@@ -47,8 +46,7 @@ def check_folder(prefix: str) -> None:
         raise InvalidName(prefix, "is no folder of a store")
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
     """An object to create.
 
     A Path source lies in ``backend.spool()`` and is consumed: it is gone when ``create`` has returned, and is left
@@ -62,8 +60,7 @@ class Upload:
     lasting: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
+class ObjectInfo(NamedTuple):
     """What a backend knows of an object without reading it; ``modified`` is aware UTC.
 
     ``sha256`` (64 hex) is what the place itself says of the bytes it keeps; None where it does not say.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from lineal_store.errors import CorruptRecord, InvalidName, RunExists
 from lineal_store.protocols import Backend, Upload
@@ -15,8 +15,7 @@ _START = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})-[0-9]{6}-[0-9a-f]{0,16}")
 _BEGUN = ".begun"
 
 
-@dataclass(frozen=True, slots=True)
-class RunFiles:
+class RunFiles(NamedTuple):
     """The two records of a run; ``finished`` is None while it runs, or when it died."""
 
     begun: bytes | None

@@ -8,14 +8,13 @@ run to stop, which the run looks for at least as often as it shows a sign.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from lineal_store.errors import CorruptRecord, ObjectMissing, StoreUnavailable
 from lineal_store.protocols import Backend, Upload
@@ -37,8 +36,7 @@ def boot_seconds() -> float:
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """A process as others can tell whether it still lives: ``machine`` is empty where they cannot.
 
     ``machine`` is this boot of a machine, and the part of its processes that can be seen; ``started`` tells the process
@@ -64,8 +62,7 @@ class Process:
         return self.is_here() and _started(self.pid) != self.started
 
 
-@dataclass(frozen=True, slots=True)
-class StopRequest:
+class StopRequest(NamedTuple):
     """Who wants a run to stop, and on which machine they said so."""
 
     who: str
@@ -85,7 +82,7 @@ class Signs:
         """Show the ``beat``-th sign of life of a run that ends with ``process``."""
         sign = {
             "beat": beat,
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "machine": process.machine,
             "pid": process.pid,
             "started": process.started,
@@ -144,7 +141,7 @@ class Signs:
 
     def ask_to_stop(self, run_id: str, request: StopRequest) -> None:
         """Ask a run to stop. Who was first to ask stays the one who did."""
-        self._backend.create([Upload(_REQUESTS + run_id, seal(asdict(request)), lasting=False)])
+        self._backend.create([Upload(_REQUESTS + run_id, seal(request._asdict()), lasting=False)])
 
     def forget_request(self, run_id: str) -> None:
         """Forget what a run that has ended was asked, as far as may be."""

@@ -7,10 +7,9 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lineal_store.actions import Actions
 from lineal_store.blobs import Blobs
@@ -35,8 +34,7 @@ HEADER = "lineal-store.json"
 _CONDITIONS_TRUSTED_SECONDS = 24 * 3600
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a store is, and how it is used from here. Pickles, so that another process can open the same.
 
     ``url`` is as ``open_store`` takes it; ``upstream`` are the URLs of stores to read through. ``cache`` is a folder of
@@ -126,12 +124,12 @@ def open_store(at: str | os.PathLike[str] | Place, *, create: bool = True) -> St
         backend = _backend(place.url, create=create)
         store_id = place.known_id or _checked_id(backend.url, _read_header(backend, create=create))
     openers = [
-        partial(open_store, replace(place, url=url, upstream=(), known_id=None), create=False)
+        partial(open_store, place._replace(url=url, upstream=(), known_id=None), create=False)
         for url in place.upstream
     ]
     return Store(
         backend,
-        place=replace(place, url=backend.url, known_id=store_id),
+        place=place._replace(url=backend.url, known_id=store_id),
         upstream=Upstream(openers) if openers else None,
         cache=cache,
     )

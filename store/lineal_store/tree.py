@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lineal_store import canonical
 from lineal_store.digest import Digest
@@ -18,8 +19,7 @@ _FORMAT = "lineal.tree/1"
 _MAX_SEGMENT_BYTES = 255
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One file: its path below the directory (``/``-separated), its mode (one of MODES), its content."""
 
     path: str

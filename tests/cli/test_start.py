@@ -78,5 +78,5 @@ def test_an_unchanged_run_imports_neither_click_nor_the_engine(tmp_path: Path) -
     assert "nothing to do, 1 stage unchanged" in told.stdout
     assert "'lineal.engine.memo'" in told.stderr
     for name in ("click", "msgspec", "lineal.api", "lineal.engine.session", "lineal.fingerprint", "json", "asyncio",
-                 "logging", "subprocess", "importlib.metadata"):  # fmt: skip
+                 "logging", "subprocess", "importlib.metadata", "dataclasses", "inspect", "shutil"):  # fmt: skip
         assert f"'{name}'" not in told.stderr

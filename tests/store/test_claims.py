@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -180,7 +180,7 @@ def test_the_claim_of_a_process_of_this_machine_that_is_gone_is_taken_over_at_on
 
 def test_a_process_that_only_has_the_same_id_is_another(runs: Runs) -> None:
     here = Process.current()
-    runs("ann", replace(here, started=here.started - 1)).claim(KEY)
+    runs("ann", here._replace(started=here.started - 1)).claim(KEY)
 
     assert runs("bob").claim(KEY) is None
 

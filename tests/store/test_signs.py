@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -54,9 +53,9 @@ def test_a_clock_that_is_behind_makes_nobody_silent(signs: Signs, backend: Backe
 @pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="processes cannot be told from here")
 def test_of_a_process_of_this_machine_it_is_seen_whether_it_lives(signs: Signs, backend: Backend) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    process = replace(Process.current(), pid=child.pid)
+    process = Process.current()._replace(pid=child.pid)
     stat = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
-    signs.show(RUN, replace(process, started=int(stat[19])), 1)
+    signs.show(RUN, process._replace(started=int(stat[19])), 1)
 
     # it may be stopped, and go on later
     assert signs.find_silent([RUN], after(backend, RUN, 10 * SILENT_SECONDS)) == {}

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ def execute_told(request: RunRequest, tables: Tables, page: str = "") -> RunReco
     ears = _Ears(request, tables, page)
     problems = deliver_waiting(request.root)
     try:
-        record = execute_run(replace(request, listener=ears))
+        record = execute_run(replace_fields(request, listener=ears))
     except Exception as error:
         ears.broke(error)
         raise

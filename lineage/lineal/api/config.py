@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, get_args
+
+from msgspec import Struct, field
 
 from lineal.api.nearest import did_you_mean, find_nearest
 from lineal.errors import UsageError
@@ -24,8 +25,7 @@ PROJECT_FILES = ("lineal.toml", "pyproject.toml")
 LOCAL_FILE = "lineal.local.toml"
 
 
-@dataclass(frozen=True, slots=True)
-class Configuration:
+class Configuration(Struct, frozen=True):
     """A project's settings after every source was read.
 
     ``store`` and ``upstream`` are URLs or absolute paths; ``pipelines`` are targets relative to
@@ -230,10 +230,10 @@ def _read_files(root: Path, mistakes: list[str]) -> Iterator[tuple[str, Mapping[
 
 
 def _read_toml(path: Path, mistakes: list[str]) -> Mapping[str, object]:
-    import tomllib
-
     if not path.is_file():
         return {}
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as problem:
@@ -294,8 +294,7 @@ def _from_text(text: str, shape: _Value) -> object:
 # --- what is known ---------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(Struct, frozen=True):
     """One value: its type, and for text the words it may be, or what it is like. A secret is not shown when it is wrong.
 
     ``check`` raises UsageError for a value of the type that means nothing.
@@ -309,8 +308,7 @@ class _Value:
     check: Callable[[Any], object] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(Struct, frozen=True):
     """``check`` finds what is wrong with a table whose values are all right by themselves."""
 
     keys: Mapping[str, _Shape]
@@ -318,13 +316,11 @@ class _Table:
     check: Callable[[Mapping[str, Any]], Iterator[str]] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _TableOfTables:
+class _TableOfTables(Struct, frozen=True):
     each: _Table
 
 
-@dataclass(frozen=True, slots=True)
-class _ArrayOfTables:
+class _ArrayOfTables(Struct, frozen=True):
     each: _Table
     unique: str | None = None
 

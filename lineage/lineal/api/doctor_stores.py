@@ -8,7 +8,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -388,7 +387,7 @@ _CREDENTIALS = {
 def _check_upstream(place: Place, url: str) -> Found:
     if url == place.url:
         return warning("is the store itself", "Take it out of `upstream`.")
-    alone = replace(_alone(place), url=url)
+    alone = _alone(place)._replace(url=url)
     try:
         if _is_remote(alone):
             from lineal_store.backends.s3 import S3Backend
@@ -446,7 +445,7 @@ def _size(size_bytes: int) -> str:
 
 def _alone(place: Place) -> Place:
     """The store itself, past the cache and what is upstream of it."""
-    return replace(place, upstream=(), cache=None, known_id=None)
+    return place._replace(upstream=(), cache=None, known_id=None)
 
 
 def _is_remote(place: Place) -> bool:

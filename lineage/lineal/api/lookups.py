@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from lineal.api.config import LOCAL_FILE, PROJECT_FILES
 from lineal.engine.memo import COLLECTORS, Identity, Question, Typed, identity_of, is_settled, surroundings
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from lineal.engine.grounds import Asking
 
 
-@dataclass(frozen=True, slots=True)
-class Lookups:
+class Lookups(Struct, frozen=True):
     """What was typed, of the project in ``root``, and every path that decided what it means.
 
     ``target`` is None where the project's only pipeline is meant. ``surroundings`` are the process's before it imported

@@ -14,7 +14,6 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime
 from queue import Empty, Full, Queue
 
@@ -49,7 +48,7 @@ def execute_traced(request: RunRequest, execute: Callable[[RunRequest], RunRecor
     """
     tracing = _Tracing(request)
     try:
-        record = execute(replace(request, listener=tracing))
+        record = execute(replace_fields(request, listener=tracing))
     except BaseException as error:
         tracing.broke(error)
         raise

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import closing, nullcontext, suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
 
 from lineal.api.config import Configuration, load_configuration
 from lineal.api.given import Given
@@ -21,6 +22,7 @@ from lineal.api.targets import Target, import_folders, load_module, pick_pipelin
 from lineal.api.tracing import is_traced
 from lineal.errors import LinealError, NotFound, StoreUnavailable, UsageError
 from lineal.events import Listener, ignore
+from lineal.executors.early import Early
 from lineal.fingerprint import loader
 from lineal.fingerprint.sources import Sources
 from lineal_store import Store, open_store
@@ -67,7 +69,7 @@ class Project:
         except StoreUnavailable:
             by_default = self.configuration.origins.get("store") == "default"
             if by_default and not os.path.lexists(self.configuration.store):
-                return open_store(replace(self.configuration.place, url="memory://nothing-yet"))
+                return open_store(self.configuration.place._replace(url="memory://nothing-yet"))
             raise
 
     # -- running ------------------------------------------------------------------------------
@@ -103,9 +105,6 @@ class Project:
         compare, ``"10%"``. ``typed`` is the command line that asks for this, where
         the answer may be kept for it (`lineal.engine.memo`).
         """
-        from lineal.engine.session import preview_run
-        from lineal.views.runs import run_document
-
         executor = _known_executor(executor or self.configuration.executor)
         if why is not None and not force:
             raise UsageError("--why is given, and nothing is forced", "It says why --force STAGE is used.")
@@ -130,9 +129,12 @@ class Project:
                 executor=executor,
                 trigger=trigger,
                 listener=listener or ignore,
+                early=early,
             )
             if not dry_run:
                 return self.execute(request)
+            from lineal.engine.session import preview_run
+
             preview = preview_run(request)
             if preview.state != "queued":
                 return preview
@@ -141,16 +143,21 @@ class Project:
             return advised(preview, request)
 
         given = Given(assignments, params_file, data or {}, logical_date)
-        record = self._with_graph(
-            target,
-            given,
-            act,
-            asking=dry_run,
-            executes=bool(force or check_share) and not dry_run,
-            kept=None
-            if typed is None or dry_run or params_file or check_share
-            else Lookups.made(typed, target, self.root),
-        )
+        early = Early() if executor == "process" and not dry_run else None
+        with closing(early) if early is not None else nullcontext():
+            record = self._with_graph(
+                target,
+                given,
+                act,
+                asking=dry_run,
+                executes=bool(force or check_share) and not dry_run,
+                kept=None
+                if typed is None or dry_run or params_file or check_share
+                else Lookups.made(typed, target, self.root),
+                early=early,
+            )
+        from lineal.views.runs import run_document
+
         return run_document(record, record.stages)
 
     def rerun(
@@ -630,6 +637,12 @@ class Project:
 
     # -- parts --------------------------------------------------------------------------------
 
+    @property
+    def _has_no_results(self) -> bool:
+        """Whether whatever is run has to be executed: the store is a folder that is not there yet."""
+        store = self.configuration.store
+        return not self.configuration.upstream and "://" not in store and not os.path.lexists(store)
+
     @cached_property
     def _addresses(self) -> Addresses:
         from lineal.api.addresses import Addresses
@@ -645,15 +658,18 @@ class Project:
         asking: bool,
         executes: bool = False,
         kept: Lookups | None = None,
+        early: Early | None = None,
     ) -> T:
         """Do ``act`` with the graph of a pipeline: the one that is kept, where it will do, else one that is traced now.
 
-        ``executes`` says that stages will be executed for sure, which takes the project's code.
+        ``executes`` says that stages will be executed for sure, which takes the project's code. ``early`` is started where that is known.
         """
+        place = resolve(target, self.configuration)
+        if early is not None and (executes or self._has_no_results):
+            early.start(str(self.root))  # before all that is imported from here on
         from lineal.api.graphs import CodeNeeded, GraphCache, Surroundings
         from lineal.engine.session import Code
 
-        place = resolve(target, self.configuration)
         put_first(place, self.root)
         sources = Sources.capture(self.root, import_roots=import_folders(place, self.root))
         code = Code.of(sources, self.root)

@@ -6,9 +6,10 @@ import inspect
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from lineal.api.project import open_project
 from lineal.api.run import Run

@@ -10,10 +10,9 @@ import signal
 import sys
 import threading
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from lineal.api.project import open_project
 from lineal.engine.session import Code, RunRequest, execute_run
@@ -34,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     except LinealError as error:
         problem = Problem(type=type(error).__name__, message=str(error), hint=error.hint)
         answer = Answer(problem=problem)
-    write(folder / "answer", msgspec.structs.replace(answer, lineal=VERSION))
+    write(folder / "answer", replace(answer, lineal=VERSION))
 
 
 def replay(job: Job) -> Answer:

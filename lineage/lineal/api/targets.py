@@ -11,10 +11,12 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lineal.api.nearest import did_you_mean
 from lineal.errors import UsageError
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
 FORMS = "A target is path/to/file.py[:pipeline], package.module:pipeline, or a name from the configuration."
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A module, and the name in it that is meant.
 
     ``import_folder`` comes first on ``sys.path``. ``file`` is None where the module is found on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from lineal.api.addresses import Addresses
@@ -33,7 +32,7 @@ def other_place(configuration: Configuration, url: str | None, option: str) -> P
                 f"Choose one with {option} URL.",
             )
         url = configuration.upstream[0]
-    return replace(configuration.place, url=url, upstream=(), cache=None)
+    return configuration.place._replace(url=url, upstream=(), cache=None)
 
 
 def copy_between(

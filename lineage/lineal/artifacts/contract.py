@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from types import NoneType
 from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lineal.artifacts.annotations import says_nothing, spelled, union_members
 from lineal.artifacts.codecs.protocol import class_name
@@ -24,8 +26,7 @@ class SchemaError(UsageError):
     """A schema is declared in a way that cannot work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What `field` says about a column beyond its type; None where it says nothing."""
 
     dtype: str | None = None
@@ -40,8 +41,7 @@ class Rules:
     matches: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnContract:
+class ColumnContract(Struct, frozen=True):
     """A column that has to be there. ``kind`` is one of `KINDS`."""
 
     kind: str
@@ -57,8 +57,7 @@ class ColumnContract:
         return f"{self.kind}[{details}]" if details else self.kind
 
 
-@dataclass(frozen=True, slots=True)
-class Contract:
+class Contract(Struct, frozen=True):
     """Everything that a table must be."""
 
     columns: Mapping[str, ColumnContract]
@@ -178,7 +177,7 @@ _NUMPY_KINDS = {
 
 
 def _replaced(rules: Rules, **changes: Any) -> Rules:
-    return Rules(**{item.name: getattr(rules, item.name) for item in fields(rules)} | changes)
+    return replace(rules, **changes)
 
 
 # -- rules ------------------------------------------------------------------------------------

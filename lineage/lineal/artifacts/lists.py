@@ -7,15 +7,15 @@ A directory is a folder of that name, or where it is empty a file that holds its
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from lineal_store import Digest
 from lineal_store.errors import CorruptRecord
 from lineal_store.tree import Tree, TreeEntry
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """One output of one call; of a directory that is not empty, its files by their paths within it."""
 
     codec: str

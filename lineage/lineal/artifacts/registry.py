@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
+
+from msgspec import Struct
 
 from lineal.artifacts.annotations import class_of, required, says_nothing, spelled, union_members
 from lineal.artifacts.codecs.protocol import (
@@ -22,8 +23,7 @@ from lineal.artifacts.types import Secret
 NAMES = ("json", "bytes", "arrow", "pandas", "polars", "numpy", "sklearn", "pickle", "file", "directory")
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(Struct, frozen=True):
     """A value as bytes: ``path`` is a file, or with the directory codec a folder, that belongs to the caller."""
 
     codec: str
@@ -31,8 +31,7 @@ class Encoded:
     description: Description
 
 
-@dataclass(frozen=True, slots=True)
-class EncodedInMemory:
+class EncodedInMemory(Struct, frozen=True):
     """A value as ``data``."""
 
     codec: str

@@ -20,8 +20,9 @@ from __future__ import annotations
 import sys
 import typing
 from collections.abc import Collection
-from dataclasses import fields
 from typing import Annotated, Any, ClassVar, get_args, get_origin
+
+from msgspec.structs import asdict
 
 from lineal.artifacts.annotations import union_members
 from lineal.artifacts.contract import Contract, Extra, Rules, SchemaError, column_contract, nearest
@@ -136,8 +137,11 @@ def describe(schema: type[Schema]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for name in sorted(contract.columns):
         column = contract.columns[name]
-        rules = {item.name: getattr(column.rules, item.name) for item in fields(Rules)}
-        rules = {option: value for option, value in rules.items() if value is not None and value is not False}
+        rules = {
+            option: value
+            for option, value in asdict(column.rules).items()
+            if value is not None and value is not False
+        }
         place = f"{schema.__name__}.{name}"
         encoded = {o: encode_value(v, name=f"{place}, {o}") for o, v in rules.items() if o != "isin"}
         if column.rules.isin is not None:

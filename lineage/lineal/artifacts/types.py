@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from types import UnionType
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Marker:
+
+class Marker(Struct, frozen=True):
     """What sets an alias apart from the plain type that it stands for."""
 
     name: str

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from lineal.errors import LinealError
 
 MAX_SAMPLES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One of the rows: its label in the index (its number where there is no index) and the value, as text."""
 
     row: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """One rule that a table breaks, and where.
 
     ``column`` is None for rules on the whole table. ``rule`` is required, extra, table, duplicate, dtype, unit,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from lineal.engine.cache import Asked
 from lineal.engine.clock import Clock
@@ -24,8 +25,7 @@ _QUIET_SECONDS = 0.01
 _DEAREST_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
+class Made(Struct, frozen=True):
     """A result to be filed. ``contents`` are what it names and what is not durable yet, by digest.
 
     ``key`` is that of the action that was executed, also where the result is filed under another; ``retire`` are the
@@ -39,8 +39,7 @@ class Made:
     retire: tuple[int, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True):
     """A result that is durable: ``outputs`` are those of the first one that was filed under its key.
 
     ``other_run`` is the run that was first and made other bytes, if one was. Of what may not be filed any more, since

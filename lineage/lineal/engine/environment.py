@@ -59,7 +59,7 @@ def describe_environment(
         python=platform.python_version(),
         implementation=platform.python_implementation(),
         build=" ".join(platform.python_build()),
-        platform=platform.platform(),
+        platform=_platform(),
         machine=platform.machine(),
         distributions={each.name: each.version for each in installed},
         variables={name: variables[name] for name in (*VARIABLES, *declared) if name in variables},
@@ -99,6 +99,17 @@ def _read_notes(remember: Path | None) -> _Notes:
         return {} if remember is None else msgspec.json.decode(remember.read_bytes(), type=_Notes)
     except (OSError, msgspec.DecodeError):
         return {}
+
+
+def _platform() -> str:
+    """What `platform.platform` says, without the process that it starts on Linux to be told of the machine once more."""
+    import platform
+
+    libc = "".join(platform.libc_ver()) if sys.platform == "linux" else ""
+    if not libc:
+        return platform.platform()
+    system = os.uname()
+    return f"{system.sysname}-{system.release}-{system.machine}-with-{libc}"
 
 
 def _cpu_features() -> list[str]:

@@ -5,14 +5,13 @@ Whatever is not plain here means no memo: the next run thinks it all through, as
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from lineal.engine.memo import Grounds, Identity, Question, identity_of, is_settled
 from lineal.errors import LinealError
@@ -37,8 +36,7 @@ _PLAIN_OPTIONS = frozenset({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(Struct, frozen=True):
     """The question that a run answers, where its answer may be kept, and what the caller's part of the answer rests on.
     ``document`` makes the document of a run; with ``in_full`` it is told even where every stage is a hit.
 
@@ -157,8 +155,8 @@ def _hits_next_time(graph: Graph, result: RunResult) -> list[Asked] | None:
 
 def _is_plain(options: StageOptions) -> bool:
     return all(
-        field.name in _PLAIN_OPTIONS or getattr(options, field.name) == getattr(_NONE_GIVEN, field.name)
-        for field in dataclasses.fields(options)
+        name in _PLAIN_OPTIONS or getattr(options, name) == getattr(_NONE_GIVEN, name)
+        for name in options.__struct_fields__
     )
 
 

@@ -8,12 +8,12 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import xxhash
+from msgspec import Struct
 
 from lineal.artifacts import Directory, File
 from lineal.engine.memo import Identity, identity_of, is_settled
@@ -44,8 +44,7 @@ class SourceUnavailable(LinealError):
         return f"cannot read {self.url}: {self.problem}"
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(Struct, frozen=True):
     """Outside data as the store holds it; ``type`` is ``file`` or ``directory``."""
 
     digest: Digest

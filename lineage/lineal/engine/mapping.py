@@ -7,7 +7,6 @@ origin is the actions of the items.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from msgspec.structs import replace as replace_fields
@@ -68,7 +67,7 @@ class Maps:
                 group=node.id,
             )
             tasks.append(task_of(call))
-            self._account.plan.stages[call.id] = replace(
+            self._account.plan.stages[call.id] = replace_fields(
                 stage, node=call, task=tasks[-1], twin=stage.twin or stage
             )
             self._account.stages[call.id] = StageProgress()

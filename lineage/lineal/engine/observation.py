@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from lineal.executors.observe_places import Declared
 from lineal.executors.protocol import Access, Entry, Observations
@@ -32,8 +33,7 @@ _Key = tuple[str, int, str]
 """A unit: its file, its line, and what it is called there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Declarations:
+class Declarations(Struct, frozen=True):
     """What a stage declares besides its code. An ``effect`` is there to change the world: where it connects to is its purpose."""
 
     reads: tuple[str, ...] = ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -37,8 +36,7 @@ from lineal.stages.wiring import Binding, Collection, Constant, Item, Result, So
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-@dataclass(frozen=True)
-class PlannedStage:
+class PlannedStage(Struct, frozen=True, dict=True):
     """One stage of the graph with the parts of its action that do not depend on inputs."""
 
     node: Node
@@ -93,8 +91,7 @@ def open_spots(found: Fingerprint, variables: Sequence[str]) -> list[BlindSpot]:
     return [spot for spot in found.blind_spots if spot.kind != "environment" or spot.detail not in variables]
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """The stages of a run in an order in which parents come first.
 
     More come in while a run expands mapped stages. ``code_of`` gives the fingerprint of an object by ``module:qualname``; None where it is not the project's.

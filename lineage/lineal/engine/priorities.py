@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
 
 
 def critical_paths(parents: Mapping[str, Sequence[str]], seconds: Mapping[str, float]) -> dict[str, float]:
@@ -14,8 +13,8 @@ def critical_paths(parents: Mapping[str, Sequence[str]], seconds: Mapping[str, f
     chain by their number goes first (highest level first: Adam, Chandy and Dickson, "A comparison of list schedules for parallel
     processing systems", CACM, 1974). Linear in tasks and edges.
     """
-    known = [seconds[task] for task in parents if task in seconds]
-    usual = max(median(known), _LEAST_SECONDS) if known else 1.0
+    known = sorted(seconds[task] for task in parents if task in seconds)
+    usual = max(known[len(known) // 2], _LEAST_SECONDS) if known else 1.0  # of two the larger
     after = dict.fromkeys(parents, 0.0)  # the longest chain behind each
     paths = {}
     for task in reversed(list(parents)):

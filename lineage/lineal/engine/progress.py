@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from lineal.engine import machine
 from lineal.engine.cache import Answer, Asked
@@ -17,8 +19,7 @@ from lineal.graph.records import Output
 from lineal_store import Digest
 
 
-@dataclass(slots=True)
-class StageProgress:
+class StageProgress(Struct):
     """What is known of one stage of the run so far."""
 
     state: StageState = "queued"
@@ -51,8 +52,7 @@ class Account:
         self.secrets = Secrets()
 
 
-@dataclass(frozen=True, slots=True)
-class RunContext:
+class RunContext(Struct, frozen=True):
     """What all results of a run share.
 
     ``why`` is what whoever forces stages says about it. ``scratch`` is a local folder that the run may fill and removes; in ``checkpoints`` each action has one that lasts until it has succeeded.
@@ -67,8 +67,7 @@ class RunContext:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Struct, frozen=True):
     """How a run ended. ``planned`` and ``items`` are as in its `Account`."""
 
     state: RunState
@@ -78,8 +77,7 @@ class RunResult:
     warnings: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(Struct):
     """An attempt that the executor was given; ``deadline`` is on the monotonic clock, None until it has begun.
 
     ``timed_out`` is what becomes of one that has taken too long, or whose run has.
@@ -92,8 +90,7 @@ class Attempt:
     stopped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
+class Poll(Struct, frozen=True):
     """When to ask again, on the monotonic clock, and how long to wait after that; the waits grow."""
 
     at: float

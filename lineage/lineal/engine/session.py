@@ -7,14 +7,12 @@ import fnmatch
 import os
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import to_builtins
+from msgspec import Struct, field, to_builtins
 from msgspec.structs import replace as replace_fields
 
 from lineal.artifacts import Directory, File, Secret
@@ -70,6 +68,7 @@ from lineal_store.blobs import name_of
 if TYPE_CHECKING:
     from lineal.engine.grounds import Asking
     from lineal.engine.observation import Judge
+    from lineal.executors.early import Early
     from lineal_store.claims import Claims
 
 
@@ -79,8 +78,7 @@ _CLUSTER_SLOTS = (
 _ITEM = re.compile(r"(.+)\[\d+\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Code:
+class Code(Struct, frozen=True):
     """The project's code, and what is known of it; ``remembered`` is kept from one process to the next."""
 
     fingerprinter: Fingerprinter
@@ -93,8 +91,7 @@ class Code:
         return cls(Fingerprinter(sources, distributions=Distributions(), cache=remembered), remembered)
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
+class RunRequest(Struct, frozen=True):
     """What to run, and how. ``force``, ``only`` and ``until`` hold stage names, ids or globs.
 
     ``module`` declares the pipeline: its importable name, also where it is what runs as ``__main__``. ``is_cached``
@@ -103,7 +100,8 @@ class RunRequest:
     With ``strict`` results of stages that look at more than they declare are not cached. ``timeout_seconds``, else the pipeline's
     own, bounds the whole run. ``limits`` are sizes of concurrency groups. ``check_share`` of the hits, none to all (0 to 1), are
     executed again and compared. ``why`` is recorded with results that ``force`` supersedes, ``trigger`` with the run. ``asking`` is given where a run
-    that finds everything done may be kept as the answer to the same question.
+    that finds everything done may be kept as the answer to the same question. ``early`` is where a process executor looks for its zygote; the
+    caller closes it.
     """
 
     graph: Graph
@@ -132,6 +130,7 @@ class RunRequest:
     is_cached: bool = False
     notes: Sequence[str] = ()
     asking: Asking | None = None
+    early: Early | None = None
 
 
 def preview_run(request: RunRequest) -> RunRecord:
@@ -223,6 +222,8 @@ class _Session:
 
         def begin() -> Mapping[str, float]:
             if self._request.is_cached:
+                if self._request.early is not None:  # which imports the project while this process does
+                    self._request.early.prepare(self._setup())
                 raise CodeNeeded("a stage has to be executed")
             mend_code(self._store, self._request.sources)
             self._claims_of().beat()  # first: a run that has begun and shows no sign of life is lost
@@ -330,14 +331,20 @@ class _Session:
     def _preview_context(self) -> RunContext:
         """Of a run that executes nothing: no folder is made for it."""
         nowhere = Digest.of(b"")
-        scratch = Path(tempfile.gettempdir()) / f"lineal-{self._run_id}"
-        return RunContext(self._run_id, nowhere, nowhere, user_name(), scratch, self._checkpoints)
+        return RunContext(
+            self._run_id, nowhere, nowhere, user_name(), self._scratch_elsewhere(), self._checkpoints
+        )
 
     def _scratch(self) -> Path:
         folder = self._local / "scratch" / self._run_id
         with contextlib.suppress(OSError):
             folder.parent.mkdir(parents=True, exist_ok=True)
             return folder
+        return self._scratch_elsewhere()
+
+    def _scratch_elsewhere(self) -> Path:
+        import tempfile  # takes milliseconds, and an ordinary run needs none of it
+
         return Path(tempfile.gettempdir()) / f"lineal-{self._run_id}"
 
     def _runner(
@@ -430,7 +437,7 @@ class _Session:
             )
         from lineal.executors.process import ProcessExecutor  # a run of hits needs none of them
 
-        return ProcessExecutor(setup, self._slots)
+        return ProcessExecutor(setup, self._slots, early=self._request.early)
 
     def _setup(self) -> Setup:
         sources = self._request.sources

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from msgspec.structs import asdict
 
 from lineal.engine.clock import Clock
@@ -17,8 +17,7 @@ from lineal.events import Failure
 from lineal.notes import write_note
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """``attempts`` of an action have failed, the last one of ``run_id`` with ``failure``; the next is due in ``left_seconds``."""
 
     run_id: str

@@ -15,7 +15,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -462,7 +462,7 @@ def _job(setup: Setup, store: Store, declared: Collection[str], distributions: M
             setup,
             sources={},
             variables={name: value for name, value in setup.variables.items() if name in sent},
-            store=replace(setup.store, cache=None),
+            store=setup.store._replace(cache=None),
             bounded=(),
         ),
         str(code),

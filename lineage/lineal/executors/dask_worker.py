@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +122,7 @@ class Host:
     def __init__(self, job: Job, worker: Worker) -> None:
         self._job, self._worker = job, worker
         self._folder = Path(tempfile.mkdtemp(prefix="lineal-", dir=worker.local_directory))
-        self._place = replace(job.setup.store, cache=str(self._folder / "cache"))
+        self._place = job.setup.store._replace(cache=str(self._folder / "cache"))
         self._orders: queue.SimpleQueue[Order | str | None] = queue.SimpleQueue()
         self._keys: dict[str, str] = {}
         self._answers: dict[str, Future[Answer]] = {}
@@ -285,7 +285,7 @@ def _examined(job: Job) -> Fitness:
         if found != version:
             problem = f"it has {name} {found or 'not at all'}, and the stages' keys say {version}"
             return Fitness(_PROCESS, problem, "Start the workers from the environment that you run from.")
-    place = replace(job.setup.store, known_id=None)
+    place = job.setup.store._replace(known_id=None)
     try:
         store = open_store(place, create=False)
     except LinealError as error:

@@ -10,9 +10,10 @@ import stat
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import CodeType
+
+from msgspec import Struct, field
 
 from lineal.executors.observe_access import AccessLog, taking_note
 from lineal.executors.observe_code import functions_where, make_watch
@@ -25,8 +26,7 @@ from lineal_store.digest import Digest
 _MOST_SIDE_PRODUCTS = 1000
 
 
-@dataclass(slots=True)
-class Noted:
+class Noted(Struct):
     """What is noted of one attempt; ``observations`` are there when it has ended."""
 
     log: AccessLog

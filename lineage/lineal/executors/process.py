@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import selectors
 import signal
 import socket
@@ -11,16 +12,16 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace as replace_fields
 
 from lineal.events import Failure
 from lineal.executors import death
-from lineal.executors.family import Family
 from lineal.executors.protocol import Begun, Captured, Envelope, Outcome, Report, Setup
 from lineal.executors.wire import (
     KILL_GRACE_SECONDS,
@@ -36,16 +37,49 @@ from lineal.executors.wire import (
     log_of,
 )
 
+if TYPE_CHECKING:
+    from lineal.executors.early import Early
+    from lineal.executors.family import Family
+
 _TICK_SECONDS = 0.1  # between two looks at what attempts write, and at those that are to end
 _MEMORY_SECONDS = 0.25  # between two looks at what attempts use
 _REAPED_SECONDS = 5.0  # for the zygote to say how a worker ended
 _SPARES = 2  # workers that wait for the next attempts: no fewer, and up to twice as many
 
 
+class Zygote(NamedTuple):
+    """A zygote, and this end of the line to it."""
+
+    process: subprocess.Popen[bytes]
+    line: Line
+
+
+def start_zygote(root: str, variables: Mapping[str, str]) -> Zygote:
+    """One that waits for a `Setup`, in the folder ``root`` where there is one; ``variables`` are its environment."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lineal.executors.zygote", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=dict(variables),
+            cwd=root if os.path.isdir(root) else None,  # noqa: PTH112  another machine need not have it
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return Zygote(process, Line(ours))
+
+
+def end_zygote(zygote: Zygote) -> None:
+    """End one that nobody needs, with all that it has started."""
+    zygote.line.close()
+    _end(_family(zygote.process.pid))
+    zygote.process.wait()
+
+
 class ProcessExecutor:
     """Hands each attempt to a worker that a zygote has forked after importing the project (`lineal.executors.zygote`).
 
-    The zygote starts with the first attempt. Should it die, or hang (no import of the project after
+    The zygote starts with the first attempt, unless one was started `early`. Should it die, or hang (no import of the project after
     ``import_seconds``, no worker after ``fork_seconds``), another is started, once for an attempt, and what had not
     begun is given to that; ``monotonic`` is the clock for both. An attempt whose stage declares ``resources={"memory": …}`` is stopped when it uses more.
     """
@@ -55,12 +89,13 @@ class ProcessExecutor:
         setup: Setup,
         slots: int,
         *,
+        early: Early | None = None,
         import_seconds: float = 600.0,
         fork_seconds: float = 30.0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.slots = slots
-        self._setup, self._monotonic = setup, monotonic
+        self._setup, self._early, self._monotonic = setup, early, monotonic
         self._import_seconds, self._fork_seconds = import_seconds, fork_seconds
         self._zygote: subprocess.Popen[bytes] | None = None
         self._line: Line | None = None
@@ -137,20 +172,12 @@ class ProcessExecutor:
 
     def _connected(self) -> Line:
         if self._line is None:
-            ours, theirs = socket.socketpair()
-            root = self._setup.root
-            with theirs:
-                self._zygote = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "lineal.executors.zygote", str(theirs.fileno())],
-                    pass_fds=[theirs.fileno()],
-                    env=dict(self._setup.variables),
-                    cwd=root if os.path.isdir(root) else None,  # noqa: PTH112  another machine need not have it
-                    stdin=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            self._line = Line(ours)
+            zygote = self._early.take(self._setup) if self._early is not None else None
+            is_told = zygote is not None
+            self._zygote, self._line = zygote or start_zygote(self._setup.root, self._setup.variables)
             self._selector.register(self._line, selectors.EVENT_READ)
-            self._line.send(self._setup)
+            if not is_told:
+                self._line.send(self._setup)
         return self._line
 
     def _hand_out(self) -> None:
@@ -239,7 +266,7 @@ class ProcessExecutor:
         for attempt in attempts:
             assert attempt.worker is not None
             self._hear(attempt.worker)  # it may have ended well just before
-        family = Family(self._zygote.pid)
+        family = _family(self._zygote.pid)
         why = why or death.told("the worker's parent process", self._status_of_zygote())
         _end(family)
         self._dismiss_spares()
@@ -268,9 +295,9 @@ class ProcessExecutor:
             self._line.close()
         if self._zygote is not None:
             try:
-                self._zygote.wait(KILL_GRACE_SECONDS)
+                _wait(self._zygote, KILL_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
-                _end(Family(self._zygote.pid))
+                _end(_family(self._zygote.pid))
                 self._zygote.wait()
         self._line = self._zygote = None
         self._has_imported, self._wanted = False, 0
@@ -285,7 +312,7 @@ class ProcessExecutor:
         except EOFError:
             self._leave(worker)
             if attempt is not None and attempt.ending is None:
-                attempt.ending = _Ending(Family(worker.pid), time.monotonic() + _REAPED_SECONDS)
+                attempt.ending = _Ending(_family(worker.pid), time.monotonic() + _REAPED_SECONDS)
             return
         for message in messages:
             if isinstance(message, Begun) and attempt is not None:
@@ -325,7 +352,7 @@ class ProcessExecutor:
     def _stop(self, attempt: _Attempt, *, why: Failure | None = None, grace_seconds: float = 0.0) -> None:
         """Have the attempt's processes end. Its failure is ``why``, else the way in which they do."""
         assert attempt.worker is not None
-        family = Family(attempt.worker.pid)
+        family = _family(attempt.worker.pid)
         attempt.ending = _Ending(family, time.monotonic() + grace_seconds, why)
         attempt.is_stopped = True
         if grace_seconds > 0:
@@ -465,7 +492,7 @@ class _Attempt:
     def memory_bytes(self, *, above: float) -> int:
         """What its processes use together: measured exactly where that could be ``above`` so many bytes."""
         assert self.worker is not None
-        self._family = self._family or Family(self.worker.pid)
+        self._family = self._family or _family(self.worker.pid)
         resident = self._family.resident_bytes()
         return resident if resident <= above else self._family.memory_bytes()
 
@@ -511,6 +538,29 @@ def _not_begun(seconds: float) -> Failure:
         f"no process began with the attempt for {seconds:g} s, so what was to run it was ended",
         "Is the machine overloaded, or does a module of the project wait for something when it is imported?",
     )
+
+
+def _family(pid: int) -> Family:
+    from lineal.executors.family import (
+        Family,  # psutil takes long to import, and most runs have nothing to end
+    )
+
+    return Family(pid)
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait for its end; subprocess.TimeoutExpired. `Popen.wait` alone would only look now and then, at last every 50 ms."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # in a sandbox that does not know the call
+            end = os.pidfd_open(process.pid)
+            try:
+                poll = select.poll()
+                poll.register(end, select.POLLIN)
+                poll.poll(1000 * seconds)
+                seconds = 0
+            finally:
+                os.close(end)
+    process.wait(seconds)
 
 
 def _end(family: Family) -> None:

@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,8 @@ def main(fd: int) -> None:
         setup: Setup = line.receive()
     except EOFError:
         return
+    os.environ.clear()  # it may have been started before all of them were known
+    os.environ.update(setup.variables)
     store = open_store(setup.store, create=False)
     try:
         observer = _import_project(setup)
@@ -248,12 +250,17 @@ def _way_to_adopt_orphans() -> Callable[[], object]:
     return partial(ctypes.CDLL(None).prctl, 36, 1, 0, 0, 0)
 
 
-def _end_all(workers: Iterable[int]) -> None:
+def _end_all(workers: Collection[int]) -> None:
     """Kill the workers and whatever stages have started and left behind."""
     for pid in workers:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    with suppress(ChildProcessError):  # when there is no child any more
+    for pid in workers:
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+    with suppress(
+        ChildProcessError
+    ):  # when there is no child any more, as mostly: then nobody waits for psutil's import
         while True:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
                 import psutil

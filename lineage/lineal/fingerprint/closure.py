@@ -8,9 +8,9 @@ their names resolve to; the order of units counts only where one name is bound o
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 import xxhash
+from msgspec import Struct, field
 
 from lineal.fingerprint.effects import Changes, Effects, Node
 from lineal.fingerprint.errors import FingerprintError
@@ -24,8 +24,7 @@ Place = tuple[str, int]
 """A unit: its module and its number there."""
 
 
-@dataclass(slots=True)
-class Closure:
+class Closure(Struct):
     """What a stage reaches.
 
     ``lines`` are what is hashed, sorted; ``loaded`` the modules that are imported;
@@ -203,8 +202,7 @@ class Closures:
         return ranks
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """One closure while it grows."""
 
     closures: Closures

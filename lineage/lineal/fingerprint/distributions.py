@@ -22,6 +22,7 @@ _SITES = frozenset({"site-packages", "dist-packages"})
 _OWN = frozenset({"lineal", "lineal-store", "lineal-cli"})
 _REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[([^]]*)\])?([^;]*)(?:;(.*))?")
 _HASHED = re.compile(rb"^(.+,sha256=[^,\n]+),", re.MULTILINE)
+_HASHED_PLAINLY = re.compile(rb"\n([^,]+,sha256=[^,]+),")
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
 
 
@@ -82,12 +83,10 @@ class Distribution:
         """
         import hashlib
 
-        lines = [
-            line
-            for line in _HASHED.findall(_read(f"{self.info}/RECORD").replace(b"\r\n", b"\n"))
-            if b".dist-info/" not in line and not line.startswith(b"../")
-        ]
-        return hashlib.sha256(b"".join(line + b"\n" for line in sorted(lines))).hexdigest()
+        listed = _hashed(_read(f"{self.info}/RECORD"))
+        lines = [line for line in listed if line.find(b".dist-info/") < 0 and line[:3] != b"../"]
+        lines.sort()
+        return hashlib.sha256(b"\n".join([*lines, b""])).hexdigest()
 
     def _top_level(self) -> list[str]:
         return _read(f"{self.info}/top_level.txt").decode("utf-8", "replace").split()
@@ -489,6 +488,18 @@ def _is_regular(folder: str, top: str) -> bool:
     """
     below = f"{folder}/{top}"
     return not os.path.isdir(below) or os.path.exists(f"{below}/__init__.py") or os.path.exists(f"{below}.py")
+
+
+def _hashed(record: bytes) -> list[bytes]:
+    """The beginning of each line of a RECORD that has a SHA-256: the path and the hash, as they are spelled there.
+
+    A first run goes through the RECORDs of all that is installed, hence the quick look first: it does for whoever has no
+    comma in a path, and finds another number, or a line's end amid what it takes for a line, for all others.
+    """
+    found: list[bytes] = _HASHED_PLAINLY.findall(b"\n" + record)
+    if record.count(b",sha256=") == len(found) and b"\n" not in b"".join(found):
+        return found
+    return _HASHED.findall(record.replace(b"\r\n", b"\n"))
 
 
 def _read(path: str) -> bytes:

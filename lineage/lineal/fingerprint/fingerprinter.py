@@ -7,11 +7,11 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
+from msgspec import Struct, field
 
 from lineal.fingerprint.declared import entry_of, hash_reads
 from lineal.fingerprint.distributions import Distributions
@@ -26,8 +26,7 @@ _DOMAIN = "lineal.fingerprint.2"
 """Part of every fingerprint: another way of computing it gets another name."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Unit:
+class Unit(Struct, frozen=True, order=True):
     """One top-level statement that a fingerprint covers: ``module:name``, its file (relative to the project
     where it lies in it), its first line, and the hash of its own text (32 hex digits).
     """
@@ -38,8 +37,7 @@ class Unit:
     hash: str
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class BlindSpot:
+class BlindSpot(Struct, frozen=True, order=True):
     """Something that may change a result and that the fingerprint does not see.
 
     ``kind`` is ``dynamic_import``, ``eval``, ``unresolved_import``, ``undeclared_read``, ``environment``,
@@ -55,8 +53,7 @@ class BlindSpot:
         return f"{self.file}:{self.line}: {self.kind.replace('_', ' ')}: {self.detail}"
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(Struct, frozen=True):
     """The identity of the code that a stage depends on.
 
     ``hex`` is XXH3-128 as 32 lowercase hex digits. ``covers`` are its units, sorted; ``distributions`` the

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import xxhash
+from msgspec import Struct
 
 from lineal.fingerprint.dynamic import MARKS
 from lineal.fingerprint.effects import ANY_LIBRARY, Node, is_standard, outside_node
@@ -53,8 +53,7 @@ class Mode(NamedTuple):
     source: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(Struct, frozen=True):
     """What a unit depends on: nodes, the ``lines`` that go into the hash for it, and the imports in its
     functions.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickletools
 import re
 import zlib
 
@@ -42,6 +41,8 @@ def find_pickled_names(data: bytes) -> list[tuple[str, str]]:
 
 def _scan(data: bytes, start: int, found: set[tuple[str, str]]) -> int:
     """Take in the names of the pickle at ``start``; returns where it ends, or ``start`` when none is there."""
+    import pickletools  # takes milliseconds, and most runs have no pickles
+
     stream = io.BytesIO(data)
     stream.seek(start)
     memo: dict[int, str] = {}

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from lineal.fingerprint.errors import FingerprintError
 
@@ -21,8 +23,7 @@ _BUILD_OUTPUT = frozenset({"build", "dist"})  # only beside the project file, an
 _EXTENSION_SUFFIXES = (".so", ".pyd")
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(Struct, frozen=True):
     """Where a module's code lies.
 
     ``kind`` is ``source``, ``package``, ``extension`` or ``namespace``. ``file`` names the source in
@@ -40,8 +41,7 @@ class Module:
         return self.name if self.kind in ("package", "namespace") else self.name.rpartition(".")[0]
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(Struct, frozen=True):
     files: frozenset[str]
     folders: frozenset[str]
 

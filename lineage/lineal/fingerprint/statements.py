@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
+
+from msgspec import Struct, field
 
 from lineal.fingerprint.canonical import parsed_annotation
 from lineal.fingerprint.literals import Chain, chain_of
@@ -23,8 +24,7 @@ _VIEWS = frozenset({"items", "keys"})
 _SETS = frozenset({"set", "frozenset"})
 
 
-@dataclass(slots=True)
-class Uses:
+class Uses(Struct):
     """What one statement uses.
 
     ``chains`` are dotted names in code, each with its line and whether only what a set holds matters there, not its

@@ -8,10 +8,10 @@ statements that importing the project runs count whole, whether the pipeline rea
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import xxhash
+from msgspec import Struct
 
 from lineal.fingerprint.closure import Closure, Closures, Place
 from lineal.fingerprint.links import Linker, Links, Mode
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 _DOMAIN = "lineal.graph.1"
 
 
-@dataclass(frozen=True, slots=True)
-class TracedCode:
+class TracedCode(Struct, frozen=True):
     """What tracing one pipeline runs. Two with one ``hex`` give one graph, for the same parameters, if they are pure.
 
     Where it is not ``settled``, it depends on more than `Fingerprinter.state` tells apart. ``wrappers`` are the units

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
+
+from msgspec import Struct
 
 from lineal.graph.action import Difference, differences, distance
 from lineal.graph.checked import read_blobs
@@ -34,8 +35,7 @@ _RESULTS_TIMED = 200
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True, slots=True)
-class Relative:
+class Relative(Struct, frozen=True):
     """The earlier action that differs least, and in what; ``manifest`` is None where it is lost."""
 
     key: str
@@ -44,8 +44,7 @@ class Relative:
     manifest: Manifest | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """A stage that failed in an earlier run."""
 
     run_id: str

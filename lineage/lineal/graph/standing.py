@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+
+from msgspec import Struct
 
 from lineal.graph.history import find_run
 from lineal.graph.records import RunRecord
@@ -14,8 +15,7 @@ from lineal_store import Store
 _AT_ONCE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """A run's newest record. ``lost`` says why one that never finished will not do so any more: it has failed."""
 
     record: RunRecord

@@ -55,7 +55,7 @@ def select_stages(
             inputs, problem = held.inputs(node)
             if problem is None:
                 # Neither the outside world nor its limits are asked.
-                options = replace(node.options, version_of=None, limit=None)
+                options = replace_fields(node.options, version_of=None, limit=None)
                 kept[stage_id] = replace_fields(node, inputs=inputs, options=options)
             else:
                 left_out[stage_id] = problem

@@ -7,14 +7,14 @@ the annotation of a stage, needs the code itself; it says so with `CodeNeeded`.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, get_args
 
 import xxhash
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from lineal.artifacts import Directory, File, Secret
 from lineal.artifacts.annotations import says_nothing, spelled
@@ -52,23 +52,20 @@ class CodeNeeded(Exception):
     """The answer cannot be had from a graph that was read back: the project's code has to be imported."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(Struct, frozen=True):
     """A constant in its type-tagged encoding (`lineal.artifacts.values`), which is all that planning needs of it."""
 
     structure: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Spelled:
+class Spelled(Struct, frozen=True):
     """An annotation by what `spelled` makes of it (nothing where it says nothing), and the classes in it by name."""
 
     text: str
     classes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FrozenStage:
+class FrozenStage(Struct, frozen=True):
     """A stage as far as a graph that was read back knows it.
 
     The annotations in its ``signature`` are `Spelled` for outputs and missing for inputs; ``contracts`` has the
@@ -221,7 +218,7 @@ class _Writer:
         }
 
     def _option_values(self, options: StageOptions) -> Any:
-        values = {one.name: getattr(options, one.name) for one in dataclasses.fields(options)}
+        values = asdict(options)
         values["depends_on"] = tuple(entry_of(each, self._sources) for each in options.depends_on)
         values["resources"] = dict(options.resources)
         return encode_value(values, name="options")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from os import PathLike, fspath
 from typing import Any, TypedDict
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from lineal.artifacts.codecs.protocol import class_name
 from lineal.durations import parse_duration
@@ -19,8 +21,7 @@ Duration = str | float | timedelta
 RetryOn = type[BaseException] | Iterable[type[BaseException]] | Callable[[Any], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class StageOptions:
+class StageOptions(Struct, frozen=True):
     """The options of one stage, as validated.
 
     ``name`` is None for the function's own. ``retries=3`` is at most four attempts, ``timeout_seconds`` is

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NotRequired, Required, TypeAlias, get_args, get_origin
 
+from msgspec import Struct
+
 from lineal.artifacts import Directory, File, Schema, schema_of
 from lineal.artifacts.annotations import bare
 from lineal.errors import UsageError
@@ -30,8 +32,7 @@ _RESOLVE_HINT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Port:
+class Port(Struct, frozen=True):
     """One parameter or one output, and what may pass through it.
 
     ``annotation`` is Any where the user gave none, ``schema`` the contract in it, or None; ``optional``
@@ -46,8 +47,7 @@ class Port:
     default: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
+class Outputs(Struct, frozen=True):
     """What a call returns: one value called ``result``, or several by the fields of ``type``.
 
     ``type`` is the class of a NamedTuple, dataclass or TypedDict, ``tuple`` for a tuple, whose outputs

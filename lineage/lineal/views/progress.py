@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+
+from msgspec import Struct, field
 
 from lineal.events import (
     Event,
@@ -34,8 +35,7 @@ _MILESTONES = 10  # in the life of a large family, at most
 _MILESTONE_SECONDS = 5.0  # between two of them, at least
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """Something that is worth a line: what became of whom, and what else there is to say. ``said`` is clean text."""
 
     at: datetime
@@ -45,8 +45,7 @@ class Notice:
     seconds: float = 0.0
 
 
-@dataclass(slots=True)
-class Running:
+class Running(Struct):
     """A stage that runs: since when, the seconds that it took of late, and the last thing that it printed."""
 
     stage: str
@@ -72,8 +71,7 @@ class Running:
         )
 
 
-@dataclass(slots=True)
-class Family:
+class Family(Struct):
     """The stages that share a name, such as the items of a fan-out."""
 
     name: str

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 import threading
 import weakref
@@ -163,6 +162,8 @@ class LocalBackend:
 
     def discard_spool(self) -> None:
         if self._spool is not None and self._spool[0] == os.getpid():
+            import shutil  # takes milliseconds, and an unchanged run needs none of it
+
             shutil.rmtree(self._spool[1], ignore_errors=True)
 
     def _check_source(self, source: bytes | Path) -> None:

@@ -14,7 +14,7 @@ def test_everything_promised_is_there() -> None:
     assert all(hasattr(lineal.artifacts, name) for name in lineal.artifacts.__all__)
 
 
-HEAVY = ("numpy", "pandas", "polars", "pyarrow", "sklearn", "joblib", "msgspec", "fsspec", "scipy")
+HEAVY = ("numpy", "pandas", "polars", "pyarrow", "sklearn", "joblib", "fsspec", "scipy")
 
 
 @pytest.mark.parametrize("code", ["", "Schema.__init_subclass__; codec_for(dict[str, int])"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,6 +44,19 @@ def test_the_number_of_threads_that_stages_get_is_recorded_without_being_declare
 
     assert found.variables == {"OMP_NUM_THREADS": "2", "PYTHONHASHSEED": "0"}
     assert found.cores >= 1
+
+
+def test_the_platform_is_called_what_python_calls_it() -> None:
+    assert describe_environment(Distributions([])).platform == platform.platform()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere Python has to ask another program")
+def test_no_process_is_started_to_learn_of_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "_platform_cache", {})
+    monkeypatch.setattr(platform, "_uname_cache", None)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("a process"))
+
+    assert describe_environment(Distributions([])).platform.startswith("Linux-")
 
 
 def test_everything_installed_is_locked_with_what_it_holds_and_where_it_comes_from(tmp_path: Path) -> None:

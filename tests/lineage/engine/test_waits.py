@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from clocked import Clock
+from msgspec.structs import replace
 
 from lineal.engine.waits import Wait, Waits
 from lineal.events import Failure

@@ -132,7 +132,7 @@ class TestDaskExecutor(IsolatedExecutorTests):
     ) -> None:
         def make(setup: Setup, store: Store, slots: int) -> DaskExecutor:
             if "store" in change:
-                setup = replace_fields(setup, store=replace(setup.store, url=str(tmp_path / "elsewhere")))
+                setup = replace_fields(setup, store=setup.store._replace(url=str(tmp_path / "elsewhere")))
             return DaskExecutor(
                 cluster.address, setup, store, slots, distributions=change.get("distributions", {})
             )

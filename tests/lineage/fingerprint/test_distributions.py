@@ -4,12 +4,18 @@ cases/editable_*.)
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lineal.fingerprint import Distributions, Fingerprinter, Sources
+from lineal.fingerprint.distributions import Distribution
 
 
 def install(
@@ -205,6 +211,64 @@ def test_what_a_distribution_holds_does_not_depend_on_how_it_was_installed(tmp_p
 
     assert found[0] == found[1]
     assert found[0] != found[2]
+
+
+def plainly(record: bytes) -> str:
+    """What `Distribution.contents` is, line by line: the recorded format."""
+    kept = []
+    for line in record.replace(b"\r\n", b"\n").split(b"\n"):
+        match = re.match(rb"(.+,sha256=[^,]+),", line)
+        if match is not None and b".dist-info/" not in match[1] and not match[1].startswith(b"../"):
+            kept.append(match[1] + b"\n")
+    return hashlib.sha256(b"".join(sorted(kept))).hexdigest()
+
+
+def contents(record: bytes, folder: Path) -> str:
+    (folder / "RECORD").write_bytes(record)
+    return Distribution("a", "1", str(folder), str(folder)).contents()
+
+
+RECORDS = {
+    "nothing": b"",
+    "no final newline": b"a.py,sha256=a,1\nb.py,sha256=b,2",
+    "lines end as on Windows": b"b.py,sha256=b,2\r\na.py,sha256=a,1\r\n",
+    "lines end in both ways": b"b.py,sha256=b,2\r\na.py,sha256=a,1\n",
+    "no hash, no size": b"a.pyc,,\na.py,sha256=a,\nb.py,,3\n",
+    "other hashes": b"a.py,md5=a,1\nb.py,sha512=b,2\nc.py,sha256=c,3\n",
+    "a comma in a path": b'"a,1.py",sha256=a,1\n"b,sha256=2.py",,\n"c,sha256=3,.py",sha256=c,3\n',
+    "a quotation mark in a path": b'"a""1.py",sha256=a,1\n',
+    "not UTF-8": b"\xff\xe9.py,sha256=a,1\n",
+    "too few fields": b"a.py,sha256=a\nb.py,sha256=b,2\nc.py\n\nd.py,sha256=d,4\n",
+    "too many fields": b"a.py,sha256=a,1,2\nb.py,b,sha256=b,2\nc.py,sha256=c,sha256=d,3\n",
+    "fields without anything": b",sha256=a,1\nb.py,sha256=,2\n,,\n",
+    "what the installer adds": b"a-1.dist-info/INSTALLER,sha256=i,4\n../../bin/a,sha256=s,5\nz/../a.py,sha256=a,1\n",
+}
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_what_a_distribution_holds_is_told_of_any_record(record: bytes, tmp_path: Path) -> None:
+    assert contents(record, tmp_path) == plainly(record)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a", "é", ",", ",", "\n", "\n", "\r", ",sha256=", '"', "../", ".dist-info/"]),
+        max_size=25,
+    )
+)
+def test_what_a_distribution_holds_is_told_whatever_the_record_is_like(pieces: list[str]) -> None:
+    record = "".join(pieces).encode()
+    with TemporaryDirectory() as folder:
+        assert contents(record, Path(folder)) == plainly(record)
+
+
+def test_what_is_installed_here_holds_what_its_records_say() -> None:
+    records = [(each, Path(each.info, "RECORD")) for each in Distributions().everything()]
+
+    told = {each.name: each.contents() for each, path in records if path.exists()}
+
+    assert len(told) > 10
+    assert told == {each.name: plainly(path.read_bytes()) for each, path in records if path.exists()}
 
 
 @pytest.mark.parametrize(

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from types import NoneType
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
+
 from lineal.artifacts.codecs.protocol import class_name
 from lineal.artifacts.codecs.shape import Kind, Misfit, Shape, expect, short
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """Values of exactly one class, each with a text or number of its own."""
 
     type: type[Any]
@@ -37,8 +37,7 @@ class Scalar:
             raise Misfit(f"{short(plain)} is no {class_name(self.type)}: {error}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """bool, int, float or str: also numpy's scalars, as what ``item()`` makes of them, and ints for floats."""
 
     type: type[Any]
@@ -69,8 +68,7 @@ def _equal_float(number: int) -> float:
     return equal
 
 
-@dataclass(frozen=True, slots=True)
-class NumpyScalar:
+class NumpyScalar(Struct, frozen=True):
     """A numpy number, kept as the Python number that it equals."""
 
     type: type[Any]

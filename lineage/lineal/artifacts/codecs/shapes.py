@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import collections.abc
-import dataclasses
 import json
 import typing
 from collections.abc import Mapping
 from enum import Enum, Flag
 from types import NoneType
 from typing import Any, Literal, NotRequired, Required, get_args, get_origin
+
+from msgspec import Struct
 
 from lineal.artifacts.annotations import says_nothing, spelled, union_members
 from lineal.artifacts.codecs.protocol import class_name
@@ -141,8 +142,7 @@ def _container(
     return _Items(concrete, _build(arguments[0], building) if arguments else ANY)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Items:
+class _Items(Struct, frozen=True):
     """list, tuple, set or frozenset of values of one shape; sets are sorted by the JSON text of their elements."""
 
     type: type[Any]
@@ -168,8 +168,7 @@ class _Items:
             raise Misfit(str(error)) from None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Row:
+class _Row(Struct, frozen=True):
     """A tuple of fixed length with a shape for each place."""
 
     items: tuple[Shape, ...]
@@ -197,8 +196,7 @@ class _Row:
             raise Misfit(f"a tuple of {len(items)} where one of {len(self.items)} is declared")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Table:
+class _Table(Struct, frozen=True):
     """A dict, in its own order.
 
     Keys whose JSON is text or an int become the names of an object; others make a list of pairs. ``key`` is
@@ -275,8 +273,7 @@ def _record(kind: type[Any], building: dict[object, _Later]) -> Shape:
     return _Record(kind, {name: _build(hints.get(name, Any), building) for name in names})
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Record:
+class _Record(Struct, frozen=True):
     """A dataclass or NamedTuple, as an object with its fields."""
 
     type: type[Any]
@@ -325,8 +322,7 @@ def _typed_dict(kind: Any, building: dict[object, _Later]) -> Shape:
     return _Keys(kind.__name__, shapes, frozenset(needed))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Keys:
+class _Keys(Struct, frozen=True):
     """A TypedDict, in the order in which it was filled."""
 
     name: str
@@ -357,8 +353,7 @@ class _Keys:
 # -- choices ----------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Members:
+class _Members(Struct, frozen=True):
     """The members of an Enum, by name."""
 
     type: type[Enum]
@@ -383,8 +378,7 @@ def _literal(choices: tuple[Any, ...]) -> Shape:
     return _Choice(choices, frozenset(kind_of(choice) for choice in choices))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(Struct, frozen=True):
     """One of the values of a Literal."""
 
     choices: tuple[Any, ...]
@@ -409,8 +403,7 @@ def _union(members: tuple[object, ...], building: dict[object, _Later], spelling
     return _Union(tuple(shapes), frozenset(kinds), spelling)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Union:
+class _Union(Struct, frozen=True):
     """Values of one of several shapes, told apart by the kind of their JSON."""
 
     shapes: tuple[Shape, ...]
