@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 from depth import DEEP, one_of
+from serving import wait_until
 from support import Project
 
 CHAIN = """
@@ -54,9 +55,10 @@ def test_a_killed_run_goes_on_after_its_last_finished_stage_and_leaves_no_proces
     gates = {name: project.gate(f"in-{name}") for name in ("one", "two", "three")}
     project.write("chain.py", CHAIN)
 
-    for gate in gates.values():
+    for finished, gate in enumerate(gates.values()):
         run = project.start("run")
         gate.meet()
+        wait_until(lambda: len(list(project.store.glob("actions/*/*"))) == finished)  # noqa: B023
         kill(run)
         assert gate.is_left()
         gate.open()

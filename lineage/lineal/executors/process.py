@@ -85,8 +85,6 @@ class ProcessExecutor:
     begun is given to that; ``monotonic`` is the clock for both. An attempt whose stage declares ``resources={"memory": …}`` is stopped when it uses more.
     """
 
-    gathers = False
-
     def __init__(
         self,
         setup: Setup,
@@ -200,11 +198,12 @@ class ProcessExecutor:
         if self._running and missing > 0:
             # To fork several at once is cheaper: after a fork the zygote copies what it goes on to use.
             missing = min(missing + spares, MOST_DESCRIPTORS)
+            at_leisure = not self._queue and len(self._running) < self.slots
             with suppress(OSError):  # the zygote has died; its line will end
                 line = self._connected()
                 if self._wanted == 0:
                     self._waiting_since = self._monotonic()
-                line.send(Wanted(missing))
+                line.send(Wanted(missing, at_leisure=at_leisure))
                 self._wanted += missing
 
     def _known_of(self, order: Order) -> Mapping[Digest, Identity]:

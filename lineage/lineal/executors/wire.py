@@ -120,9 +120,13 @@ def log_of(scratch: str) -> str:
 
 
 class Wanted(Struct, frozen=True):
-    """So many more workers are to be forked, `MOST_DESCRIPTORS` at most; each waits for an order."""
+    """So many more workers are to be forked, `MOST_DESCRIPTORS` at most; each waits for an order.
+
+    ``at_leisure``: a processor is idle, and they may get ready while they wait.
+    """
 
     count: int
+    at_leisure: bool = False
 
 
 # -- the zygote to the executor -------------------------------------------------------------------

@@ -43,6 +43,7 @@ from lineal.executors.wire import (
     Line,
     NotImported,
     Order,
+    Wanted,
     log_of,
 )
 from lineal.stages import Stage, stage
@@ -75,10 +76,14 @@ def main(fd: int) -> None:
     adopt_orphans()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever was inherited
     faulthandler.enable()  # the last lines of a worker that crashes then say where
-    _rehearse(store, observer)
-    observer.prepare()
+    rehearse = partial(_rehearse, _rehearsed_order(), store, observer)
+    rehearse(_REHEARSALS)
     gc.freeze()  # so that collections in the workers do not copy the zygote's pages
-    _serve(line, lambda own: _work(own, store, observer, setup.bounded, adopt_orphans))
+
+    def be_worker(own: Line, at_leisure: bool) -> NoReturn:
+        _work(own, store, observer, setup.bounded, adopt_orphans, rehearse if at_leisure else None)
+
+    _serve(line, be_worker)
 
 
 def _import_project(setup: Setup) -> Observer:
@@ -119,13 +124,17 @@ def _import_failure(error: BaseException) -> Failure:
     )
 
 
-def _rehearse(store: Store, observer: Observer) -> None:
-    """Run some attempts of no account: code that has run is run faster, and then writes to less of the shared memory."""
+def _rehearsed_order() -> Order:
     data = b"0"
     held = Held(str(Digest.of(data)), "json", made_by=("", "", "result"), inline=data)
-    order = Order.of(Envelope("", "", "", "", "", {"value": held}, seed=0))
-    for _ in range(_REHEARSALS):
+    return Order.of(Envelope("", "", "", "", "", {"value": held}, seed=0))
+
+
+def _rehearse(order: Order, store: Store, observer: Observer, times: int) -> None:
+    """Run some attempts of no account: code that has run is run faster, and then writes to less of the shared memory."""
+    for _ in range(times):
         pickle.dumps(perform(pickle.loads(order.envelope), lambda *_: _same, store, observer))
+    observer.prepare()
 
 
 @stage
@@ -133,7 +142,7 @@ def _same(value: int) -> int:
     return value
 
 
-def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
+def _serve(line: Line, be_worker: Callable[[Line, bool], NoReturn]) -> None:
     """Fork when asked, tell who exited; when the engine is gone, kill what still runs and leave."""
     poll = select.poll()
     poll.register(line, select.POLLIN)
@@ -146,7 +155,7 @@ def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
         while True:
             if is_asked:
                 for request in line.received():
-                    _fork(request.count, line, workers, be_worker)
+                    _fork(request, line, workers, be_worker)
             exited |= _reap(workers)
             if exited and leftovers.are_gone(workers):
                 line.send(Exited(exited))
@@ -156,11 +165,13 @@ def _serve(line: Line, be_worker: Callable[[Line], NoReturn]) -> None:
         _end_all(workers)
 
 
-def _fork(count: int, line: Line, workers: set[int], be_worker: Callable[[Line], NoReturn]) -> None:
+def _fork(
+    request: Wanted, line: Line, workers: set[int], be_worker: Callable[[Line, bool], NoReturn]
+) -> None:
     """Make ``workers``, and tell the executor of them, with its ends of the lines between them."""
     pids: list[int] = []
     not_theirs = [line.fileno()]  # what a worker closes
-    for _ in range(count):
+    for _ in range(request.count):
         end, ours = socket.socketpair()
         not_theirs.append(end.detach())
         own = Line(ours)
@@ -170,7 +181,7 @@ def _fork(count: int, line: Line, workers: set[int], be_worker: Callable[[Line],
                 not_theirs
             ):  # the objects that stand for them stay as they are: a write would copy their pages
                 os.close(descriptor)
-            be_worker(own)
+            be_worker(own, request.at_leisure)
         own.close()
         workers.add(pid)
         pids.append(pid)
@@ -266,12 +277,18 @@ def _work(
     observer: Observer,
     bounded: Collection[str],
     adopt_orphans: Callable[[], object],
+    rehearse: Callable[[int], object] | None,
 ) -> NoReturn:
-    """Be a worker: own session, wait for the order of one attempt, output into the log file. Never returns."""
+    """Be a worker: own session, wait for the order of one attempt, output into the log file. Never returns.
+
+    One that has the time rehearses once more: what it shares with the zygote is then copied while nobody waits for it.
+    """
     status = 1
     try:
         os.setsid()
         adopt_orphans()
+        if rehearse is not None:
+            rehearse(1)
         try:
             order: Order = line.receive()
         except EOFError:  # no attempt was left for it

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from lineal.executors.process import ProcessExecutor
 from lineal.executors.protocol import Begun, Held, Outcome
 from lineal.executors.testing import IsolatedExecutorTests, Make, Workbench
+from lineal.executors.wire import Line, Wanted
 from lineal_store.identity import LARGE_BYTES
 
 
@@ -130,6 +131,31 @@ class TestProcessExecutor(IsolatedExecutorTests):
 
         mine = [report for report in bench.reports if isinstance(report, Begun | Outcome)]
         assert [type(report) for report in mine] == [Begun, Outcome]
+
+    def test_workers_rehearse_while_they_wait_where_a_slot_is_free_and_nobody_notices(
+        self, bench, monkeypatch
+    ) -> None:
+        asked, send = [], Line.send
+
+        def noted(line: Line, message: object, *beside: object) -> None:
+            asked.extend([message.at_leisure] if isinstance(message, Wanted) else [])
+            send(line, message, *beside)
+
+        monkeypatch.setattr(Line, "send", noted)
+        alone = [bench.attempt("draw", seed=7) for _ in range(8)]
+        first, *later = asked
+        begun(bench, "sleep", seconds=600.0)
+        asked.clear()
+        beside_another = [bench.attempt("draw", seed=7) for _ in range(8)]
+
+        assert not first  # an attempt waits
+        assert later
+        assert all(later)
+        assert asked
+        assert not any(asked)
+        outcomes = [*alone, *beside_another]
+        assert len({bench.bytes_of(outcome) for outcome in outcomes}) == 1
+        assert all(outcome.observed == alone[0].observed for outcome in outcomes)
 
     def test_what_a_module_has_started_serves_all_attempts(self, bench) -> None:
         pid_file = bench.root / "helper.pid"

@@ -15,7 +15,7 @@ def test_a_rehearsal_goes_all_the_way_of_an_attempt(tmp_path, monkeypatch) -> No
     observer = Observer(Places(str(tmp_path)))
     store = open_store(Place(f"file://{tmp_path}/store"))
 
-    zygote._rehearse(store, observer)
+    zygote._rehearse(zygote._rehearsed_order(), store, observer, zygote._REHEARSALS)
     observer.close()
 
     assert len(outcomes) > 8  # fewer do not make the interpreter adapt any code
