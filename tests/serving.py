@@ -10,18 +10,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from support import Project
+from waiting import PATIENCE_SECONDS
 
 from lineal.api.job import FILE, LOCKS
 from lineal.automation.launching import lock_path
 from lineal.automation.locks import holder
 from lineal.state import Job, State
-
-PATIENCE_SECONDS = 60.0
 
 
 class Serving:
@@ -116,11 +114,3 @@ def end_what_is_left(project: Project) -> None:
     for path in (folder_of(project) / LOCKS).glob("*.lock"):
         if process := holder(path):
             os.kill(process, signal.SIGKILL)
-
-
-def wait_until(holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
-    """For what another process does, and nobody tells."""
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it never came about"
-        time.sleep(0.02)

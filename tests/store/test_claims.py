@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from waiting import wait_until
 
 from lineal_store import Upload
 from lineal_store.claims import Claims
@@ -207,7 +206,7 @@ def test_a_thread_shows_signs_of_life_until_the_run_ends(
     first = backend.read("claims/runs/ann")
 
     ann.keep_beating(lambda request: None)
-    until(lambda: backend.read("claims/runs/ann") != first)
+    wait_until(lambda: backend.read("claims/runs/ann") != first)
     ann.close()
 
     assert runs.names() == []
@@ -220,9 +219,9 @@ def test_a_run_that_is_asked_to_stop_is_told_so_once(runs: Runs, monkeypatch: py
     ann.keep_beating(told.append)
 
     Signs(runs.backend).ask_to_stop("ann", StopRequest("bob", "server"))
-    until(lambda: bool(told))
+    wait_until(lambda: bool(told))
     beat = runs.backend.read("claims/runs/ann")
-    until(lambda: runs.backend.read("claims/runs/ann") != beat)
+    wait_until(lambda: runs.backend.read("claims/runs/ann") != beat)
     ann.close()
 
     assert told == [StopRequest("bob", "server")]
@@ -346,14 +345,6 @@ def test_a_run_is_alone_where_no_other_shows_signs_of_life(runs: Runs) -> None:
     assert not ann.is_alone()
     runs.now += EXPIRES_SECONDS
     assert ann.is_alone()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what another thread brings about; the time is only there to end a test that fails."""
-    give_up = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < give_up, "it never came about"
-        os.sched_yield()
 
 
 def _stat(pid: int) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from support import Project
+from waiting import wait_until
 
 PIPELINE = """
     import os
@@ -69,13 +69,6 @@ def journal(project: Project) -> Counter[str]:
 
 def dates(document: dict[str, object]) -> list[str]:
     return [run["logical_date"] for run in document["runs"]]  # type: ignore[attr-defined]
-
-
-def until(holds: object) -> None:
-    give_up = time.monotonic() + 60
-    while not holds():  # type: ignore[operator]
-        assert time.monotonic() < give_up, "it never came about"
-        time.sleep(0.01)
 
 
 def test_each_date_of_a_range_is_run_and_the_second_time_all_are_hits(daily: Project) -> None:
@@ -150,7 +143,7 @@ def test_one_that_is_killed_goes_on_and_no_date_is_run_twice(daily: Project) -> 
     gate = daily.write("gate", "")
     words = ("backfill", "--from", "2013-01-01", "--to", "2013-01-06", "--at-once", "2")
     started = daily.start(*words)
-    until(lambda: journal(daily).total() == 2)
+    wait_until(lambda: journal(daily).total() == 2)
     started.kill()
     started.wait(60)  # not for its output: what it has started goes on
 
@@ -165,7 +158,7 @@ def test_one_that_is_killed_goes_on_and_no_date_is_run_twice(daily: Project) -> 
 def test_ctrl_c_pauses_it_and_resume_goes_on(daily: Project) -> None:
     gate = daily.write("gate", "")
     started = daily.start("backfill", "--from", "2013-01-01", "--to", "2013-01-03")
-    until(lambda: journal(daily).total() == 1)
+    wait_until(lambda: journal(daily).total() == 1)
     started.send_signal(signal.SIGINT)
     assert daily.ended(started).code == 130
     gate.unlink()
@@ -181,7 +174,7 @@ def test_ctrl_c_pauses_it_and_resume_goes_on(daily: Project) -> None:
 def test_one_that_is_cancelled_stops_what_runs_and_runs_no_more(daily: Project) -> None:
     daily.write("gate", "")
     started = daily.start("backfill", "--from", "2013-01-01", "--to", "2013-01-03")
-    until(lambda: journal(daily).total() == 1)
+    wait_until(lambda: journal(daily).total() == 1)
     [known] = daily.json("backfill", "--list").document["backfills"]
 
     daily.json("backfill", "--cancel", known["id"])

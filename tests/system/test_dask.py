@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from dask_clusters import Cluster
 from s3_servers import Server
 from support import Ended, Project
+from waiting import is_running, wait_until
 
 FLOW = """
     import os
@@ -161,7 +161,7 @@ def test_a_timeout_ends_all_that_the_stage_started(flow: Project, tmp_path: Path
     ended = run(flow, "late", f"folder={tmp_path}")
 
     assert ended.stages["slow"]["error"]["kind"] == "timeout"
-    assert not any(runs(pid) for pid in pids(tmp_path))
+    assert not any(is_running(pid) for pid in pids(tmp_path))
 
 
 def test_a_stage_whose_worker_is_killed_is_repeated_on_another(
@@ -178,8 +178,7 @@ def test_a_stage_whose_worker_is_killed_is_repeated_on_another(
 
     assert ended.code == 0, ended.err
     assert ended.stages["survives"]["attempts"] == 2
-    for pid in (worker, child):
-        assert gone(pid)
+    wait_until(lambda: not is_running(worker) and not is_running(child))
 
 
 def test_ctrl_c_ends_the_run_and_what_it_started(flow: Project, tmp_path: Path) -> None:
@@ -190,7 +189,7 @@ def test_ctrl_c_ends_the_run_and_what_it_started(flow: Project, tmp_path: Path) 
     ended = flow.ended(process)
 
     assert ended.code == 130
-    assert not any(runs(pid) for pid in started)
+    assert not any(is_running(pid) for pid in started)
 
 
 def test_a_run_that_is_cancelled_from_elsewhere_ends_with_what_it_started(
@@ -205,7 +204,7 @@ def test_a_run_that_is_cancelled_from_elsewhere_ends_with_what_it_started(
 
     assert (cancelled.code, cancelled.document["state"]) == (0, "cancelled")
     assert ended.code == 130
-    assert not any(runs(pid) for pid in started)
+    assert not any(is_running(pid) for pid in started)
 
 
 def test_an_engine_that_is_killed_leaves_nothing_running_for_long(flow: Project, tmp_path: Path) -> None:
@@ -215,7 +214,7 @@ def test_an_engine_that_is_killed_leaves_nothing_running_for_long(flow: Project,
     process.kill()
     flow.ended(process)
 
-    assert all(gone(pid) for pid in started)
+    wait_until(lambda: not any(is_running(pid) for pid in started))
 
 
 def test_a_resource_that_no_worker_has_is_told_at_once(flow: Project) -> None:
@@ -254,17 +253,3 @@ def pids(folder: Path) -> list[int]:
     while not file.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     return [int(pid) for pid in file.read_text().split()]
-
-
-def runs(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def gone(pid: int) -> bool:
-    deadline = time.monotonic() + 30
-    while runs(pid) and time.monotonic() < deadline:
-        os.sched_yield()
-    return not runs(pid)

@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from serving import Serving, end_what_is_left, jobs, process_of, wait_until
+from serving import Serving, end_what_is_left, jobs, process_of
 from support import Project
+from waiting import wait_until
 
 from lineal.api import open_project
 from lineal.graph.records import RunRecord, unseal_record

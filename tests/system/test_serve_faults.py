@@ -16,8 +16,9 @@ from pathlib import Path
 
 import jumping
 from depth import one_of
-from serving import end_what_is_left, folder_of, jobs, wait_until
+from serving import end_what_is_left, folder_of, jobs
 from support import Project
+from waiting import wait_until
 
 from lineal.api.job import FILE
 from lineal.automation.schedule import Schedule

@@ -7,14 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import racers
 from depth import one_of
-from support import Gate, Project
+from support import Project
+from waiting import wait_until
 
 from lineal_store import open_store
 
@@ -326,13 +325,6 @@ def wait_until_waiting(project: Project) -> None:
     """Until a second run shows signs of life: it has claimed something, or found it claimed."""
     signs = project.store / "claims" / "runs"
     wait_until(lambda: len(list(signs.iterdir())) >= 2)
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """Until it holds, not for ever."""
-    until = time.monotonic() + Gate.PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < until, "it never came about"
 
 
 def left_in(project: Project) -> list[Path]:

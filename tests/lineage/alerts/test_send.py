@@ -14,9 +14,9 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from receivers import answer, mailbox, silence, talker, webhooks
+from waiting import is_running, wait_until
 
 from lineal.alerts import send as sending
 from lineal.alerts.message import trial
@@ -479,4 +479,4 @@ def test_a_command_that_hangs_ends_with_all_that_it_started(tmp_path: Path, no_p
         sent("command:sh -c 'sleep 600 & echo $! > child; wait'", root=tmp_path)
     child = int((tmp_path / "child").read_text())
 
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    wait_until(lambda: not is_running(child))
