@@ -9,8 +9,8 @@ import subprocess
 import sys
 
 from depth import DEEP, one_of
-from serving import wait_until
 from support import Project
+from waiting import wait_until
 
 CHAIN = """
 from gates import wait_at
