@@ -7,7 +7,6 @@ there is anything else to do, and what was gathered is written at once (group co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from msgspec import Struct
@@ -21,7 +20,6 @@ from lineal_store import Filed, Store
 _MOST_RESULTS = 256
 _MOST_BYTES = 4 << 20
 _LONGEST_SECONDS = 0.25
-_QUIET_SECONDS = 0.01
 _DEAREST_SECONDS = 0.05
 
 
@@ -66,7 +64,7 @@ class Committer:
         self._contents: dict[str, bytes] = {}
         self._bytes = 0
         self._cost_seconds = 0.0
-        self._oldest = self._latest = 0.0
+        self._oldest = 0.0
 
     @property
     def waits(self) -> bool:
@@ -75,25 +73,17 @@ class Committer:
 
     @property
     def is_due(self) -> bool:
-        """Whether enough has been gathered, by number, by size, or by what it would cost to make it again; or nothing comes."""
+        """Whether enough has been gathered, by number, by size, or by what it would cost to make it again."""
         return bool(self._made) and (
             len(self._made) >= _MOST_RESULTS
             or self._bytes >= _MOST_BYTES
             or self._cost_seconds >= _DEAREST_SECONDS
-            or self._clock.monotonic() >= self.due_at
+            or self._clock.monotonic() - self._oldest >= _LONGEST_SECONDS
         )
 
-    @property
-    def due_at(self) -> float:
-        """When what waits has waited for long enough, on the monotonic clock; infinite where nothing does."""
-        if not self._made:
-            return math.inf
-        return min(self._oldest + _LONGEST_SECONDS, self._latest + _QUIET_SECONDS)
-
     def add(self, made: Made) -> None:
-        self._latest = self._clock.monotonic()
         if not self._made:
-            self._oldest = self._latest
+            self._oldest = self._clock.monotonic()
         self._made.append(made)
         self._contents.update(made.contents)
         self._bytes += sum(map(len, made.contents.values()))

@@ -360,7 +360,7 @@ class Runner:
                 self._executor.kill(attempt_id)
             else:
                 ends.append(attempt.deadline)
-        soonest = min(*ends, self._sharing.next_look, self._delays.next_due, self._committer.due_at)
+        soonest = min(*ends, self._sharing.next_look, self._delays.next_due)
         wait_seconds = max(0.0, soonest - now)
         if not self._attempts:
             if self._committer.waits:
@@ -369,9 +369,11 @@ class Runner:
                 self._sleep(wait_seconds if wait_seconds < math.inf else 0.0)
             return
         assert self._executor is not None
-        reports = self._executor.wait(min(wait_seconds, _LONGEST_WAIT_SECONDS))
+        reports = self._executor.wait(
+            0.0 if self._committer.waits else min(wait_seconds, _LONGEST_WAIT_SECONDS)
+        )
         events = [event for report in reports for event in self._take_report(report)]
-        if self._committer.is_due:
+        if self._committer.is_due or not (self._executor.gathers and reports):
             events += self._results.commit()
         self._handle(*events)
 

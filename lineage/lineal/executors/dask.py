@@ -75,6 +75,8 @@ class DaskExecutor:
     no worker that could run the attempts.
     """
 
+    gathers = False
+
     def __init__(
         self,
         address: str,

@@ -27,6 +27,7 @@ class InlineExecutor:
     """Runs each attempt when its outcome is waited for. ``stage_of`` gives the stage of a module and qualified name."""
 
     slots = 1
+    gathers = True
 
     def __init__(self, store: Store, stage_of: StageOf, observer: Observer) -> None:
         self._store, self._stage_of, self._observer = store, stage_of, observer

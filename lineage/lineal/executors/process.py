@@ -85,6 +85,8 @@ class ProcessExecutor:
     begun is given to that; ``monotonic`` is the clock for both. An attempt whose stage declares ``resources={"memory": …}`` is stopped when it uses more.
     """
 
+    gathers = False
+
     def __init__(
         self,
         setup: Setup,

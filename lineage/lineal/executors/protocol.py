@@ -190,9 +190,13 @@ Report = Begun | Captured | Outcome
 
 
 class Executor(Protocol):
-    """A place where attempts run, at most ``slots`` at once."""
+    """A place where attempts run, at most ``slots`` at once.
+
+    ``gathers``: nothing goes on while the engine waits for a disk, so that it had better gather what attempts return.
+    """
 
     slots: int
+    gathers: bool
 
     def submit(self, envelope: Envelope) -> None:
         """Begin the attempt; returns at once, but for an executor that runs in this process."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,22 +29,6 @@ def made(*, seconds: float = 0.001, data: bytes = b"") -> Made:
 
 def test_where_nothing_waits_nothing_is_due(committer: Committer) -> None:
     assert not committer.is_due
-    assert committer.due_at == math.inf
-
-
-def test_what_comes_quickly_is_gathered_and_due_when_nothing_has_come_for_a_moment(
-    committer: Committer, clock: Clock
-) -> None:
-    due = []
-    for _ in range(5):
-        committer.add(made())
-        clock.pass_by(0.009)
-        due.append(committer.is_due)
-    clock.pass_by(committer.due_at - clock.monotonic())
-
-    assert due == [False] * 5
-    assert committer.is_due
-    assert clock.monotonic() == pytest.approx(0.046)
 
 
 def test_what_came_first_waits_a_quarter_of_a_second_at_most(committer: Committer, clock: Clock) -> None:
