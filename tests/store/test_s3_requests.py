@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -94,6 +95,18 @@ def test_after_a_long_time_there_is_a_second_try_and_no_third(sleeps: Sleeps) ->
     with pytest.raises(RequestFailed):
         asyncio.run(requests(sleeps, base_seconds=30, cap_seconds=30).persist(attempt))
     assert len(made) == 2
+
+
+def test_after_patience_was_of_no_use_there_are_two_tries_until_one_succeeds(sleeps: Sleeps) -> None:
+    ours = requests(sleeps)
+    counts = []
+    for outcome in ([BROKEN] * 6, [BROKEN] * 2, [BROKEN, None], [BROKEN] * 5 + [None]):
+        made, attempt = failing(*outcome)
+        with suppress(RequestFailed):
+            asyncio.run(ours.persist(attempt))
+        counts.append(len(made))
+
+    assert counts == [6, 2, 2, 6]
 
 
 def test_work_is_done_side_by_side_and_its_results_are_in_order() -> None:

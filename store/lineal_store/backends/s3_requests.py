@@ -64,6 +64,7 @@ class Requests:
 
     def __init__(self, bucket: str, patience: Patience) -> None:
         self._bucket, self._patience = bucket, patience
+        self._has_given_up = False
         self._gate = asyncio.Semaphore(AT_ONCE)
         self.bodies = Budget(BODY_BYTES)
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
@@ -97,17 +98,28 @@ class Requests:
         return asyncio.run_coroutine_threadsafe(work, get_loop())
 
     async def persist(self, attempt: Callable[[], Awaitable[Result]], *, tries: int | None = None) -> Result:
-        """The result of ``attempt``, which is called again when it raised a RequestFailed that may pass."""
+        """The result of ``attempt``, which is called again when it raised a RequestFailed that may pass.
+
+        Where that was of no use, the requests that follow are sent but twice, until one succeeds: nobody waits for the same server
+        over and over.
+        """
         patience, failures = self._patience, 0
+        tries = tries or patience.tries
         begun = patience.clock()
         while True:
             try:
-                return await attempt()
+                result = await attempt()
             except RequestFailed as failed:
-                failures += 1
-                late = patience.clock() - begun >= patience.total_seconds and failures >= _LEAST_TRIES
-                if not failed.is_transient or failures >= (tries or patience.tries) or late:
+                if not failed.is_transient:
                     raise
+                failures += 1
+                late = patience.clock() - begun >= patience.total_seconds
+                self._has_given_up |= late or failures >= patience.tries
+                if failures >= tries or (self._has_given_up and failures >= _LEAST_TRIES):
+                    raise
+            else:
+                self._has_given_up = False
+                return result
             await patience.sleep(patience.delay_seconds(failures))
 
     async def ask(self, operation: str, *, tries: int | None = None, **parameters: Any) -> Reply:
