@@ -9,16 +9,17 @@ GROUPS ?= test
 demo: $(VENV)/.demo
 	$(BIN)/python examples/flights/demo.py
 
+# Three at once on two cores: half of what the tests do is waiting, for disks, servers and other processes.
 test: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	$(BIN)/python -m compileall -q store lineage cli web  # for the thousands of processes that the tests start
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 # Every crash point, every damaged byte, many more random programs: what make test takes a slice of.
 test-faults: $(VENV)/.test
-	LINEAL_TEST_DEEP=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/system/test_crashes.py tests/system/test_healing.py \
+	LINEAL_TEST_DEEP=1 $(BIN)/python -m pytest -n 3 --dist loadfile tests/system/test_crashes.py tests/system/test_healing.py \
 		tests/system/test_memo.py tests/system/test_single_flight.py tests/system/test_random_kills.py tests/store/test_crash.py \
 		tests/lineage/engine/test_oracle.py tests/lineage/automation/test_oracle.py tests/lineage/automation/test_daemon.py \
 		tests/system/test_flights_backfill.py tests/system/test_serve_faults.py
