@@ -8,7 +8,8 @@ with another parameter, so that the value is kept and the second stage runs; it 
 Every figure is a whole process, start-up and imports included, the median of some runs in which all take their turns: wall
 seconds, processor seconds (of all processes), peak memory of the largest process in MB, in which pages of a mapped file count.
 Ratios are those to the best peer for each figure. joblib is measured also with its mapped arrays, Hamilton without the plugins
-that it would load, and Lineal alone flushes what it writes to the disk. Bytecode is written for everybody.
+that it would load. Lineal alone flushes what it writes to the disk; the last ratios are those to a joblib that does so too. Bytecode
+is written for everybody.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stages import Cost, cost_of
+from stages import FLUSHED_STORE, Cost, cost_of
 
 STEPS = ("cold", "warm", "load")
 
@@ -89,10 +90,11 @@ def flow(factor: float) -> float:
 JOBLIB = """
 import sys
 
+import flushed_store
 from body import make_value, measure_value
 from joblib import Memory
 
-memory = Memory("cache", mmap_mode=sys.argv[2] if len(sys.argv) > 2 else None, verbose=0)
+memory = Memory("cache", backend=sys.argv[3], mmap_mode=None if sys.argv[2] == "read" else "r", verbose=0)
 
 
 @memory.cache
@@ -158,12 +160,17 @@ def _lineal(executor: str) -> System:
     return System(f"lineal, {executor}", {"flow.py": LINEAL}, words)
 
 
+def _joblib(name: str, *how: str) -> System:
+    return System(name, {"peer.py": JOBLIB, "flushed_store.py": FLUSHED_STORE}, ("peer.py", "{factor}", *how))
+
+
 LINEALS = [_lineal("process"), _lineal("inline")]
 PEERS = [
-    System("joblib", {"peer.py": JOBLIB}, ("peer.py", "{factor}")),
-    System("joblib, mapped", {"peer.py": JOBLIB}, ("peer.py", "{factor}", "r")),
+    _joblib("joblib", "read", "local"),
+    _joblib("joblib, mapped", "mapped", "local"),
     System("hamilton", {"peer.py": HAMILTON, "flow.py": HAMILTON_STAGES}, ("peer.py", "{factor}")),
 ]
+FLUSHED = [_joblib("joblib, flushed", "read", "flushed"), _joblib("mapped, flushed", "mapped", "flushed")]
 
 
 def main() -> int:
@@ -173,7 +180,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--kinds", nargs="*", choices=BODIES, default=list(BODIES))
     options = parser.parse_args()
-    systems = [*LINEALS, *PEERS]
+    systems = [*LINEALS, *PEERS, *FLUSHED]
     for kind in options.kinds:
         measured = [[system.measured(BODIES[kind]) for system in systems] for _ in range(options.runs)]
         medians = [
@@ -183,11 +190,13 @@ def main() -> int:
         print(f"\n{kind:18}" + "".join(f"{f'{step}: s, cpu s, MB':>26}" for step in STEPS))
         for system, costs in zip(systems, medians, strict=True):
             print(f"{system.name:18}" + "".join(f"{c[0]:12.2f}{c[1]:7.2f}{c[2]:7.0f}" for c in costs))
-        peers = medians[len(LINEALS) :]
+        compared = {"best": medians[len(LINEALS) : -len(FLUSHED)], "flushed": medians[-len(FLUSHED) :]}
         for system, costs in zip(LINEALS, medians, strict=False):
-            ratios = [_ratios(cost, [peer[step] for peer in peers]) for step, cost in enumerate(costs)]
-            columns = "".join(f"{r[0]:12.2f}{r[1]:7.2f}{r[2]:7.2f}" for r in ratios)
-            print(f"{system.name.removeprefix('lineal, ') + ' / best':18}" + columns, flush=True)
+            for word, peers in compared.items():
+                ratios = [_ratios(cost, [peer[step] for peer in peers]) for step, cost in enumerate(costs)]
+                columns = "".join(f"{r[0]:12.2f}{r[1]:7.2f}{r[2]:7.2f}" for r in ratios)
+                name = system.name.removeprefix("lineal, ")
+                print(f"{f'{name} / {word}':18}" + columns, flush=True)
     return 0
 
 

@@ -56,11 +56,10 @@ def fan(stages: int) -> int:
     return total(sums)
 """
 
-JOBLIB = """
+FLUSHED_STORE = """
 import os
-import sys
 
-from joblib import Memory, register_store_backend
+from joblib import register_store_backend
 from joblib._store_backends import FileSystemStoreBackend
 
 
@@ -85,6 +84,15 @@ class Flushed(FileSystemStoreBackend):
 
 
 register_store_backend("flushed", Flushed)
+"""
+"""Lets a joblib.Memory with the backend ``flushed`` wait until each result is on the disk."""
+
+JOBLIB = """
+import sys
+
+import flushed_store
+from joblib import Memory
+
 memory = Memory("cache", backend=sys.argv[3] if len(sys.argv) > 3 else "local", verbose=0)
 
 
@@ -161,11 +169,10 @@ class Cost(NamedTuple):
 
 
 class System(NamedTuple):
-    """One that is measured: its name, its command for a shape and a number of stages, and the file that it takes."""
+    """One that is measured: its name, its files, and the words of its command for a shape and a number of stages."""
 
     name: str
-    file: str
-    text: str
+    files: dict[str, str]
     words: tuple[str, ...]
 
     def command(self, shape: str, stages: int) -> list[str]:
@@ -174,14 +181,15 @@ class System(NamedTuple):
 
 def _lineal(executor: str) -> System:
     words = ("-m", "lineal_cli", "run", "pipelines.py:{shape}", "stages={stages}", "--executor", executor)
-    return System(f"lineal, {executor}", "pipelines.py", LINEAL, words)
+    return System(f"lineal, {executor}", {"pipelines.py": LINEAL}, words)
 
 
+JOBLIB_FILES = {"peer.py": JOBLIB, "flushed_store.py": FLUSHED_STORE}
 PEERS = [
-    System("doit", "dodo.py", DOIT, ("-m", "doit")),
-    System("joblib", "peer.py", JOBLIB, ("peer.py", "{shape}", "{stages}")),
+    System("doit", {"dodo.py": DOIT}, ("-m", "doit")),
+    System("joblib", JOBLIB_FILES, ("peer.py", "{shape}", "{stages}")),
 ]
-FLUSHED = System("joblib, flushed", "peer.py", JOBLIB, ("peer.py", "{shape}", "{stages}", "flushed"))
+FLUSHED = System("joblib, flushed", JOBLIB_FILES, ("peer.py", "{shape}", "{stages}", "flushed"))
 
 
 def main() -> int:
@@ -255,7 +263,8 @@ def best(costs: Sequence[Cost]) -> Cost:
 def project(root: Path, system: System) -> Path:
     """A fresh project of ``system``."""
     folder = Path(tempfile.mkdtemp(dir=root))
-    Path(folder, system.file).write_text(system.text)
+    for name, text in system.files.items():
+        Path(folder, name).write_text(text)
     return folder
 
 
