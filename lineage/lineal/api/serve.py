@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 
 from lineal.api.alerts_automation import AutomationAlerts
@@ -231,13 +231,11 @@ def serve_projects(
             while not told.ending:
                 reload, told.reload = told.reload, False
                 wait = min(project.step(reload=reload) for project in served)
-                told.woken.wait(wait)
-                told.woken.clear()
+                told.wait(wait)
         if drain and any(project.is_at_work() for project in served):
             log(_now(), "info", "waiting for runs to end")
             while any(project.is_at_work() for project in served) and told.ending < 2:
-                told.woken.wait(0.1)
-                told.woken.clear()
+                told.wait(0.1)
         going_on = [job for project in served for job in project.running if project.is_at_work()]
     return {
         "going_on": [
@@ -267,7 +265,18 @@ class _Told:
     """What signals have said."""
 
     def __init__(self) -> None:
-        self.ending, self.reload, self.woken = 0, False, threading.Event()
+        self.ending, self.reload = 0, False
+        # Not an Event: a handler may run while the same thread holds that one's lock, and would wait for it for ever.
+        self._heard: SimpleQueue[None] = SimpleQueue()
+
+    def wake(self) -> None:
+        self._heard.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Until a signal has come since the last time, or so long."""
+        with suppress(Empty):
+            self._heard.get(timeout=max(0.0, seconds))
+        self._heard = SimpleQueue()  # what has come with it is told by now
 
 
 @contextmanager
@@ -276,11 +285,11 @@ def _signals() -> Iterator[_Told]:
 
     def end(*_: object) -> None:
         told.ending += 1
-        told.woken.set()
+        told.wake()
 
     def reload(*_: object) -> None:
         told.reload = True
-        told.woken.set()
+        told.wake()
 
     handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: reload}
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}

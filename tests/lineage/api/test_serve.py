@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lineal.api import serve
 from lineal.api.config import load_configuration
 from lineal.api.serve import Served
 from lineal.state import State, StateUnavailable
@@ -99,3 +102,28 @@ def test_a_second_daemon_stands_by_until_the_first_has_ended(
     second.step(reload=False)
     assert not second.stands_by
     second.close()
+
+
+def test_a_signal_is_heard_at_whatever_moment_it_comes() -> None:
+    """One comes at each line that waiting consists of."""
+
+    def interrupt(*_: object) -> object:
+        signal.raise_signal(signal.SIGHUP)
+        return interrupt
+
+    def give_up(*_: object) -> None:
+        raise AssertionError("a signal handler waits for the thread that it has interrupted")
+
+    before, tracing = signal.signal(signal.SIGALRM, give_up), sys.gettrace()
+    signal.alarm(30)  # what hangs would hang for ever
+    try:
+        with serve._signals() as told:
+            sys.settrace(interrupt)  # type: ignore[arg-type]
+            told.wait(0.01)
+            sys.settrace(tracing)
+    finally:
+        sys.settrace(tracing)
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert told.reload
