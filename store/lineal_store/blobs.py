@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 _PREFIX = "blobs/"
 _NAME = re.compile(r"blobs/([0-9a-f]{2})/([0-9a-f]{62})")
-
-# File systems note the time of a change in steps of up to two seconds (FAT); a file changed less than a step ago
-# may change again without its identity showing it.
-_CLOCK_STEP_NANOSECONDS = 2_000_000_000
 _COPY_BYTES = 1 << 20
 
 
@@ -305,8 +301,7 @@ class Blobs:
         if actual != digest:
             raise DigestMismatch(digest, actual, f"{self._backend.url}/{name_of(digest)}")
         stream.seek(0)
-        settled = max(identity.modified_ns, identity.changed_ns) < begun - _CLOCK_STEP_NANOSECONDS
-        if settled and identity_of(stream.fileno()) == identity:
+        if identity.is_settled(begun) and identity_of(stream.fileno()) == identity:
             self._verified[digest] = identity
 
     def _unreadable(self, digest: Digest, error: OSError) -> StoreUnavailable:

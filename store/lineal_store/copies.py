@@ -35,9 +35,6 @@ _KEPT_OF_LIMIT = 0.8
 _SECOND = 1_000_000_000
 _TOUCH_NANOSECONDS = 600 * _SECOND
 _LEFTOVER_NANOSECONDS = 24 * 3600 * _SECOND
-# File systems note the time of a change in steps of up to two seconds (FAT); a file changed less than a step ago
-# may change again without its identity showing it.
-_CLOCK_STEP_NANOSECONDS = 2 * _SECOND
 
 
 class Copies:
@@ -192,8 +189,7 @@ class Copies:
         file.seek(0)
         if _header(name, running) != file.header():
             return False
-        settled = max(identity.modified_ns, identity.changed_ns) < begun - _CLOCK_STEP_NANOSECONDS
-        if settled and identity_of(file.fileno()) == identity:
+        if identity.is_settled(begun) and identity_of(file.fileno()) == identity:
             self._verified[name] = identity
         return True
 

@@ -39,9 +39,8 @@ class SpooledFile(io.RawIOBase):
         self._descriptor = durable.create_file(str(path))
         self._flush = flush
         self._size = 0
-        self._ends: SimpleQueue[int | None] = (
-            SimpleQueue()
-        )  # how much there is to digest; None when that is all
+        # How much there is to digest; None when that is all.
+        self._ends: SimpleQueue[int | None] = SimpleQueue()
         self._digest: Digest | None = None
         self._follower: threading.Thread | None = None
         self.written: Written | None = None

@@ -553,9 +553,8 @@ def _not_begun(seconds: float) -> Failure:
 
 
 def _family(pid: int) -> Family:
-    from lineal.executors.family import (
-        Family,  # psutil takes long to import, and most runs have nothing to end
-    )
+    # psutil takes long to import, and most runs have nothing to end
+    from lineal.executors.family import Family
 
     return Family(pid)
 

@@ -258,9 +258,8 @@ def _end_all(workers: Collection[int]) -> None:
     for pid in workers:
         with suppress(ChildProcessError):
             os.waitpid(pid, 0)
-    with suppress(
-        ChildProcessError
-    ):  # when there is no child any more, as mostly: then nobody waits for psutil's import
+    # Mostly there is no child any more, and nobody waits for psutil's import.
+    with suppress(ChildProcessError):
         while True:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
                 import psutil
@@ -303,8 +302,8 @@ def _work(
                 envelope = replace_fields(envelope, scratch=order.scratch)
             store.blobs.trust(order.known)
             outcome = perform(envelope, stage_named, store, observer)
-            if store.blobs.known:
-                outcome = replace_fields(outcome, known=store.blobs.known)
+            if known := store.blobs.known:
+                outcome = replace_fields(outcome, known=known)
         except BaseException as error:  # noqa: BLE001 — the worker ends here, and says why
             outcome = Outcome(order.attempt_id, failure=failure_of(error), raised=(type(error).__name__,))
         store.backend.discard_spool()  # it is of no use to anybody after this

@@ -306,7 +306,7 @@ _Record = TypeVar("_Record", bound=msgspec.Struct)
 
 
 def to_bytes(record: msgspec.Struct | dict[str, Any]) -> bytes:
-    """The canonical bytes of a ``record`` that is kept as a blob, under its digest.
+    """The canonical bytes of a ``record``, or of a map of plain values: to be hashed, or kept as a blob under their digest.
 
     msgspec writes what `encode` does in a fraction of the time, but for what it refuses and the payloads of NaN.
     """

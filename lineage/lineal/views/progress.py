@@ -86,8 +86,7 @@ class Family(Struct):
 
     @property
     def ended(self) -> int:
-        get = self.words.get  # asked at each change of each member
-        return self.total - get("running", 0) - get("queued", 0) - get("to be retried", 0)
+        return self.total - sum(self.words[word] for word in _GOING_ON)
 
     def left(self, now: float) -> float | None:
         """The seconds until all have ended, at the pace so far; None as long as there is none."""

@@ -93,9 +93,7 @@ class LocalBackend:
                 try:
                     found[name] = _read(self._root + name)
                 except OSError as error:
-                    if not _says_absent(error):
-                        raise
-                    absent = error.with_traceback(None)  # it has this frame, and what all callers hold
+                    absent = _absence(error)
             if absent is not None and not found:
                 self._check_absent(absent)
         return found
@@ -118,9 +116,7 @@ class LocalBackend:
                 try:
                     status = os.stat(self._root + name, follow_symlinks=False)
                 except OSError as error:
-                    if not _says_absent(error):
-                        raise
-                    absent = error.with_traceback(None)  # it has this frame, and what all callers hold
+                    absent = _absence(error)
                 else:
                     if stat.S_ISREG(status.st_mode):
                         found[name] = _info(name, status)
@@ -278,6 +274,13 @@ class LocalBackend:
             yield
         except OSError as error:
             raise _explained(self._url, error) from error
+
+
+def _absence(error: OSError) -> OSError:
+    """``error`` without the frames in it, which hold what all callers do; raised, unless it says that an object is not there."""
+    if not _says_absent(error):
+        raise error
+    return error.with_traceback(None)
 
 
 def _says_absent(error: OSError) -> bool:
