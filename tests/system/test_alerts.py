@@ -6,13 +6,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 from receivers import answer, mailbox, silence, webhooks
 from support import Project
+from waiting import wait_until
 
 FLIGHTS = """
 from pathlib import Path
@@ -49,14 +48,7 @@ def outbox(project: Project) -> list[Path]:
 
 def delivered(project: Project) -> None:
     """Wait until nothing is left to deliver, not for ever."""
-    _until(lambda: not outbox(project))
-
-
-def _until(true: Any) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)  # another process: there is nothing of ours to wait for
+    wait_until(lambda: not outbox(project))
 
 
 def test_a_failure_and_the_recovery_are_told_to_a_webhook(project: Project) -> None:
@@ -246,7 +238,7 @@ def test_a_message_outlives_whoever_was_to_deliver_it(project: Project) -> None:
         with_alert(project, f'to = "{server.url}"\nallow_local = true')
         project.json("run")
         first = server.next()
-        _until(lambda: json.loads(outbox(project)[0].read_text())["attempts"] == 1)
+        wait_until(lambda: json.loads(outbox(project)[0].read_text())["attempts"] == 1)
         _end_deliverer(project)
         (waiting,) = outbox(project)
         os.utime(waiting, (0, 0))  # it is due now
@@ -300,7 +292,7 @@ def test_a_run_that_breaks_off_is_told(project: Project) -> None:
 
     broken = project.json("run")
     assert broken.code == 5
-    _until((project.root / "told.json").exists)
+    wait_until((project.root / "told.json").exists)
     told = json.loads((project.root / "told.json").read_text())
     assert told["state"] == "failed" and "StoreUnavailable" in told["problem"]
 
@@ -354,7 +346,7 @@ def test_what_a_command_is_told_by_variables_does_not_keep_lineal_from_working_i
         '"$PYTHON" -m lineal_cli show "$LINEAL_RUN_ID" --json > shown.new; echo $? > code; mv shown.new shown.json',
     )
     run = project.json("run", PYTHON=sys.executable)
-    _until((project.root / "shown.json").exists)
+    wait_until((project.root / "shown.json").exists)
 
     assert (project.root / "code").read_text() == "0\n"
     assert json.loads((project.root / "shown.json").read_text())["run_id"] == run.document["run_id"]
@@ -371,7 +363,7 @@ def test_a_pipeline_that_is_run_by_a_program_is_told_of_too(project: Project) ->
         capture_output=True,
         text=True,
     )
-    _until((project.root / "told.json").exists)
+    wait_until((project.root / "told.json").exists)
 
     assert ran.stdout == "failed\n"
     assert json.loads((project.root / "told.json").read_text())["event"] == "failed"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -249,7 +248,5 @@ def test_an_address_that_is_none_is_told(flow: Project) -> None:
 def pids(folder: Path) -> list[int]:
     """The processes of a stage that hangs, as it tells them."""
     file = folder / "pids"
-    deadline = time.monotonic() + 60
-    while not file.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(file.exists)
     return [int(pid) for pid in file.read_text().split()]

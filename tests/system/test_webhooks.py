@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from support import Project
+from waiting import PATIENCE_SECONDS, wait_until
 
 from lineal.state import State
 
-PATIENCE_SECONDS = 60.0
 CONFIGURATION = """
 [[schedules]]
 name = "labels"
@@ -145,14 +145,11 @@ def job_of(answer: str) -> int:
 
 def state_when_ended(project: Project, job_id: int) -> str:
     """What became of a job, whichever daemon has begun it."""
-    until = time.monotonic() + PATIENCE_SECONDS
     with State(project.root / ".lineal" / "state" / "state.sqlite") as state:
-        while time.monotonic() < until:
-            job = state.job(job_id)
-            if job is not None and job.ended_at is not None:
-                return job.state
-            time.sleep(0.05)
-    raise AssertionError("it has not ended")
+        wait_until(lambda: (job := state.job(job_id)) is not None and job.ended_at is not None)
+        job = state.job(job_id)
+    assert job is not None
+    return job.state
 
 
 def test_the_doctor_sees_who_looks_after_the_schedules(webhooks: Project) -> None:
